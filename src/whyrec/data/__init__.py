@@ -1,0 +1,1 @@
+"""Prepare: read logs, validate, clean, split, and hold them as a `Dataset`."""

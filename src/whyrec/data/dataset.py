@@ -1,0 +1,191 @@
+"""`Dataset`: one log with its users and items, coded densely, immutable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy import sparse
+
+from whyrec.data.schema import Schema
+from whyrec.errors import BadInput, UnknownId
+
+Codes = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Every user's interactions in time order, laid end to end.
+
+    User u's are `items[offsets[u]:offsets[u + 1]]`; `days` are days since the log's first event (float32).
+    """
+
+    offsets: NDArray[np.int64]
+    items: Codes
+    days: NDArray[np.float32]
+
+    def of(self, user: int) -> Codes:
+        """Item codes of one user, oldest first."""
+        return self.items[self.offsets[user] : self.offsets[user + 1]]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A log of impressions or interactions with its user and item tables.
+
+    log: one row each, columns named by role (`user`, `item`, `time`, `outcome`, `treatment`, ...) beside
+    the context columns, plus dense `user_code` and `item_code` (int32). users, items: one row per code, in
+    code order; `items` always has a `text` column. Build with `Dataset.build`.
+    """
+
+    schema: Schema
+    log: pl.DataFrame
+    users: pl.DataFrame
+    items: pl.DataFrame
+    name: str = field(default="log")
+
+    @classmethod
+    def build(
+        cls,
+        log: pl.DataFrame,
+        schema: Schema,
+        items: pl.DataFrame | None = None,
+        users: pl.DataFrame | None = None,
+        name: str = "log",
+    ) -> Dataset:
+        """Rename columns to roles and code the ids. The frames must already be validated (`read_dataset` does).
+
+        Codes follow the sorted ids of log and tables together, so that they do not depend on row order.
+        """
+        roles = schema.roles
+        absent = [column for column in (*roles.values(), *schema.context) if column not in log.columns]
+        if absent:
+            raise BadInput(f"{name}: no column {absent[0]!r}; the columns are {', '.join(log.columns)}")
+        renamed = log.select([pl.col(column).alias(role) for role, column in roles.items()] + [pl.col(c) for c in schema.context])
+        user_table = _table(renamed["user"], users, schema.user, "user")
+        item_table = _table(renamed["item"], items, schema.item, "item")
+        item_table = item_table.with_columns(_text(item_table, schema.item_text).alias("text"))
+        coded = (
+            renamed.join(user_table.select("user", user_code=pl.int_range(pl.len(), dtype=pl.Int32)), on="user", how="left", maintain_order="left")
+            .join(item_table.select("item", item_code=pl.int_range(pl.len(), dtype=pl.Int32)), on="item", how="left", maintain_order="left")
+        )
+        return cls(schema=schema, log=coded, users=user_table, items=item_table, name=name)
+
+    @property
+    def n_users(self) -> int:
+        """Users in the user table, with or without rows in the log."""
+        return self.users.height
+
+    @property
+    def n_items(self) -> int:
+        """Items in the item table, with or without rows in the log."""
+        return self.items.height
+
+    def has(self, role: str) -> bool:
+        """Whether the log has a column for this role."""
+        return role in self.log.columns
+
+    @cached_property
+    def outcome_kind(self) -> str:
+        """`none`, `binary` (0 and 1 only), or `real`."""
+        if not self.has("outcome"):
+            return "none"
+        values = self.log["outcome"].drop_nulls()
+        return "binary" if ((values == 0) | (values == 1)).all() else "real"
+
+    @cached_property
+    def interactions(self) -> pl.DataFrame:
+        """Rows in which the user acted: outcome 1 of a binary outcome, every row with an outcome otherwise."""
+        if self.outcome_kind == "binary":
+            return self.log.filter(pl.col("outcome") == 1)
+        if self.outcome_kind == "real":
+            return self.log.filter(pl.col("outcome").is_not_null())
+        return self.log
+
+    @cached_property
+    def matrix(self) -> sparse.csr_matrix:
+        """Users x items, float32: how often each user interacted with each item."""
+        rows = self.interactions["user_code"].to_numpy()
+        columns = self.interactions["item_code"].to_numpy()
+        ones = np.ones(len(rows), dtype=np.float32)
+        return sparse.coo_matrix((ones, (rows, columns)), shape=(self.n_users, self.n_items)).tocsr()
+
+    @cached_property
+    def histories(self) -> Histories:
+        """Interactions of every user in time order (file order where the log has no time or times tie)."""
+        frame = self.interactions.with_row_index("_row")
+        frame = frame.sort(["user_code", "time", "_row"] if self.has("time") else ["user_code", "_row"])
+        offsets = np.zeros(self.n_users + 1, dtype=np.int64)
+        np.cumsum(np.bincount(frame["user_code"].to_numpy(), minlength=self.n_users), out=offsets[1:])
+        if self.has("time"):
+            start = self.log["time"].min()
+            days = (frame["time"] - start).dt.total_seconds().to_numpy() / 86_400
+        else:
+            days = np.zeros(frame.height)
+        return Histories(offsets, frame["item_code"].to_numpy().astype(np.int32), days.astype(np.float32))
+
+    def where(self, mask: Any, name: str | None = None) -> Dataset:
+        """The same users, items and codes over the rows of the log that `mask` (expression or booleans) keeps."""
+        return Dataset(self.schema, self.log.filter(mask), self.users, self.items, name or self.name)
+
+    def user_codes(self, ids: Any) -> Codes:
+        """Dense codes of user ids; UnknownId names the first that is not there."""
+        return _codes(self.users["user"], ids, "user")
+
+    def item_codes(self, ids: Any) -> Codes:
+        """Dense codes of item ids; UnknownId names the first that is not there."""
+        return _codes(self.items["item"], ids, "item")
+
+    def __repr__(self) -> str:
+        return f"Dataset {self.name!r}: {self.log.height:,} rows, {self.n_users:,} users, {self.n_items:,} items, roles {', '.join(self.schema.roles)}"
+
+
+def _table(ids: pl.Series, table: pl.DataFrame | None, column: str, role: str) -> pl.DataFrame:
+    """One row per id of the log or the table, sorted by id, attributes where the table has them."""
+    seen = ids.unique().alias(role)
+    if table is None:
+        return pl.DataFrame([seen]).sort(role)
+    source = column if column in table.columns else role
+    if source not in table.columns:
+        raise BadInput(f"{role} table: no column {column!r}; the columns are {', '.join(table.columns)}")
+    named = table.rename({source: role}) if source != role else table
+    if named[role].dtype != seen.dtype:
+        try:
+            named = named.with_columns(pl.col(role).cast(seen.dtype))
+        except pl.exceptions.PolarsError as error:
+            raise BadInput(f"{role} table: ids are {named[role].dtype}, the log's are {seen.dtype}; write both in one type") from error
+    twice = named.filter(pl.col(role).is_duplicated())
+    if twice.height:
+        raise BadInput(f"{role} table: id {twice[role][0]!r} stands in more than one row; keep one row for each {role}")
+    every = pl.concat([pl.DataFrame([seen]), named.select(role)]).unique()
+    return every.join(named, on=role, how="left").sort(role)
+
+
+def _text(items: pl.DataFrame, columns: tuple[str, ...]) -> pl.Expr:
+    """The item's description: its text columns joined by a full stop, empty where there is none."""
+    for column in columns:
+        if column not in items.columns:
+            raise BadInput(f"item table: no text column {column!r}; the columns are {', '.join(items.columns)}")
+    if not columns:
+        return pl.col("text").cast(pl.String).fill_null("") if "text" in items.columns else pl.lit("")
+    return pl.concat_str([pl.col(column).cast(pl.String) for column in columns], separator=". ", ignore_nulls=True).fill_null("")
+
+
+def _codes(known: pl.Series, ids: Any, role: str) -> Codes:
+    wanted = pl.Series("id", ids if isinstance(ids, list | tuple | np.ndarray | pl.Series) else [ids])
+    if wanted.len() == 0:
+        return np.zeros(0, dtype=np.int32)
+    try:
+        wanted = wanted.cast(known.dtype)
+    except pl.exceptions.PolarsError as error:
+        raise UnknownId(f"{role} {wanted[0]!r} is not of the type of the log's ids ({known.dtype})") from error
+    lookup = pl.DataFrame({"id": known, "code": np.arange(len(known), dtype=np.int32)})
+    codes = pl.DataFrame({"id": wanted}).join(lookup, on="id", how="left", maintain_order="left")["code"]
+    if codes.null_count():
+        missing = wanted.filter(codes.is_null())[0]
+        raise UnknownId(f"{role} {missing!r} is not in the model's data; fit again with it, or ask for one that is")
+    return codes.to_numpy().astype(np.int32)

@@ -1,0 +1,29 @@
+"""The family of errors that whyrec raises on purpose.
+
+Each message says what was found, where, and what to do about it. Everything else that
+escapes is a defect of whyrec.
+"""
+
+
+class WhyrecError(Exception):
+    """Base class: the data or the model says no, and the message says why."""
+
+
+class BadInput(WhyrecError):
+    """A file, column or value cannot be used as it is."""
+
+
+class NoOverlap(WhyrecError):
+    """No comparison is possible: some arm was never, or always, given to the units in question."""
+
+
+class NotIdentified(WhyrecError):
+    """The effect does not follow from the graph and the observed columns."""
+
+
+class IncompatibleModel(WhyrecError):
+    """A saved model is damaged, altered, or of a version that this package cannot read."""
+
+
+class UnknownId(WhyrecError):
+    """A user or item that the model has never seen was asked for."""
