@@ -1,0 +1,1 @@
+"""whyrec: a causal recommender system."""
