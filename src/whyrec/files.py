@@ -32,7 +32,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        raise BadInput(f"cannot write {path}: {error.strerror or error}; free space or choose another folder") from error
+        raise BadInput(
+            f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -58,7 +60,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 retired.rename(path)
             raise
     except OSError as error:
-        raise BadInput(f"cannot write {path}: {error.strerror or error}; free space or choose another folder") from error
+        raise BadInput(
+            f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(retired, ignore_errors=True)

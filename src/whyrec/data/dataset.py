@@ -65,13 +65,22 @@ class Dataset:
         absent = [column for column in (*roles.values(), *schema.context) if column not in log.columns]
         if absent:
             raise BadInput(f"{name}: no column {absent[0]!r}; the columns are {', '.join(log.columns)}")
-        renamed = log.select([pl.col(column).alias(role) for role, column in roles.items()] + [pl.col(c) for c in schema.context])
+        renamed = log.select(
+            [pl.col(column).alias(role) for role, column in roles.items()] + [pl.col(c) for c in schema.context]
+        )
         user_table = _table(renamed["user"], users, schema.user, "user")
         item_table = _table(renamed["item"], items, schema.item, "item")
         item_table = item_table.with_columns(_text(item_table, schema.item_text).alias("text"))
-        coded = (
-            renamed.join(user_table.select("user", user_code=pl.int_range(pl.len(), dtype=pl.Int32)), on="user", how="left", maintain_order="left")
-            .join(item_table.select("item", item_code=pl.int_range(pl.len(), dtype=pl.Int32)), on="item", how="left", maintain_order="left")
+        coded = renamed.join(
+            user_table.select("user", user_code=pl.int_range(pl.len(), dtype=pl.Int32)),
+            on="user",
+            how="left",
+            maintain_order="left",
+        ).join(
+            item_table.select("item", item_code=pl.int_range(pl.len(), dtype=pl.Int32)),
+            on="item",
+            how="left",
+            maintain_order="left",
         )
         return cls(schema=schema, log=coded, users=user_table, items=item_table, name=name)
 
@@ -157,7 +166,9 @@ def _table(ids: pl.Series, table: pl.DataFrame | None, column: str, role: str) -
         try:
             named = named.with_columns(pl.col(role).cast(seen.dtype))
         except pl.exceptions.PolarsError as error:
-            raise BadInput(f"{role} table: ids are {named[role].dtype}, the log's are {seen.dtype}; write both in one type") from error
+            raise BadInput(
+                f"{role} table: ids are {named[role].dtype}, the log's are {seen.dtype}; write both in one type"
+            ) from error
     twice = named.filter(pl.col(role).is_duplicated())
     if twice.height:
         raise BadInput(f"{role} table: id {twice[role][0]!r} stands in more than one row; keep one row for each {role}")
@@ -172,7 +183,9 @@ def _text(items: pl.DataFrame, columns: tuple[str, ...]) -> pl.Expr:
             raise BadInput(f"item table: no text column {column!r}; the columns are {', '.join(items.columns)}")
     if not columns:
         return pl.col("text").cast(pl.String).fill_null("") if "text" in items.columns else pl.lit("")
-    return pl.concat_str([pl.col(column).cast(pl.String) for column in columns], separator=". ", ignore_nulls=True).fill_null("")
+    return pl.concat_str(
+        [pl.col(column).cast(pl.String) for column in columns], separator=". ", ignore_nulls=True
+    ).fill_null("")
 
 
 def _codes(known: pl.Series, ids: Any, role: str) -> Codes:

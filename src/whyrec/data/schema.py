@@ -56,7 +56,9 @@ class Schema:
             if column is None:
                 continue
             if column in taken:
-                raise BadInput(f"schema: column {column!r} plays both {taken[column]!r} and {role!r}; give each role its own column")
+                raise BadInput(
+                    f"schema: column {column!r} plays both {taken[column]!r} and {role!r}; give each role its own column"
+                )
             taken[column] = role
         object.__setattr__(self, "context", tuple(self.context))
         object.__setattr__(self, "item_text", tuple(self.item_text))
@@ -72,14 +74,16 @@ class Schema:
         lowered = {column.lower().strip(): column for column in reversed(columns)}
         found: dict[str, Any] = {}
         for role, names in _USUAL_NAMES.items():
-            match = next((lowered[name] for name in names if name in lowered and lowered[name] not in found.values()), None)
+            match = next(
+                (lowered[name] for name in names if name in lowered and lowered[name] not in found.values()), None
+            )
             if match is not None:
                 found[role] = match
         for role in ("user", "item"):
             if role not in found:
                 raise BadInput(
                     f"no column looks like the {role}: found {', '.join(columns)}; "
-                    f"name it in a schema file ([log] {role} = \"...\") and pass --schema"
+                    f'name it in a schema file ([log] {role} = "...") and pass --schema'
                 )
         usual_text = ("text", "title", "name", "description", "genres", "category", "brand")
         texts = [column for column in item_columns or [] if column.lower() in usual_text]
@@ -103,7 +107,9 @@ class Schema:
         items = dict(content.get("items", {}))
         known = {*ROLES, "context"}
         for key in (*set(content) - {"log", "items"}, *set(log) - known, *set(items) - {"text", "category"}):
-            raise BadInput(f"{where}: {key!r} is not a role; the roles are {', '.join(sorted(known))}, and [items] text, category")
+            raise BadInput(
+                f"{where}: {key!r} is not a role; the roles are {', '.join(sorted(known))}, and [items] text, category"
+            )
         return cls(
             **{key: tuple(value) if key == "context" else value for key, value in log.items()},
             item_text=tuple(items.get("text", ())),

@@ -1,0 +1,1 @@
+"""Explain: words, pictures and the report."""

@@ -1,0 +1,1 @@
+"""Represent: text, history and graph turned into states of users, items and pairs."""

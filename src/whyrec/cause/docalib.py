@@ -1,0 +1,360 @@
+"""DoCalib: doubly calibrated, doubly robust effects of a treatment.
+
+The name is from an article that defines no algorithm; this one is whyrec's, made of published parts:
+
+1. Cross-fitted propensity e(x) and outcomes mu_a(x) (Chernozhukov et al. 2018), folds by cluster.
+2. Both calibrated on out-of-fold predictions: the propensity (Deshpande and Kuleshov 2024), each arm's outcome
+   weighted by the inverse propensity (van der Laan, Luedtke and Carone 2024, C-DML; Kweon and Yu 2024).
+3. Doubly robust scores psi_a = mu_a + 1[A = a] / e_a (Y - mu_a) (Robins et al. 1994), self-normalised.
+4. The average effect with an interval from the influence function summed by cluster, or from a cluster
+   bootstrap that calibrates anew in every draw. `PairEffects` turns the scores into an effect for each pair.
+
+The estimate is consistent if the propensity or the outcome models are right, and its calibrated form has a valid
+interval in either case. It is as wrong as any other where something unmeasured drives treatment and outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from whyrec.cause.calibration import fit_calibrator
+from whyrec.cause.glm import with_ones
+from whyrec.cause.influence import arm_influence
+from whyrec.cause.nuisance import assign_folds, fit_or_constant, make_nuisance
+from whyrec.cause.positivity import positivity
+from whyrec.cause.relatives import EFFECT, implied_weights, relatives
+from whyrec.cause.scores import Calibrated, CalibrationPart, Log, Nuisances, arm_scores, calibrate
+from whyrec.errors import BadInput, NoOverlap
+from whyrec.estimate import Estimate, FloatArray, IntArray, jsonable
+from whyrec.metrics.calibration import Reliability, reliability
+
+_REGRESSIONS = ("linear", "logistic")
+_ASSUMPTIONS = (
+    "nothing unmeasured drives both treatment and outcome, given the features",
+    "every pair had a chance of either arm (see positivity)",
+    "the treatment of one pair does not change the outcome of another",
+    "the propensity or the outcome models are right (either suffices)",
+)
+
+
+class DoCalib:
+    """Average effect of a binary treatment, doubly calibrated and doubly robust.
+
+    propensity: "boosting", "logistic", "constant" or any scikit-learn classifier. outcome: "boosting", "linear",
+    "logistic", "constant" or any regressor (for an outcome of zeros and ones a classifier). calibration: "isotonic",
+    "platt" or None. scheme: "pooled" calibrates all out-of-fold predictions at once; "nested" keeps half of each
+    training part for the calibrator (Ballinari and Bearth 2025, arXiv 2503.17290), for small or overfitted samples.
+    level: of the intervals. bootstrap: number of cluster-bootstrap draws (None: influence function).
+    min_propensity: floor of both arms' chances (None: from the data).
+
+    After `fit`: `effect_`, `naive_`, `arms_` (control, treated), `relatives_` (naive, IPS, SNIPS, regression),
+    `scores_` (n, 2), `propensity_` (n,), `outcomes_` (n, 2), `positivity_`, `calibration_` (for propensity,
+    outcome_control and outcome_treated the reliability before and after, on held-out folds).
+    """
+
+    def __init__(
+        self,
+        *,
+        propensity: Any = "boosting",
+        outcome: Any = "boosting",
+        calibration: Literal["isotonic", "platt"] | None = "isotonic",
+        scheme: Literal["pooled", "nested"] = "pooled",
+        folds: int = 5,
+        level: float = 0.95,
+        bootstrap: int | None = None,
+        min_propensity: float | None = None,
+        random_state: int = 0,
+    ) -> None:
+        self.propensity = propensity
+        self.outcome = outcome
+        self.calibration = calibration
+        self.scheme = scheme
+        self.folds = folds
+        self.level = level
+        self.bootstrap = bootstrap
+        self.min_propensity = min_propensity
+        self.random_state = random_state
+
+    def fit(
+        self,
+        features: ArrayLike,
+        treatment: ArrayLike,
+        outcome: ArrayLike,
+        *,
+        clusters: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+        propensity: ArrayLike | None = None,
+        feature_names: Sequence[str] | None = None,
+    ) -> Self:
+        """Estimate from features (n, d), treatment (n,) of 0 and 1, and outcome (n,).
+
+        clusters: labels (n,) of rows that depend on each other, usually the user. weights: (n,), inverse sampling
+        rates of the rows. propensity: (n,), the logged chance of treatment, if known: no model is then fitted.
+        Raises BadInput (not-a-number, constant outcome, lengths, propensity outside [0, 1]) and NoOverlap.
+        """
+        self._check_parameters()
+        x, names = _features(features, feature_names)
+        n = len(x)
+        a = _treatment(treatment, n)
+        y = _column(outcome, "outcome", n)
+        w = np.ones(n) if weights is None else _column(weights, "weights", n)
+        if np.any(w <= 0):
+            raise BadInput(f"weights: row {int(np.argmax(w <= 0))} is not positive; drop rows of weight zero")
+        if np.all(y == y[0]):
+            raise BadInput(f"outcome: all {n:,} values are {y[0]:g}; a constant outcome has no effect to estimate")
+        logged = None if propensity is None else _logged_propensity(propensity, n)
+        self.clusters_ = None if clusters is None else _clusters(clusters, n)
+        units = np.arange(n) if self.clusters_ is None else self.clusters_
+        self.features_, self.feature_names_ = x, names
+        self.log_ = Log(a, y, w, bool(np.all((y == 0) | (y == 1))))
+        self.nuisances_ = self._cross_fit(x, units, logged)
+        self._estimate(units)
+        return self
+
+    @property
+    def treatment_(self) -> IntArray:
+        """Treatment of each row, shape (n,)."""
+        return self.log_.treatment
+
+    @property
+    def outcome_(self) -> FloatArray:
+        """Outcome of each row, shape (n,)."""
+        return self.log_.outcome
+
+    @property
+    def weights_(self) -> FloatArray:
+        """Row weights, shape (n,)."""
+        return self.log_.weight
+
+    @property
+    def effect_scores_(self) -> FloatArray:
+        """Doubly robust score of the effect of each row, shape (n,): its conditional mean given x is the effect at x."""
+        result: FloatArray = self.scores_[:, 1] - self.scores_[:, 0]
+        return result
+
+    def to_dict(self) -> dict[str, Any]:
+        """Effect, arms, relatives, positivity and calibration as a JSON-ready dictionary."""
+        result: dict[str, Any] = jsonable({
+            "effect": self.effect_.to_dict(),
+            "arms": [arm.to_dict() for arm in self.arms_],
+            "relatives": {name: estimate.to_dict() for name, estimate in self.relatives_.items()},
+            "positivity": self.positivity_.to_dict(),
+            "calibration": {
+                name: {when: bins.to_dict() for when, bins in reports.items()} for name, reports in self.calibration_.items()
+            },
+        })
+        return result
+
+    def _check_parameters(self) -> None:
+        if self.scheme not in ("pooled", "nested"):
+            raise BadInput(f"no scheme {self.scheme!r}; the choices are 'pooled' and 'nested'")
+        if self.calibration not in ("isotonic", "platt", None):
+            raise BadInput(f"no calibration {self.calibration!r}; the choices are 'isotonic', 'platt' and None")
+        if self.folds < 2:
+            raise BadInput(f"folds={self.folds}: cross-fitting needs at least 2")
+        if not 0 < self.level < 1:
+            raise BadInput(f"level={self.level}: give a share between 0 and 1")
+        if self.min_propensity is not None and not 0 < self.min_propensity < 0.5:
+            raise BadInput(f"min_propensity={self.min_propensity}: give a chance between 0 and 0.5")
+
+    def _cross_fit(self, x: FloatArray, units: IntArray, logged: FloatArray | None) -> Nuisances:
+        """Out-of-fold predictions of every model, and the parts on which they will be calibrated."""
+        n = len(x)
+        fold = assign_folds(units, self.folds, self.random_state)
+        propensity = np.full(n, np.nan) if logged is None else logged
+        outcomes = np.full((n, 2), np.nan)
+        parts = []
+        half = assign_folds(units, 2, self.random_state + 1) if self.scheme == "nested" else None
+        for k in range(self.folds):
+            train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+            held = test[:0]
+            if half is not None:
+                train, held = train[half[train] == 0], train[half[train] == 1]
+            asked = np.concatenate([test, held])
+            models = self._fit_models(x, train, propensity_too=logged is None)
+            p = models[0].predict(x[asked]) if logged is None else logged[asked]
+            m = np.column_stack([models[arm + 1].predict(x[asked]) for arm in (0, 1)])
+            if logged is None:
+                propensity[test] = p[: len(test)]
+            outcomes[test] = m[: len(test)]
+            if half is not None:
+                parts.append(CalibrationPart(test, held, p[len(test) :], m[len(test) :]))
+        if half is None:
+            every = np.arange(n)
+            parts = [CalibrationPart(every, every, propensity, outcomes)]
+        return Nuisances(np.clip(propensity, 0.0, 1.0), outcomes, fold, parts, logged is not None)
+
+    def _fit_models(self, x: FloatArray, rows: IntArray, *, propensity_too: bool) -> tuple[Any, Any, Any]:
+        """Propensity (or None), and the outcome of control and of treated, fitted on some rows."""
+        a, y, w = self.log_.treatment[rows], self.log_.outcome[rows], self.log_.weight[rows]
+        for arm, name in ((0, "control"), (1, "treated")):
+            if not np.any(a == arm):
+                raise NoOverlap(f"a training fold has no {name} rows; use fewer folds, or log more {name} impressions")
+        seed = self.random_state
+        propensity = None
+        if propensity_too:
+            propensity = fit_or_constant(self.propensity, x[rows], a.astype(np.float64), w, binary=True, random_state=seed)
+        arms = [
+            fit_or_constant(self.outcome, x[rows[a == arm]], y[a == arm], w[a == arm], binary=self.log_.binary, random_state=seed)
+            for arm in (0, 1)
+        ]
+        return propensity, arms[0], arms[1]
+
+    def _estimate(self, units: IntArray) -> None:
+        calibrated = calibrate(self.nuisances_, self.log_, self.calibration, self.min_propensity)
+        self.propensity_, self.outcomes_ = calibrated.propensity, calibrated.outcomes
+        self.positivity_ = positivity(calibrated.propensity, self.log_.treatment, self.log_.weight, calibrated.floor, calibrated.clipped)
+        self.scores_, means = arm_scores(calibrated, self.log_)
+        share = self.log_.weight / self.log_.weight.mean()
+        diagnostics = {"effective_sample_size": self.positivity_.effective, "clipped_share": self.positivity_.clipped_share}
+
+        design = self._design()
+        influence = arm_influence(
+            calibrated, self.log_,
+            outcome_design=design if self.outcome in _REGRESSIONS else None,
+            propensity_design=design if self.propensity == "logistic" and not self.nuisances_.logged else None,
+        ) * share[:, None]
+
+        def wald(value: float, of_row: FloatArray, estimand: str) -> Estimate:
+            return Estimate.from_influence(
+                value, of_row, estimand=estimand, method="DoCalib", clusters=self.clusters_, level=self.level,
+                assumptions=_ASSUMPTIONS, diagnostics=diagnostics,
+            )
+
+        arms = [wald(float(means[arm]), influence[:, arm], f"E[Y | do(A = {arm})]") for arm in (0, 1)]
+        effect = wald(float(means[1] - means[0]), influence[:, 1] - influence[:, 0], EFFECT)
+        if self.bootstrap:
+            draws = self._bootstrap_means(units, self.bootstrap)
+            arms = [_percentile(arm, draws[:, k]) for k, arm in enumerate(arms)]
+            effect = _percentile(effect, draws[:, 1] - draws[:, 0])
+        self.arms_ = (arms[0], arms[1])
+        self.effect_ = effect
+        self.relatives_ = relatives(
+            self.nuisances_, self.log_, clusters=self.clusters_, level=self.level, least=self.min_propensity, implied_weights=self._implied(design),
+        )
+        self.naive_ = self.relatives_["naive"]
+        self.calibration_ = self._calibration_report(calibrated)
+
+    def _design(self) -> FloatArray:
+        """Ones and standardised features."""
+        spread = self.features_.std(axis=0)
+        return with_ones((self.features_ - self.features_.mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0))
+
+    def _implied(self, design: FloatArray) -> FloatArray | None:
+        """Weights that linear outcome models give to residuals; None for other models."""
+        if self.outcome not in (*_REGRESSIONS, "constant"):
+            return None
+        columns = [
+            implied_weights(
+                design[:, :1] if self.outcome == "constant" else design,
+                self.nuisances_.outcomes[:, arm], self.log_.treatment == arm, self.log_.weight, self.outcome == "logistic",
+            )
+            for arm in (0, 1)
+        ]
+        return np.column_stack(columns)
+
+    def _bootstrap_means(self, units: IntArray, draws: int) -> FloatArray:
+        """Arm means, shape (draws, 2), under exponential cluster weights (Rubin 1981), calibrated anew in each draw."""
+        generator = np.random.default_rng(self.random_state)
+        size = int(units.max()) + 1
+        result = np.empty((draws, 2))
+        for draw in range(draws):
+            log = replace(self.log_, weight=self.log_.weight * generator.exponential(size=size)[units])
+            result[draw] = arm_scores(calibrate(self.nuisances_, log, self.calibration, self.min_propensity), log)[1]
+        return result
+
+    def _calibration_report(self, calibrated: Calibrated) -> dict[str, dict[str, Reliability]]:
+        """Reliability before and after; `after` applies to each fold a calibrator learnt on the other folds."""
+        log, fold = self.log_, self.nuisances_.fold
+        chance = np.stack([1 - calibrated.propensity, calibrated.propensity], axis=1)
+        everybody = np.ones(len(fold), dtype=bool)
+        tasks = {"propensity": (self.nuisances_.propensity, log.treatment.astype(np.float64), everybody, log.weight, True)}
+        for arm, name in ((0, "outcome_control"), (1, "outcome_treated")):
+            tasks[name] = (self.nuisances_.outcomes[:, arm], log.outcome, log.treatment == arm, log.weight / chance[:, arm], log.binary)
+        report = {}
+        for name, (raw, label, mine, weight, binary) in tasks.items():
+            after = raw.copy()
+            if not (name == "propensity" and self.nuisances_.logged):
+                for k in range(self.folds):
+                    learn, apply = mine & (fold != k), fold == k
+                    after[apply] = fit_calibrator(self.calibration, raw[learn], label[learn], weight[learn], binary=binary)(raw[apply])
+            groups = None if self.clusters_ is None else self.clusters_[mine]
+            report[name] = {
+                when: reliability(values[mine], label[mine], weights=weight[mine], clusters=groups, level=self.level)
+                for when, values in (("before", raw), ("after", after))
+            }
+        return report
+
+
+def _percentile(estimate: Estimate, draws: FloatArray) -> Estimate:
+    """The estimate with the percentile interval of its bootstrap draws."""
+    tail = 0.5 - estimate.level / 2
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return replace(estimate, interval=(float(low), float(high)), standard_error=float(draws.std(ddof=1)))
+
+
+def _features(features: ArrayLike, names: Sequence[str] | None) -> tuple[FloatArray, tuple[str, ...]]:
+    try:
+        x = np.asarray(features, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"features: not numbers ({error}); encode categories first") from error
+    x = x[:, None] if x.ndim == 1 else x
+    if x.ndim != 2 or x.shape[0] == 0:
+        raise BadInput(f"features: shape {x.shape}; give (rows, columns) with at least one row")
+    labels = tuple(names) if names is not None else tuple(f"x{k}" for k in range(x.shape[1]))
+    if len(labels) != x.shape[1]:
+        raise BadInput(f"feature_names: {len(labels)} names for {x.shape[1]} columns")
+    bad = ~np.isfinite(x)
+    if bad.any():
+        row, column = (int(i) for i in np.argwhere(bad)[0])
+        raise BadInput(f"features: column {labels[column]!r} is {x[row, column]} in row {row}; fill or drop it")
+    return x, labels
+
+
+def _column(values: ArrayLike, name: str, n: int) -> FloatArray:
+    try:
+        column = np.asarray(values, dtype=np.float64).ravel()
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{name}: not numbers ({error})") from error
+    if len(column) != n:
+        raise BadInput(f"{name}: {len(column):,} values for {n:,} rows of features")
+    if not np.isfinite(column).all():
+        row = int(np.argmin(np.isfinite(column)))
+        raise BadInput(f"{name}: {column[row]} in row {row}; fill or drop it")
+    return column
+
+
+def _treatment(values: ArrayLike, n: int) -> IntArray:
+    column = _column(values, "treatment", n)
+    other = (column != 0) & (column != 1)
+    if other.any():
+        row = int(np.argmax(other))
+        raise BadInput(f"treatment: {column[row]:g} in row {row}; this estimator takes 0 (control) and 1 (treated)")
+    for arm, name in ((0, "control"), (1, "treated")):
+        if not np.any(column == arm):
+            raise NoOverlap(f"treatment: none of the {n:,} rows is {name}; log some {name} impressions, best at random")
+    return column.astype(np.int64)
+
+
+def _logged_propensity(values: ArrayLike, n: int) -> FloatArray:
+    column = _column(values, "propensity", n)
+    outside = (column < 0) | (column > 1)
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise BadInput(f"propensity: {column[row]:g} in row {row}; a chance lies between 0 and 1")
+    return column
+
+
+def _clusters(values: ArrayLike, n: int) -> IntArray:
+    labels: NDArray[Any] = np.asarray(values).ravel()
+    if len(labels) != n:
+        raise BadInput(f"clusters: {len(labels):,} labels for {n:,} rows of features")
+    return np.unique(labels, return_inverse=True)[1].ravel().astype(np.int64)
+
+
+__all__ = ["DoCalib", "make_nuisance"]

@@ -1,0 +1,180 @@
+"""Nuisance models: who was treated, and what was the outcome in each arm; all with `fit` and `predict`."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from whyrec.cause.glm import expit, fit_linear, fit_logistic, with_ones
+from whyrec.errors import BadInput
+from whyrec.estimate import FloatArray, IntArray
+
+
+class Nuisance(Protocol):
+    """A model of a conditional mean (a probability where the label is 0 or 1)."""
+
+    def fit(self, features: FloatArray, label: FloatArray, weight: FloatArray) -> Any:
+        """Learn from features (n, d), label (n,) and row weights (n,)."""
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """Conditional mean of each row, shape (n,)."""
+
+
+class Linear:
+    """Ridge regression (logistic where `binary`) on standardised features; state is `centre_`, `scale_`, `coefficients_`."""
+
+    def __init__(self, binary: bool, ridge: float = 1e-6) -> None:
+        self.binary = binary
+        self.ridge = ridge
+
+    def fit(self, features: FloatArray, label: FloatArray, weight: FloatArray) -> Self:
+        """Weighted least squares or weighted maximum likelihood."""
+        share = weight / weight.sum()
+        self.centre_ = share @ features
+        spread = np.sqrt(share @ (features - self.centre_) ** 2)
+        self.scale_ = np.where(spread > 1e-12, spread, 1.0)
+        learn = fit_logistic if self.binary else fit_linear
+        self.coefficients_ = learn(self.design(features), label, weight, self.ridge)
+        return self
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """Conditional mean of each row, shape (n,)."""
+        eta: FloatArray = self.design(features) @ self.coefficients_
+        return expit(np.clip(eta, -30, 30)) if self.binary else eta
+
+    def design(self, features: FloatArray) -> FloatArray:
+        """Ones and standardised features, shape (n, 1 + d)."""
+        return with_ones((features - self.centre_) / self.scale_)
+
+
+class Boosting:
+    """Gradient-boosted trees (LightGBM; Ke et al. 2017), stopped early on a tenth of the rows."""
+
+    def __init__(self, binary: bool, trees: int = 300, learning_rate: float = 0.1, random_state: int = 0) -> None:
+        self.binary = binary
+        self.trees = trees
+        self.learning_rate = learning_rate
+        self.random_state = random_state
+
+    def fit(self, features: FloatArray, label: FloatArray, weight: FloatArray) -> Self:
+        """Grow trees; with fewer than 500 rows none are held back and 50 small trees are grown."""
+        import lightgbm
+
+        weight = weight / weight.mean()
+        n = len(label)
+        parameters = {
+            "objective": "binary" if self.binary else "regression", "learning_rate": self.learning_rate,
+            "num_leaves": 15 if n >= 2_000 else 7, "min_data_in_leaf": int(np.clip(n // 100, 10, 100)),
+            "min_sum_hessian_in_leaf": 1e-6, "lambda_l2": 1.0, "num_threads": 2, "seed": self.random_state,
+            "deterministic": True, "force_row_wise": True, "verbosity": -1,
+        }
+        if n < 500:
+            data = lightgbm.Dataset(features, label, weight=weight, free_raw_data=True)
+            self.booster_ = lightgbm.train({**parameters, "learning_rate": 0.05}, data, num_boost_round=50)
+            return self
+        held = np.random.default_rng(self.random_state).permutation(n) < n // 10
+        train = lightgbm.Dataset(features[~held], label[~held], weight=weight[~held])
+        valid = lightgbm.Dataset(features[held], label[held], weight=weight[held], reference=train)
+        stop = lightgbm.early_stopping(20, verbose=False)
+        self.booster_ = lightgbm.train(parameters, train, num_boost_round=self.trees, valid_sets=[valid], callbacks=[stop])
+        return self
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """Conditional mean of each row, shape (n,)."""
+        return np.asarray(self.booster_.predict(features, num_threads=2), dtype=np.float64)
+
+
+class Constant:
+    """The weighted mean, whatever the features: for an arm whose training labels are all alike, or to be wrong on purpose."""
+
+    def fit(self, features: FloatArray, label: FloatArray, weight: FloatArray) -> Self:
+        """Remember the weighted mean."""
+        self.mean_ = float(np.average(label, weights=weight))
+        return self
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """The mean, shape (n,)."""
+        return np.full(len(features), self.mean_)
+
+
+class OnColumns:
+    """A nuisance model that sees only some columns of the features."""
+
+    def __init__(self, model: Nuisance, columns: tuple[int, ...]) -> None:
+        self.model = model
+        self.columns = columns
+
+    def fit(self, features: FloatArray, label: FloatArray, weight: FloatArray) -> Self:
+        """Fit the model on the columns."""
+        self.model.fit(features[:, self.columns], label, weight)
+        return self
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """Conditional mean of each row, shape (n,)."""
+        return self.model.predict(features[:, self.columns])
+
+
+class Wrapped:
+    """Any scikit-learn classifier or regressor, cloned for each fit."""
+
+    def __init__(self, estimator: Any, binary: bool) -> None:
+        self.estimator = estimator
+        self.binary = binary
+
+    def fit(self, features: FloatArray, label: FloatArray, weight: FloatArray) -> Self:
+        """Clone and fit, with row weights where they differ (the estimator must then take `sample_weight`)."""
+        from sklearn.base import clone
+
+        self.fitted_ = clone(self.estimator)
+        even = bool(np.all(weight == weight[0]))
+        self.fitted_.fit(features, label, **({} if even else {"sample_weight": weight}))
+        return self
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """Probability of 1 from a classifier, the prediction of a regressor; shape (n,)."""
+        if self.binary and hasattr(self.fitted_, "predict_proba"):
+            classes = list(self.fitted_.classes_)
+            column = classes.index(1.0) if 1.0 in classes else None
+            return np.zeros(len(features)) if column is None else np.asarray(self.fitted_.predict_proba(features)[:, column], dtype=np.float64)
+        return np.asarray(self.fitted_.predict(features), dtype=np.float64)
+
+
+def make_nuisance(spec: Any, *, binary: bool, random_state: int = 0) -> Nuisance:
+    """A fresh model from "boosting", "logistic", "linear", "constant", a `Nuisance` factory or a scikit-learn estimator.
+
+    A factory is a callable without arguments that returns an object with `fit(features, label, weight)`.
+    """
+    if spec == "boosting":
+        return Boosting(binary, random_state=random_state)
+    if spec == "linear" or (spec == "logistic" and binary):
+        return Linear(binary=spec == "logistic")
+    if spec == "logistic":
+        raise BadInput('outcome="logistic" needs an outcome of zeros and ones; take outcome="linear" or "boosting"')
+    if spec == "constant":
+        return Constant()
+    if hasattr(spec, "get_params") and hasattr(spec, "fit"):
+        return Wrapped(spec, binary)
+    if callable(spec):
+        made: Nuisance = spec()
+        return made
+    raise BadInput(f"no nuisance model {spec!r}; name boosting, logistic, linear, constant, or pass a scikit-learn estimator")
+
+
+def assign_folds(clusters: IntArray, folds: int, random_state: int) -> IntArray:
+    """Fold of each row, 0 to folds - 1; rows of one cluster share it, whatever the order of the rows.
+
+    clusters: dense codes of shape (n,), from sorted labels.
+    """
+    units = int(clusters.max()) + 1
+    if units < folds:
+        raise BadInput(f"{units} clusters cannot make {folds} folds; pass folds={max(units, 2)} or finer clusters")
+    of_unit = np.random.default_rng(random_state).permutation(units) % folds
+    return of_unit[clusters].astype(np.int64)
+
+
+def fit_or_constant(spec: Any, features: FloatArray, label: FloatArray, weight: FloatArray, *, binary: bool, random_state: int) -> Nuisance:
+    """Fit a model, or remember the mean where every label is the same."""
+    model = Constant() if np.all(label == label[0]) else make_nuisance(spec, binary=binary, random_state=random_state)
+    model.fit(features, label, weight)
+    return model

@@ -1,0 +1,128 @@
+"""From out-of-fold nuisances to calibrated, doubly robust scores: steps 2 to 4 of calibrated DML.
+
+Van der Laan, Luedtke and Carone (2024, arXiv 2411.02771, algorithm 1). Everything is linear in the row weights'
+number, so a bootstrap may call it again with other weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from whyrec.cause.calibration import fit_calibrator
+from whyrec.estimate import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class CalibrationPart:
+    """Which rows are calibrated (`target`) by what was learnt on which (`source`).
+
+    propensity: raw predictions for the source rows, shape (m,). outcomes: the same for both arms, shape (m, 2).
+    """
+
+    target: IntArray
+    source: IntArray
+    propensity: FloatArray
+    outcomes: FloatArray
+
+
+@dataclass(frozen=True)
+class Nuisances:
+    """Raw out-of-fold predictions: propensity (n,), outcomes (n, 2), the fold of each row, and how to calibrate."""
+
+    propensity: FloatArray
+    outcomes: FloatArray
+    fold: IntArray
+    parts: Sequence[CalibrationPart]
+    logged: bool
+
+
+@dataclass(frozen=True)
+class Log:
+    """What was seen: treatment (n,) of 0 and 1, outcome (n,), row weights (n,)."""
+
+    treatment: IntArray
+    outcome: FloatArray
+    weight: FloatArray
+    binary: bool
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Calibrated nuisances: propensity (n,) of treatment, raised to the floors; outcomes (n, 2)."""
+
+    propensity: FloatArray
+    outcomes: FloatArray
+    floor: tuple[float, float]
+    clipped: tuple[int, int]
+    stepwise: bool
+
+
+def calibrate(nuisances: Nuisances, log: Log, name: str | None, least: float | None = None) -> Calibrated:
+    """Calibrate the propensity, raise it to its floors, then calibrate each arm's outcome for the whole population.
+
+    The outcome's calibrator weighs each row by its inverse calibrated propensity, so that E[Y(a) | mu*_a] = mu*_a
+    holds over all pairs and not over those that got arm a (Kweon and Yu 2024 do so for imputed ratings); the
+    argument of C-DML for doubly robust intervals holds in the weighted measure as in the other.
+    A logged propensity is true as it stands and is not calibrated.
+    """
+    propensity = nuisances.propensity.copy()
+    bounds = np.empty((len(nuisances.parts), 2))
+    for k, part in enumerate(nuisances.parts):
+        of_source = part.propensity
+        if not nuisances.logged:
+            fitted = fit_calibrator(name, part.propensity, log.treatment[part.source], log.weight[part.source], binary=True)
+            propensity[part.target], of_source = fitted(nuisances.propensity[part.target]), fitted(part.propensity)
+        bounds[k] = floors(of_source, log, part.source, exact=name == "isotonic" or nuisances.logged, least=least)
+        bounds[k] = np.minimum(bounds[k], 0.5)
+    floor = (float(bounds[:, 0].min()), float(bounds[:, 1].min()))
+    clipped = (0, 0)
+    for part, (low0, low1) in zip(nuisances.parts, bounds, strict=True):
+        mine = propensity[part.target]
+        clipped = (clipped[0] + int(np.sum(1 - mine < low0 - 1e-12)), clipped[1] + int(np.sum(mine < low1 - 1e-12)))
+        propensity[part.target] = np.clip(mine, low1, 1 - low0)
+    outcomes = nuisances.outcomes.copy()
+    chance = np.stack([1 - propensity, propensity], axis=1)
+    for part in nuisances.parts:
+        for arm in (0, 1):
+            mine = log.treatment[part.source] == arm
+            rows = part.source[mine]
+            weight = log.weight[rows] / chance[rows, arm]
+            fitted = fit_calibrator(name, part.outcomes[mine, arm], log.outcome[rows], weight, binary=log.binary)
+            outcomes[part.target, arm] = fitted(nuisances.outcomes[part.target, arm])
+    stepwise = name == "isotonic" and len(nuisances.parts) == 1 and not nuisances.logged
+    return Calibrated(propensity, outcomes, floor, clipped, stepwise)
+
+
+def floors(propensity: FloatArray, log: Log, rows: IntArray, *, exact: bool, least: float | None) -> tuple[float, float]:
+    """Smallest chance allowed of (control, treatment), from the propensity of some rows.
+
+    exact: the smallest value among the rows of the arm (the rule of C-DML, for isotonic and logged propensities).
+    Otherwise 5 / (sqrt(n) log n) (Gruber et al. 2022), at most half the arm's share. `least` overrides both.
+    """
+    result = []
+    treatment, weight = log.treatment[rows], log.weight[rows]
+    for arm, chance in ((0, 1 - propensity), (1, propensity)):
+        mine = (treatment == arm) & (weight > 0) & (chance > 0)
+        smallest = float(chance[mine].min()) if mine.any() else 0.5
+        share = float(weight[treatment == arm].sum() / weight.sum())
+        n = len(rows)
+        bound = smallest if exact else min(5 / (np.sqrt(n) * np.log(n)), share / 2)
+        result.append(float(bound) if least is None else max(least, smallest if exact else 0.0))
+    return result[0], result[1]
+
+
+def arm_scores(calibrated: Calibrated, log: Log) -> tuple[FloatArray, FloatArray]:
+    """Doubly robust scores of both arms, shape (n, 2), and their weighted means, shape (2,).
+
+    psi_a = mu_a + h_a (Y - mu_a), h_a = (1[A = a] / e_a) / E_n[1[A = a] / e_a]: the self-normalised score (Robins et
+    al. 1994, 2007). With isotonic propensities the normaliser is 1 by construction, but for what a floor raised.
+    """
+    share = log.weight / log.weight.sum()
+    scores = np.empty((len(share), 2))
+    for arm in (0, 1):
+        inverse = (log.treatment == arm) / (calibrated.propensity if arm else 1 - calibrated.propensity)
+        scores[:, arm] = calibrated.outcomes[:, arm] + inverse / (share @ inverse) * (log.outcome - calibrated.outcomes[:, arm])
+    return scores, share @ scores

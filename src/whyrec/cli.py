@@ -1,0 +1,224 @@
+"""The command line: one command per question, each thin over the function of the same name in `whyrec`.
+
+Exit codes: 0 done, 1 the data or the model says no (the reason is on standard error), 2 bad usage,
+130 interrupted. With --json one object goes to standard output; progress and words go to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from whyrec.errors import WhyrecError
+
+app = typer.Typer(
+    name="whyrec",
+    help="A causal recommender: what would this user do if we showed this item, gave this discount, showed nothing?\n\n"
+    "Start with: whyrec demo. Your own log: whyrec fit LOGS --out MODEL, then whyrec recommend MODEL --user ID.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+benchmark_app = typer.Typer(
+    help="Measurements that take longer than a test.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(benchmark_app, name="benchmark")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output; progress on standard error.")]
+Lang = Annotated[Literal["en", "zh"], typer.Option("--lang", help="Language of words and pictures.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed; the same seed gives the same answer.")]
+Model = Annotated[Path, typer.Argument(help="Folder of a fitted model (whyrec fit ... --out FOLDER).")]
+By = Annotated[
+    Literal["preference", "effect", "mix"],
+    typer.Option("--by", help="Rank by what the user would choose, by what the treatment changes, or by both."),
+]
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path, typer.Option(help="Folder for report.html, recommendations.parquet, effects.json, model/.")
+    ] = Path("demo-output"),
+    draws: Annotated[int, typer.Option(min=2, help="Simulated logs in the proof.")] = 20,
+    lang: Lang = "en",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """The main job on the real data that the package carries: a grocery shop, and the proof."""
+    _answer(lambda api: api.demo(out, draws=draws, lang=lang, random_state=seed), as_json)
+
+
+@app.command()
+def article(
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of MovieLens latest-small; default: the copy in the source tree.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training ratings.")] = 10,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of split and training; the article's is 42.")] = 42,
+    as_json: Json = False,
+) -> None:
+    """The worked example of the article: text through BERT, two graph convolutions, ratings of MovieLens."""
+    _answer(lambda api: api.article(data, epochs=epochs, random_state=seed, tell=_tell(as_json)), as_json)
+
+
+@app.command()
+def fit(
+    logs: Annotated[Path, typer.Argument(help="Log: CSV, Parquet, JSON lines, Arrow or RecBole .inter.")],
+    out: Annotated[Path, typer.Option(help="Folder to save the model in.")],
+    items: Annotated[Path | None, typer.Option(help="Item table: texts, categories, numbers.")] = None,
+    users: Annotated[Path | None, typer.Option(help="User table.")] = None,
+    schema: Annotated[
+        Path | None, typer.Option(help='TOML file of roles: [log] user = "..."; inferred where absent.')
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option(help="Refuse the log when any row is faulty, instead of leaving it out.")
+    ] = False,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Fit the causal recommender on your own log and save it."""
+    _answer(
+        lambda api: api.fit(logs, items=items, users=users, schema=schema, out=out, strict=strict, random_state=seed),
+        as_json,
+    )
+
+
+@app.command()
+def recommend(
+    model: Model,
+    user: Annotated[list[str] | None, typer.Option(help="A user's id; may be repeated. Default: every user.")] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="Recommendations for each user.")] = 10,
+    by: By = "preference",
+    mix: Annotated[float, typer.Option(min=0, max=1, help="With --by mix: share of effect in the rank, 0 to 1.")] = 0.5,
+    out: Annotated[Path | None, typer.Option(help="Write the table to this .parquet or .csv file.")] = None,
+    lang: Lang = "en",
+    as_json: Json = False,
+) -> None:
+    """The top k items of users, with effects, intervals and reasons."""
+    _answer(lambda api: api.recommend(model, user, k=k, by=by, mix=mix, out=out, lang=lang), as_json)
+
+
+@app.command()
+def effect(
+    source: Annotated[Path, typer.Argument(help="A table of units (CSV, Parquet, JSON lines), or a model's folder.")],
+    treatment: Annotated[str | None, typer.Option(help="Column of the treatment, 0 or 1.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="Column of the outcome.")] = None,
+    adjust: Annotated[str | None, typer.Option(help="Columns to adjust for, separated by commas.")] = None,
+    graph: Annotated[
+        str | None,
+        typer.Option(help='Causal graph in place of --adjust: "age -> email; age -> visit; email -> visit".'),
+    ] = None,
+    cluster: Annotated[str | None, typer.Option(help="Column whose rows belong together (user).")] = None,
+    weight: Annotated[str | None, typer.Option(help="Column of row weights.")] = None,
+    propensity: Annotated[str | None, typer.Option(help="Column of logged treatment probabilities.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """What a treatment changes on average: DoCalib beside the naive difference, refuted and tested for sensitivity."""
+    _answer(
+        lambda api: api.effect(
+            source,
+            treatment,
+            outcome,
+            adjust=adjust.split(",") if adjust else None,
+            graph=graph,
+            cluster=cluster,
+            weight=weight,
+            propensity=propensity,
+            random_state=seed,
+        ),
+        as_json,
+    )
+
+
+@app.command()
+def why(
+    model: Model,
+    user: Annotated[str, typer.Option(help="The user's id.")],
+    item: Annotated[str, typer.Option(help="The item's id.")],
+    lang: Lang = "en",
+    as_json: Json = False,
+) -> None:
+    """Why this item for this user: reasons in words, contributions in numbers."""
+    _answer(lambda api: api.why(model, user, item, lang=lang), as_json)
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    test: Annotated[Path, typer.Option(help="Log of later interactions, in the columns of the log that was fitted.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="Length of the ranking.")] = 10,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Accuracy of a model on a log that it has not seen, beside popularity, with intervals."""
+    _answer(lambda api: api.evaluate(model, test, k=k, random_state=seed), as_json)
+
+
+@app.command()
+def report(
+    model: Model,
+    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
+    lang: Lang = "en",
+    as_json: Json = False,
+) -> None:
+    """One self-contained HTML page about a model: data, effects, calibration, recommendations, limits."""
+    _answer(lambda api: api.report(model, out, lang=lang), as_json)
+
+
+@benchmark_app.command()
+def proof(
+    draws: Annotated[int, typer.Option(min=2, help="Simulated logs.")] = 200,
+    wrong: Annotated[
+        Literal["none", "propensity", "outcome", "both"],
+        typer.Option(help="Which nuisance model is made wrong on purpose."),
+    ] = "none",
+    out: Annotated[Path | None, typer.Option(help="Also write the tables to this JSON file.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Known truth on real households and products: bias, coverage and CP@10 of every estimator."""
+    _answer(
+        lambda api: api.proof(draws=draws, wrong=None if wrong == "none" else wrong, out=out, random_state=seed),
+        as_json,
+    )
+
+
+def main() -> None:
+    """Entry point of the command `whyrec`."""
+    try:
+        app()
+    except WhyrecError as error:
+        if "--json" in sys.argv:
+            print(json.dumps({"error": {"type": type(error).__name__, "message": str(error)}}, ensure_ascii=False))
+        print(f"whyrec: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print("whyrec: interrupted; nothing half-written was left behind", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _answer(question: Callable[[Any], Any], as_json: bool) -> None:
+    """Ask the function, with progress on standard error, and print its answer as text or as one JSON object."""
+    from whyrec import api
+    from whyrec.estimate import jsonable
+    from whyrec.progress import show_progress
+
+    with show_progress():
+        answer = question(api)
+    if as_json:
+        print(json.dumps(jsonable(answer.to_dict()), ensure_ascii=False, allow_nan=False))
+    else:
+        print(answer.to_text())
+
+
+def _tell(as_json: bool) -> Callable[[str], None]:
+    """Where lines that belong to the answer go while it is computed."""
+    return lambda line: print(line, file=sys.stderr if as_json else sys.stdout, flush=True)

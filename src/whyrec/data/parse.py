@@ -1,0 +1,176 @@
+"""Columns to the type that their role asks for: ids, numbers and times, whatever the file made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from whyrec.errors import BadInput
+
+_MISSING = ("", "NA", "N/A", "null", "NULL", "None")
+_TRUE, _FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
+_TIME_FORMATS = (
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%d",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%d %H:%M:%S%.f%#z",
+    "%Y-%m-%d %H:%M%#z",
+)
+# Below each limit (the year 5138) numbers are seconds, milliseconds, microseconds; beyond, nanoseconds.
+_EPOCH_LIMITS = ((1e11, "s", 1_000_000), (1e14, "ms", 1_000), (1e17, "us", 1))
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A parsed column, the rows that hold something which could not be parsed, and how it was understood."""
+
+    values: pl.Series
+    wrong: pl.Series
+    note: str = ""
+
+
+def numbers(column: pl.Series) -> Parsed:
+    """Float64; true and false become 1 and 0, empty text and NA become null."""
+    if column.dtype == pl.Boolean or column.dtype.is_numeric() or column.dtype == pl.Null:
+        return Parsed(column.cast(pl.Float64), _none(column))
+    text = column.cast(pl.String).str.strip_chars()
+    values = text.cast(pl.Float64, strict=False)
+    if values.null_count() > text.null_count():
+        words = pl.when(text.is_in(_TRUE)).then(1.0).when(text.is_in(_FALSE)).then(0.0)
+        values = pl.select(pl.coalesce(values, words)).to_series()
+    return Parsed(values, values.is_null() & text.is_not_null() & ~text.is_in(_MISSING))
+
+
+def numbers_or_words(column: pl.Series) -> Parsed:
+    """Numbers where every value is one, otherwise the text as it is (a categorical column)."""
+    if column.dtype not in (pl.String, pl.Categorical):
+        return (
+            numbers(column)
+            if column.dtype.is_numeric() or column.dtype == pl.Boolean
+            else Parsed(column, _none(column))
+        )
+    parsed = numbers(column)
+    return parsed if not parsed.wrong.any() else Parsed(column.cast(pl.String), _none(column))
+
+
+def whole(column: pl.Series) -> pl.Series:
+    """Int64 where every value is a whole number without leading zeros, otherwise the text unchanged."""
+    values = column.cast(pl.Int64, strict=False)
+    plain = values.cast(pl.String) == column
+    return (
+        values if (plain | column.is_null()).all() and values.null_count() == column.null_count() else column
+    )
+
+
+def times(column: pl.Series) -> Parsed:
+    """Datetime in microseconds, UTC without a zone mark.
+
+    Text: ISO 8601 dates and times (a zone is converted, none means UTC). Numbers: seconds, milliseconds,
+    microseconds or nanoseconds since 1970, told apart by their size, or days written YYYYMMDD.
+    """
+    if column.dtype == pl.Date:
+        return Parsed(column.cast(pl.Datetime("us")), _none(column), "dates, read as midnight UTC")
+    if isinstance(column.dtype, pl.Datetime):
+        zoned = (
+            column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+            if column.dtype.time_zone
+            else column
+        )
+        return Parsed(zoned.dt.cast_time_unit("us"), _none(column), "times, UTC")
+    if column.dtype.is_numeric():
+        return _epoch(column)
+    if column.dtype not in (pl.String, pl.Categorical):
+        return Parsed(
+            pl.Series(column.name, [None] * len(column), dtype=pl.Datetime("us")), column.is_not_null(), ""
+        )
+    text = column.cast(pl.String).str.strip_chars()
+    numeric = text.cast(pl.Float64, strict=False)
+    written = text.is_not_null() & ~text.is_in(_MISSING)
+    if 2 * numeric.count() > written.sum():
+        parsed = _epoch(
+            text.cast(pl.Int64, strict=False)
+            if numeric.count() == text.cast(pl.Int64, strict=False).count()
+            else numeric
+        )
+        return Parsed(parsed.values, parsed.values.is_null() & written, parsed.note)
+    values = _iso(text)
+    return Parsed(values, values.is_null() & written, "ISO 8601 times, UTC where no zone is written")
+
+
+def _iso(text: pl.Series) -> pl.Series:
+    plain = text.str.replace(r"^(\d{4})[-/](\d{1,2})[-/](\d{1,2})[Tt ]?", "${1}-${2}-${3} ").str.strip_chars()
+    values = pl.Series(text.name, [None] * len(text), dtype=pl.Datetime("us"))
+    for pattern in _TIME_FORMATS:
+        attempt = plain.str.to_datetime(pattern, strict=False, time_unit="us")
+        if isinstance(attempt.dtype, pl.Datetime) and attempt.dtype.time_zone:
+            attempt = attempt.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        values = values.zip_with(values.is_not_null(), attempt)
+        if values.null_count() == text.null_count():
+            break
+    return values
+
+
+def _epoch(column: pl.Series) -> Parsed:
+    finite = column.is_finite() if column.dtype.is_float() else column.is_not_null()
+    middle = column.filter(finite.fill_null(False)).abs().median()
+    size = float(middle) if isinstance(middle, int | float) else 0.0
+    if not column.dtype.is_float() and 19_000_101 <= size <= 21_001_231:
+        days = column.cast(pl.String).str.to_date("%Y%m%d", strict=False)
+        if days.null_count() == column.null_count():
+            return Parsed(
+                days.cast(pl.Datetime("us")), _none(column), "whole numbers, read as days written YYYYMMDD"
+            )
+    unit, factor = next(((name, scale) for limit, name, scale in _EPOCH_LIMITS if size < limit), ("ns", 0))
+    exact = column if not column.dtype.is_float() else column.cast(pl.Float64)
+    micros = exact * factor if factor else exact / 1_000 if column.dtype.is_float() else exact // 1_000
+    if column.dtype.is_float():
+        micros = micros.round()
+    values = micros.cast(pl.Int64, strict=False).cast(pl.Datetime("us"))
+    return Parsed(values, values.is_null() & column.is_not_null(), f"numbers, read as {unit} since 1970, UTC")
+
+
+def common_ids(columns: list[tuple[pl.Series, bool, str]]) -> list[pl.Series]:
+    """One type for the ids of a log and its tables; text `007` stays text, and never becomes 7.
+
+    columns: (ids, whether they are text straight from a file, where they stand). Text becomes whole numbers
+    only where every id of every column is one. Raises BadInput where a file's typed ids cannot meet the
+    others'.
+    """
+    filled = [
+        (ids.cast(pl.String).replace("", None) if text else ids, text, where) for ids, text, where in columns
+    ]
+    typed = [ids.dtype for ids, text, _ in filled if not text]
+    if not typed:
+        numbers_ = [whole(ids) for ids, _, _ in filled]
+        return numbers_ if all(ids.dtype == pl.Int64 for ids in numbers_) else [ids for ids, _, _ in filled]
+    if all(kind.is_integer() for kind in typed):
+        return [_as_numbers(ids, text, where) for ids, text, where in filled]
+    for (ids, text, where), kind in zip(filled, (ids.dtype for ids, _, _ in filled), strict=True):
+        if kind.is_float() and not text:
+            raise BadInput(
+                f"{where}: ids are decimal numbers ({ids.dtype}); write them as whole numbers or text"
+            )
+    if any(kind.is_nested() for kind in typed):
+        raise BadInput(f"{filled[0][2]}: ids are {typed[0]}; write them as whole numbers or text")
+    return [ids.cast(pl.String) for ids, _, _ in filled]
+
+
+def _as_numbers(ids: pl.Series, text: bool, where: str) -> pl.Series:
+    values = whole(ids) if text else ids.cast(pl.Int64)
+    if values.dtype != pl.Int64:
+        odd = ids.filter(
+            (ids.cast(pl.Int64, strict=False).cast(pl.String) != ids).fill_null(True) & ids.is_not_null()
+        )
+        raise BadInput(
+            f"{where}: id {odd[0]!r} is text, the other file's ids are whole numbers; write both in one type"
+        )
+    return values
+
+
+def _none(column: pl.Series) -> pl.Series:
+    return (
+        pl.Series("wrong", [False]).new_from_index(0, len(column))
+        if len(column)
+        else pl.Series("wrong", [], dtype=pl.Boolean)
+    )

@@ -1,0 +1,154 @@
+"""Read a log and its tables from files into a validated `Dataset`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from whyrec.data.dataset import Dataset
+from whyrec.data.formats import Table, as_table, read_table
+from whyrec.data.parse import common_ids, numbers_or_words, whole
+from whyrec.data.report import Issue, ValidationReport, strictly
+from whyrec.data.schema import Schema
+from whyrec.data.validate import LONG_TEXT, validate
+from whyrec.errors import BadInput
+
+Source = Path | str | pl.DataFrame
+
+
+def read_dataset(
+    log: Source,
+    *,
+    items: Source | None = None,
+    users: Source | None = None,
+    schema: Schema | None = None,
+    strict: bool = False,
+    now: datetime | None = None,
+) -> tuple[Dataset, ValidationReport]:
+    """Read, validate and code a log.
+
+    log, items, users: files (CSV, .csv.gz, Parquet, JSON lines, Arrow, RecBole) or frames. schema: roles of
+    the columns; by default guessed from the usual names and shown in the report. now: times after it are
+    faults (default: the clock). Rows at fault are left out, counted and shown in the report; `strict` raises
+    BadInput for the first of them instead. Faults of a whole file raise BadInput naming file, column, row and
+    remedy.
+    """
+    logged = _load(log, "log")
+    described = _load(items, "item table") if items is not None else None
+    people = _load(users, "user table") if users is not None else None
+    if schema is None:
+        schema = Schema.infer(logged.frame.columns, described.frame.columns if described else None)
+    absent = [c for c in (*schema.roles.values(), *schema.context) if c not in logged.frame.columns]
+    if absent:
+        raise BadInput(
+            f"{logged.source}: no column {absent[0]!r}; the columns are {', '.join(logged.frame.columns)}; "
+            "correct the file or the schema"
+        )
+    ids: dict[str, pl.Series] = {}
+    tables: dict[str, pl.DataFrame | None] = {}
+    issues: list[Issue] = []
+    for role, table in (("user", people), ("item", described)):
+        ids[role], tables[role], found = _with_table(logged, table, schema, role)
+        issues += found
+    kept, report = validate(
+        logged,
+        ids,
+        schema,
+        _utc(now),
+        *(
+            None if t is None else t[getattr(schema, role)]
+            for role, t in (("item", tables["item"]), ("user", tables["user"]))
+        ),
+    )
+    report = replace(report, issues=(*report.issues, *issues))
+    if strict:
+        strictly(report)
+    name = Path(logged.source).name if not isinstance(log, pl.DataFrame) else "log"
+    return Dataset.build(kept, schema, tables["item"], tables["user"], name=name), report
+
+
+def _load(source: Source, what: str) -> Table:
+    return as_table(source, what) if isinstance(source, pl.DataFrame) else read_table(source)
+
+
+def _with_table(
+    log: Table, table: Table | None, schema: Schema, role: str
+) -> tuple[pl.Series, pl.DataFrame | None, list[Issue]]:
+    """The log's ids and the table that describes them, both in one id type; faults of the table."""
+    column = getattr(schema, role)
+    if table is None:
+        return common_ids([(log.frame[column], log.text, log.source)])[0], None, []
+    own = column if column in table.frame.columns else role
+    if own not in table.frame.columns:
+        raise BadInput(
+            f"{table.source}: no column {column!r}; the columns are {', '.join(table.frame.columns)}; the "
+            f"{role} table needs the log's {role} ids"
+        )
+    logged, listed = common_ids(
+        [(log.frame[column], log.text, log.source), (table.frame[own], table.text, table.source)]
+    )
+    twice = (listed.is_duplicated() & listed.is_not_null()).arg_true()
+    if len(twice):
+        raise BadInput(
+            f"{table.source}: column {own!r}, row {table.lines[twice[1]]}: id {listed[twice[0]]!r} stands "
+            "in more than one row "
+            f"(first in row {table.lines[twice[0]]}); keep one row for each {role}"
+        )
+    texts = {*schema.item_text, schema.item_category} if role == "item" else set()
+    attributes = [_attribute(table, name, name in texts) for name in table.frame.columns if name != own]
+    frame = pl.DataFrame([listed.alias(column), *attributes])
+    issues = _table_issues(table, frame, column, role)
+    return logged, frame.filter(pl.col(column).is_not_null()), issues
+
+
+def _attribute(table: Table, name: str, words: bool) -> pl.Series:
+    """Text columns as text; of the others, those of a text file become numbers where every value is one."""
+    values = table.frame[name]
+    if words or not table.text or values.dtype != pl.String:
+        return values
+    counted = whole(values)
+    return (counted if counted.dtype == pl.Int64 else numbers_or_words(values).values).alias(name)
+
+
+def _table_issues(table: Table, frame: pl.DataFrame, column: str, role: str) -> list[Issue]:
+    issues = []
+    absent = frame[column].is_null()
+    if absent.any():
+        rows = tuple(table.lines.filter(absent).head(5).to_list())
+        issues.append(
+            Issue(
+                "missing_id",
+                f"{role} table: {column}",
+                int(absent.sum()),
+                rows,
+                "",
+                "rejected",
+                f"give every row of {table.source} its {role}",
+            )
+        )
+    for name in frame.columns:
+        if frame[name].dtype == pl.String:
+            long = (frame[name].str.len_bytes() > LONG_TEXT).fill_null(False)
+            if long.any():
+                rows = tuple(table.lines.filter(long).head(5).to_list())
+                size = f"{frame.select(pl.col(name).str.len_bytes().max()).item():,} bytes"
+                issues.append(
+                    Issue(
+                        "long_text",
+                        f"{role} table: {name}",
+                        int(long.sum()),
+                        rows,
+                        size,
+                        "kept",
+                        "an encoder reads only the beginning; shorten it",
+                    )
+                )
+    return issues
+
+
+def _utc(now: datetime | None) -> datetime:
+    moment = now or datetime.now(UTC)
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment

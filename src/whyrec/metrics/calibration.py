@@ -1,0 +1,94 @@
+"""Calibration metrics: reliability bins and the expected calibration error with its uncertainty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whyrec.estimate import FloatArray, IntArray, jsonable, normal_quantile
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Predictions against observations in bins of equal weight.
+
+    predicted, observed: weighted means of each bin, shape (b,), in units of the outcome. half_width: half the
+    interval of `observed - predicted`. count: rows. ece: expected calibration error. ece_interval: its basic
+    bootstrap interval over Gaussian redraws of the bins' gaps. ece_by_chance: the value below which a perfectly
+    calibrated prediction would stay with probability `level` in a sample like this one (consistency band,
+    Broecker and Smith 2007).
+    """
+
+    predicted: FloatArray
+    observed: FloatArray
+    half_width: FloatArray
+    count: IntArray
+    ece: float
+    ece_interval: tuple[float, float]
+    ece_by_chance: float
+    level: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dictionary."""
+        result: dict[str, Any] = jsonable({name: getattr(self, name) for name in self.__dataclass_fields__})
+        return result
+
+
+def reliability(
+    predicted: FloatArray,
+    observed: FloatArray,
+    *,
+    weights: FloatArray | None = None,
+    clusters: NDArray[Any] | None = None,
+    bins: int = 10,
+    level: float = 0.95,
+    random_state: int = 0,
+) -> Reliability:
+    """Reliability in at most `bins` bins of equal weight; equal predictions always share a bin.
+
+    predicted, observed, weights: shape (n,). clusters: labels of shape (n,) of rows that depend on each other.
+    """
+    weight = np.ones(len(predicted)) if weights is None else np.asarray(weights, dtype=np.float64)
+    codes = _bins(predicted, weight, bins)
+    count = np.bincount(codes)
+    mass = np.bincount(codes, weights=weight)
+    mean_predicted = np.bincount(codes, weights=weight * predicted) / mass
+    mean_observed = np.bincount(codes, weights=weight * observed) / mass
+    gap = mean_observed - mean_predicted
+    residual = weight * (observed - predicted - gap[codes])
+    error = np.sqrt(_clustered_squares(residual, codes, clusters, len(mass))) / mass
+    share = mass / mass.sum()
+    noise = np.random.default_rng(random_state).normal(size=(2_000, len(mass))) * error
+    ece = float(share @ np.abs(gap))
+    low, high = np.quantile(np.abs(gap + noise) @ share, [0.5 - level / 2, 0.5 + level / 2])
+    chance = float(np.quantile(np.abs(noise) @ share, level))
+    interval = (max(0.0, float(2 * ece - high)), max(0.0, float(2 * ece - low)))
+    half = normal_quantile(level) * error
+    return Reliability(mean_predicted, mean_observed, half, count, ece, interval, chance, level)
+
+
+def expected_calibration_error(predicted: FloatArray, observed: FloatArray, weights: FloatArray | None = None, bins: int = 10) -> float:
+    """Weighted mean absolute gap between observation and prediction over the bins (Naeini et al. 2015)."""
+    return reliability(predicted, observed, weights=weights, bins=bins).ece
+
+
+def _bins(predicted: FloatArray, weight: FloatArray, bins: int) -> IntArray:
+    """Dense bin codes by weighted quantiles of the prediction."""
+    levels, codes = np.unique(predicted, return_inverse=True)
+    mass = np.bincount(codes, weights=weight)
+    middle = (np.cumsum(mass) - mass / 2) / mass.sum()
+    of_level = np.minimum((middle * bins).astype(np.int64), bins - 1)
+    return np.unique(of_level, return_inverse=True)[1][codes]
+
+
+def _clustered_squares(residual: FloatArray, codes: IntArray, clusters: NDArray[Any] | None, bins: int) -> FloatArray:
+    """Sum over clusters of the squared sum of residuals, in each bin."""
+    if clusters is None:
+        return np.bincount(codes, weights=residual**2, minlength=bins)
+    unit = np.unique(clusters, return_inverse=True)[1].ravel()
+    cells, cell = np.unique(unit.astype(np.int64) * bins + codes, return_inverse=True)
+    sums = np.bincount(cell.ravel(), weights=residual)
+    return np.bincount(cells % bins, weights=sums**2, minlength=bins)

@@ -1,0 +1,68 @@
+"""Intervals over users, and whether two methods differ by more than chance.
+
+Values are one per user, so that whatever ties a user's rows together is respected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whyrec.errors import BadInput
+from whyrec.estimate import FloatArray
+
+# Resampling weights held at once: 2^22 of them are 32 MiB.
+_CELLS = 1 << 22
+
+
+def bootstrap(values: FloatArray, level: float = 0.95, draws: int = 1000, random_state: int = 0) -> tuple[FloatArray, FloatArray]:
+    """Percentile bootstrap interval of means over users (Efron and Tibshirani, 1993, ch. 13).
+
+    values: (n_users,) or (n_users, m), the m columns resampled together. Returns low and high, each of shape (m,).
+    """
+    table = values.reshape(len(values), -1)
+    means = np.concatenate([weights @ table for weights in resamples(len(table), draws, random_state)]) / len(table)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high
+
+
+def resamples(n: int, draws: int, random_state: int) -> Iterator[FloatArray]:
+    """Bootstrap weights in blocks: each row counts how often each of n users was drawn, n in all."""
+    if n < 1:
+        raise BadInput("no user to resample; the test part holds no interaction")
+    generator = np.random.default_rng(random_state)
+    block = max(1, _CELLS // n)
+    for start in range(0, draws, block):
+        size = min(block, draws - start)
+        drawn = generator.integers(0, n, size=(size, n))
+        cells = (drawn + np.arange(size)[:, None] * n).ravel()
+        yield np.bincount(cells, minlength=size * n).reshape(size, n).astype(np.float64)
+
+
+def sign_flip(difference: FloatArray, draws: int = 5000, random_state: int = 0) -> float:
+    """Two-sided p-value of a paired randomisation test of a zero mean difference (Smucker, Allan and Carterette, 2007).
+
+    difference: (n_users,). Under the null the sign of each user's difference is a fair coin. Smallest value 1 / (draws + 1).
+    """
+    nonzero = difference[difference != 0]
+    if len(nonzero) == 0:
+        return 1.0
+    generator = np.random.default_rng(random_state)
+    observed = abs(nonzero.sum()) * (1 - 1e-12)
+    block = max(1, _CELLS // len(nonzero))
+    extreme = 0
+    for start in range(0, draws, block):
+        signs = generator.integers(0, 2, size=(min(block, draws - start), len(nonzero)), dtype=np.int8) * 2 - 1
+        extreme += int((np.abs(signs @ nonzero) >= observed).sum())
+    return (extreme + 1) / (draws + 1)
+
+
+def holm(p_values: NDArray[np.floating]) -> FloatArray:
+    """P-values adjusted for all comparisons made (Holm, 1979), in the order given."""
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
+    return adjusted

@@ -1,0 +1,193 @@
+"""The contract of every recommender: fit on a `Dataset`, score pairs, rank items, save, load."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from whyrec.data.dataset import Codes, Dataset
+from whyrec.errors import BadInput, UnknownId
+from whyrec.recommend.store import load_state, save_state
+
+Scores = NDArray[np.float32]
+# Scores held at once: 2^24 of them are 64 MiB.
+_CELLS = 1 << 24
+
+
+class Recommender(ABC):
+    """Ranks items for users. Users and items are the dense codes of the `Dataset` it was fitted on.
+
+    After `fit`: `n_users_`, `n_items_`, and `seen_`, a boolean users x items matrix of what each user interacted with.
+    Scores of one recommender compare between items and, unless it says so, not between users.
+    """
+
+    n_users_: int
+    n_items_: int
+    seen_: sparse.csr_matrix
+
+    def fit(self, dataset: Dataset) -> Self:
+        """Learn from a log; forgets what an earlier fit learnt. The dataset is not changed."""
+        self.n_users_, self.n_items_ = dataset.n_users, dataset.n_items
+        self.seen_ = dataset.matrix.astype(bool)
+        self._learn(dataset)
+        return self
+
+    @abstractmethod
+    def _learn(self, dataset: Dataset) -> None:
+        """Set the learned attributes."""
+
+    @abstractmethod
+    def score_all(self, users: Codes) -> Scores:
+        """Scores of every item for these users, shape (len(users), n_items), larger is better. Holds them all in memory."""
+
+    def score(self, users: Codes, items: Codes) -> Scores:
+        """Scores of pairs: users and items of one length n, result shape (n,)."""
+        users, items = self._checked_users(users), self._checked_items(items)
+        if len(users) != len(items):
+            raise BadInput(f"score: {len(users)} users beside {len(items)} items; pass pairs of equal length")
+        result = np.zeros(len(users), dtype=np.float32)
+        order = np.argsort(users, kind="stable")
+        distinct, starts = np.unique(users[order], return_index=True)
+        ends = np.append(starts[1:], len(users))
+        for start, part in self.batches(distinct):
+            rows = order[starts[start] : ends[start + len(part) - 1]]
+            result[rows] = self.score_all(part)[np.searchsorted(part, users[rows]), items[rows]]
+        return result
+
+    def recommend(
+        self, users: Codes, k: int = 10, exclude_seen: bool = True, candidates: Codes | None = None
+    ) -> tuple[Codes, Scores]:
+        """The k best items of each user, best first; equal scores in the order of item codes.
+
+        exclude_seen: leave out what the user already interacted with. candidates: item codes to choose from (all
+        items by default). Returns item codes and scores, both (len(users), k); where fewer than k items are left,
+        code -1 and score NaN.
+        """
+        if k < 1:
+            raise BadInput(f"recommend: k must be 1 or more, got {k}")
+        users = self._checked_users(users)
+        pool = None if candidates is None else np.unique(self._checked_items(candidates))
+        chosen = np.full((len(users), k), -1, dtype=np.int32)
+        scores = np.full((len(users), k), np.nan, dtype=np.float32)
+        for start, part in self.batches(users):
+            block = np.array(self.score_all(part), dtype=np.float32)
+            if exclude_seen:
+                rows = self.seen_[part].tocoo()
+                block[rows.row, rows.col] = -np.inf
+            if pool is not None:
+                block = block[:, pool]
+            best, values = top_k(block, k)
+            if pool is not None:
+                best = np.where(best >= 0, pool[best], -1)
+            width = best.shape[1]
+            chosen[start : start + len(part), :width] = best
+            scores[start : start + len(part), :width] = values
+        return chosen, scores
+
+    def similar_items(self, items: Codes, k: int = 10) -> tuple[Codes, Scores]:
+        """The k items nearest to each of these by cosine in the model's item space, nearest first, itself left out.
+
+        Returns codes and cosines, both (len(items), k); -1 and NaN where the model knows no more items.
+        """
+        items = self._checked_items(items)
+        unit = _unit_rows(self._item_vectors())
+        chosen = np.full((len(items), k), -1, dtype=np.int32)
+        cosines = np.full((len(items), k), np.nan, dtype=np.float32)
+        for start, part in self.batches(items):
+            product = unit[part] @ unit.T
+            block = np.asarray(product.toarray() if sparse.issparse(product) else product, dtype=np.float32)
+            block[np.arange(len(part)), part] = -np.inf
+            best, values = top_k(block, k)
+            chosen[start : start + len(part), : best.shape[1]] = best
+            cosines[start : start + len(part), : best.shape[1]] = values
+        return chosen, cosines
+
+    def _item_vectors(self) -> Any:
+        """Item space of `similar_items`, (n_items, d), dense or sparse. Here: who interacted with the item."""
+        return self.seen_.T.tocsr().astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write the model to a folder, whole or not at all."""
+        save_state(self, Path(folder), self._state())
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a saved model; it scores to the same digits. Raises IncompatibleModel where the folder was altered."""
+        parameters, state = load_state(cls.__name__, Path(folder))
+        model = cls(**parameters)
+        model._restore(state)
+        return model
+
+    def _state(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name.endswith("_")}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def batches(self, codes: Codes) -> Iterator[tuple[int, Codes]]:
+        """Parts of `codes` small enough that their rows of scores fit in memory, each with its first position."""
+        size = max(1, _CELLS // max(self.n_items_, 1))
+        for start in range(0, len(codes), size):
+            yield start, codes[start : start + size]
+
+    def _checked_users(self, users: Codes) -> Codes:
+        return _checked(users, self.n_users_, "user")
+
+    def _checked_items(self, items: Codes) -> Codes:
+        return _checked(items, self.n_items_, "item")
+
+
+class RatingPredictor(ABC):
+    """What a recommender also is when it predicts the outcome itself, in its own unit."""
+
+    @abstractmethod
+    def predict(self, users: Codes, items: Codes) -> Scores:
+        """Predicted outcomes of pairs, shape (n,), in the unit of the log's outcome."""
+
+
+def top_k(scores: Scores, k: int) -> tuple[NDArray[np.int64], Scores]:
+    """Columns and values of the k largest scores of each row, largest first, ties by column.
+
+    Minus infinity marks what may not be chosen: column -1 and value NaN. Result shape (rows, min(k, columns)).
+    """
+    rows, columns = scores.shape
+    k = min(k, columns)
+    if k == 0 or rows == 0:
+        return np.zeros((rows, k), dtype=np.int64), np.zeros((rows, k), dtype=np.float32)
+    threshold = np.partition(scores, columns - k, axis=1)[:, columns - k, None]
+    above = scores > threshold
+    tied = scores == threshold
+    room = k - above.sum(axis=1, keepdims=True)
+    crowded = np.flatnonzero(tied.sum(axis=1) > room[:, 0])
+    tied[crowded] &= np.cumsum(tied[crowded], axis=1) <= room[crowded]
+    chosen = np.nonzero(above | tied)[1].reshape(rows, k)
+    values = np.take_along_axis(scores, chosen, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    chosen, values = np.take_along_axis(chosen, order, axis=1), np.take_along_axis(values, order, axis=1)
+    barred = np.isneginf(values)
+    return np.where(barred, -1, chosen), np.where(barred, np.float32(np.nan), values)
+
+
+def _checked(codes: Codes, size: int, role: str) -> Codes:
+    array = np.atleast_1d(np.asarray(codes))
+    if array.size and not np.issubdtype(array.dtype, np.integer):
+        raise BadInput(f"{role} codes must be integers (see Dataset.{role}_codes), got {array.dtype}")
+    if array.size and (array.min() < 0 or array.max() >= size):
+        wrong = array[(array < 0) | (array >= size)][0]
+        raise UnknownId(f"{role} code {wrong} is not one of the {size} that the model was fitted on")
+    return array.astype(np.int32)
+
+
+def _unit_rows(vectors: Any) -> Any:
+    if sparse.issparse(vectors):
+        length = np.sqrt(np.asarray(vectors.multiply(vectors).sum(axis=1)).ravel())
+        return sparse.diags_array(np.divide(1, length, out=np.zeros_like(length), where=length > 0)).tocsr() @ vectors
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)

