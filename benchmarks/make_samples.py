@@ -39,9 +39,7 @@ def complete_journey(folder: Path) -> dict[str, pl.DataFrame]:
         .sort("product_id"),
         "demographics": pl.read_parquet(folder / "demographics.parquet").sort("household_id"),
         "campaigns": pl.read_parquet(folder / "campaigns.parquet").sort("campaign_id", "household_id"),
-        "campaign_descriptions": days.with_columns(_days("start_date"), _days("end_date")).sort(
-            "campaign_id"
-        ),
+        "campaign_descriptions": days.with_columns(_days("start_date"), _days("end_date")).sort("campaign_id"),
         "coupons": pl.read_parquet(folder / "coupons.parquet")
         .join(bought, on="product_id", how="semi")
         .unique()
@@ -96,9 +94,7 @@ def _days(column: str) -> pl.Expr:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "folder", type=Path, help="where complete-journey, open-bandit and ml-latest-small are"
-    )
+    parser.add_argument("folder", type=Path, help="where complete-journey, open-bandit and ml-latest-small are")
     folder = parser.parse_args().folder
     write(complete_journey(folder / "complete-journey"), PACKAGE / "complete-journey")
     write(open_bandit(folder / "open-bandit"), PACKAGE / "open-bandit")

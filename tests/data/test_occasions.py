@@ -33,9 +33,7 @@ def small(households: int = 60) -> samples.ShopTables:
 def eligible(tables: samples.ShopTables) -> pl.DataFrame:
     """Every zero there is, the slow and plain way."""
     sold = purchase_lines(tables).rename({"household_id": "user", "product_id": "item"})
-    majority = (
-        sold.group_by("item", "week").agg(share=pl.col("discounted").mean()).filter(pl.col("share") != 0.5)
-    )
+    majority = sold.group_by("item", "week").agg(share=pl.col("discounted").mean()).filter(pl.col("share") != 0.5)
     met = sold.select("user", "week").unique().join(majority.select("item", "week"), on="week")
     return met.join(sold, on=KEYS, how="anti")
 
@@ -70,12 +68,8 @@ def test_the_weighted_sample_estimates_what_it_stands_for() -> None:
     off.
     """
     tables = small(150)
-    census = (
-        choice_occasions(tables, zeros=10_000_000).log.filter(outcome=0)["past_category_purchases"].mean()
-    )
-    draws = [
-        choice_occasions(tables, zeros=6_000, random_state=seed).log.filter(outcome=0) for seed in range(8)
-    ]
+    census = choice_occasions(tables, zeros=10_000_000).log.filter(outcome=0)["past_category_purchases"].mean()
+    draws = [choice_occasions(tables, zeros=6_000, random_state=seed).log.filter(outcome=0) for seed in range(8)]
     weighted = [np.average(draw["past_category_purchases"], weights=draw["weight"]) for draw in draws]
     plain = [draw["past_category_purchases"].mean() for draw in draws]
     error = np.std(weighted, ddof=1) / np.sqrt(len(weighted))
@@ -88,9 +82,7 @@ def test_treatment_is_what_other_households_saw() -> None:
     others = log.select(*KEYS, "treatment", "outcome").join(
         sold.select("item", "week", pl.col("user").alias("other"), "discounted"), on=["item", "week"]
     )
-    share = (
-        others.filter(pl.col("user") != pl.col("other")).group_by(KEYS).agg(share=pl.col("discounted").mean())
-    )
+    share = others.filter(pl.col("user") != pl.col("other")).group_by(KEYS).agg(share=pl.col("discounted").mean())
     checked = log.join(share, on=KEYS, how="left")
     expected = pl.when(pl.col("share") > 0.5).then(1.0).when(pl.col("share") < 0.5).then(0.0)
     assert checked.select(expected.eq_missing(pl.col("treatment")).all()).item()
@@ -103,9 +95,7 @@ def test_own_purchase_does_not_change_the_own_treatment() -> None:
     tables = samples.shop_tables()
     chosen = tables.transactions["household_id"].value_counts(sort=True)["household_id"][0]
     theirs = (pl.col("household_id") == chosen) & (pl.col("sales_value") > 0)
-    flip = pl.when(theirs).then(
-        pl.when(pl.col("retail_disc") > 0).then(0.0).otherwise(0.5 * pl.col("sales_value"))
-    )
+    flip = pl.when(theirs).then(pl.when(pl.col("retail_disc") > 0).then(0.0).otherwise(0.5 * pl.col("sales_value")))
     turned = replace(
         tables,
         transactions=tables.transactions.with_columns(retail_disc=flip.otherwise(pl.col("retail_disc"))),

@@ -13,11 +13,13 @@ from whyrec.data.schema import Schema
 from whyrec.errors import BadInput
 
 NOW = datetime(2024, 6, 1)
-LOG = """user,item,time,rating
-a,1,2024-01-01T10:00:00,3
-b,2,2024-01-02T11:30:00,4.5
-a,2,2024-01-03T00:00:00,1
-"""
+LOG_LINES = (
+    "user,item,time,rating",
+    "a,1,2024-01-01T10:00:00,3",
+    "b,2,2024-01-02T11:30:00,4.5",
+    "a,2,2024-01-03T00:00:00,1",
+)
+LOG = "\n".join(LOG_LINES) + "\n"
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -133,25 +135,19 @@ def test_times_are_read_as_utc(tmp_path: Path, values: list[str], moment: str) -
 
 def test_times_of_several_kinds(tmp_path: Path) -> None:
     stamps = ["2024-01-01", "2024-01-01T06:00:00Z", "2024-01-01 06:00:00", "2024-01-01T08:00:00+02:00"]
-    path = write(
-        tmp_path / "log.csv", "user,item,time\n" + "".join(f"{i},{i},{t}\n" for i, t in enumerate(stamps))
-    )
+    path = write(tmp_path / "log.csv", "user,item,time\n" + "".join(f"{i},{i},{t}\n" for i, t in enumerate(stamps)))
     assert read_dataset(path, now=NOW)[0].log["time"].dt.hour().to_list() == [0, 6, 6, 6]
     days = pl.DataFrame({"user": [1, 2], "item": [1, 2], "time": [20240101, 20240102]})
     assert read_dataset(days, now=NOW)[0].log["time"].to_list() == [
         datetime(2024, 1, 1),
         datetime(2024, 1, 2),
     ]
-    zoned = days.with_columns(
-        time=pl.Series([datetime(2024, 1, 1, 12)] * 2).dt.replace_time_zone("Asia/Tokyo")
-    )
+    zoned = days.with_columns(time=pl.Series([datetime(2024, 1, 1, 12)] * 2).dt.replace_time_zone("Asia/Tokyo"))
     assert read_dataset(zoned, now=NOW)[0].log["time"].to_list() == [datetime(2024, 1, 1, 3)] * 2
 
 
 def test_a_bool_outcome_and_a_word_treatment(tmp_path: Path) -> None:
-    path = write(
-        tmp_path / "log.csv", "user,item,outcome,treatment\na,1,true,mail\nb,2,false,none\nb,1,,mail\n"
-    )
+    path = write(tmp_path / "log.csv", "user,item,outcome,treatment\na,1,true,mail\nb,2,false,none\nb,1,,mail\n")
     dataset, _ = read_dataset(path)
     assert dataset.log["outcome"].to_list() == [1.0, 0.0, None]
     assert dataset.log["treatment"].to_list() == ["mail", "none", "mail"]
@@ -171,26 +167,14 @@ def test_context_and_schema(tmp_path: Path) -> None:
 BAD_FILES: list[tuple[str, str | bytes, str]] = [
     ("empty.csv", "", r"empty\.csv: the file is empty; write"),
     ("header.csv", "user,item\n", r"header\.csv: has a header but no rows"),
-    (
-        "latin.csv",
-        b"user,item\na,1\nb,2\nJos\xe9,3\n",
-        r"latin\.csv: line 4, byte 4 .*0xe9.* not UTF-8; .*iconv",
-    ),
+    ("latin.csv", b"user,item\na,1\nb,2\nJos\xe9,3\n", r"latin\.csv: line 4, byte 4 .*0xe9.* not UTF-8; .*iconv"),
     ("head.csv", b"us\xe9r,item\na,1\n", r"head\.csv: line 1, byte 2: not UTF-8"),
     ("wide.csv", "user,item\n".encode("utf-16"), r"wide\.csv: line 1 .*UTF-16"),
     ("long.csv", "user,item\na,1\nb,2,3\n", r"long\.csv: line 3 has 3 values, the header has 2 columns"),
     ("quote.csv", 'user,item,x\na,1,"open\nb,2,c\n', r"quote\.csv: .*quote that is not closed"),
     ("twice.csv", "user,item,item\na,1,2\n", r"twice\.csv: column 'item' stands twice"),
-    (
-        "word.csv",
-        "user,item,rating\na,1,3\nb,2,good\n",
-        r"word\.csv: column 'rating', row 3: 'good' is not a number",
-    ),
-    (
-        "pscore.csv",
-        "user,item,propensity\na,1,high\nb,2,0.2\n",
-        r"column 'propensity', row 2: 'high' is not a number",
-    ),
+    ("word.csv", "user,item,rating\na,1,3\nb,2,good\n", r"word\.csv: column 'rating', row 3: 'good' is not a number"),
+    ("pscore.csv", "user,item,propensity\na,1,high\nb,2,0.2\n", r"column 'propensity', row 2: 'high' is not a number"),
     ("nobody.csv", "who,what\na,1\nb,2\n", r"no column looks like the user: found who, what"),
     ("one_user.csv", "user,item\na,1\na,2\n", r"one_user\.csv: column 'user' holds one user only \('a'\)"),
     ("one_item.csv", "user,item\na,1\nb,1\n", r"one_item\.csv: column 'item' holds one item only \(1\)"),
@@ -224,9 +208,7 @@ def test_a_bad_file_is_named_with_place_and_remedy(
 def test_a_missing_file_and_a_missing_column(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"nowhere\.csv: no such file"):
         read_dataset(tmp_path / "nowhere.csv")
-    with pytest.raises(
-        BadInput, match=r"log\.csv: no column 'price'; the columns are user, item, time, rating"
-    ):
+    with pytest.raises(BadInput, match=r"log\.csv: no column 'price'; the columns are user, item, time, rating"):
         read_dataset(write(tmp_path / "log.csv", LOG), schema=Schema(context=("price",)))
     with pytest.raises(BadInput, match=r"items\.csv: no column 'item'; the columns are name"):
         read_dataset(write(tmp_path / "log.csv", LOG), items=write(tmp_path / "items.csv", "name\nx\n"))

@@ -36,9 +36,7 @@ def test_manifest_tells_the_bytes_rows_and_columns_of_every_file(folder: Path) -
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_a_licence_lies_beside_the_data(folder: Path) -> None:
-    text = (folder / ("README.txt" if folder.name == "ml-latest-small" else "LICENSE.txt")).read_text(
-        encoding="utf-8"
-    )
+    text = (folder / ("README.txt" if folder.name == "ml-latest-small" else "LICENSE.txt")).read_text(encoding="utf-8")
     expected = {
         "complete-journey": "CC0 1.0",
         "open-bandit": "CC BY 4.0",
@@ -106,12 +104,9 @@ def test_movielens_is_found_in_the_checkout() -> None:
 
 
 def test_movielens_reads_the_published_folder(tmp_path: Path) -> None:
-    (tmp_path / "ratings.csv").write_text(
-        "userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n2,10,4,835355493\n"
-    )
+    (tmp_path / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n2,10,4,835355493\n")
     (tmp_path / "movies.csv").write_text(
-        "movieId,title,genres\n10,GoldenEye (1995),Action|Thriller\n31,Dangerous Minds (1995),(no genres "
-        "listed)\n"
+        "movieId,title,genres\n10,GoldenEye (1995),Action|Thriller\n31,Dangerous Minds (1995),(no genres listed)\n"
     )
     ratings = samples.movielens(tmp_path)
     assert ratings.log["outcome"].to_list() == [2.5, 4.0]
@@ -122,8 +117,6 @@ def test_movielens_reads_the_published_folder(tmp_path: Path) -> None:
 def test_movielens_elsewhere_says_where_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadInput, match="grouplens"):
         samples.movielens(tmp_path)
-    monkeypatch.setattr(
-        samples, "__file__", str(tmp_path / "site-packages" / "whyrec" / "data" / "samples.py")
-    )
+    monkeypatch.setattr(samples, "__file__", str(tmp_path / "site-packages" / "whyrec" / "data" / "samples.py"))
     with pytest.raises(BadInput, match=r"grouplens.*--data"):
         samples.movielens_folder()

@@ -49,9 +49,7 @@ def parted(
     except BadInput as error:
         assert "would be empty" in str(error)
         return None
-    together = np.sort(
-        np.concatenate([result.train.log["row"].to_numpy(), result.test.log["row"].to_numpy()])
-    )
+    together = np.sort(np.concatenate([result.train.log["row"].to_numpy(), result.test.log["row"].to_numpy()]))
     assert together.tolist() == list(range(len(entries)))
     assert result.train.users.equals(dataset.users)
     assert result.test.items.equals(dataset.items)
@@ -129,9 +127,7 @@ def test_random_split_holds_out_the_share_and_repeats(
 
 
 def test_ties_in_time_follow_the_file() -> None:
-    result = split.split_last(
-        build([(0, 0, 1, 1.0, 0), (0, 1, 1, 1.0, 1), (0, 2, 1, 1.0, 2), (1, 0, 1, 1.0, 0)])
-    )
+    result = split.split_last(build([(0, 0, 1, 1.0, 0), (0, 1, 1, 1.0, 1), (0, 2, 1, 1.0, 2), (1, 0, 1, 1.0, 0)]))
     assert result.test.log["item"].to_list() == [2]
 
 
@@ -159,9 +155,7 @@ def test_a_cutoff_belongs_to_the_test() -> None:
 
 def test_seeds_differ_and_what_is_missing_is_said() -> None:
     dataset = build([(user, item, 0, 1.0, 0) for user in range(20) for item in range(3)])
-    assert not split.split_random(dataset, 0.5, 0).test.log.equals(
-        split.split_random(dataset, 0.5, 1).test.log
-    )
+    assert not split.split_random(dataset, 0.5, 0).test.log.equals(split.split_random(dataset, 0.5, 1).test.log)
     timeless = Dataset.build(pl.DataFrame({"user": [1, 2], "item": [1, 2]}), Schema())
     for splitter in (split.split_last, split.split_last_session):
         with pytest.raises(BadInput, match="role"):

@@ -94,9 +94,7 @@ def test_exact_copies_of_timed_rows_are_rejected_and_others_kept() -> None:
 
 
 def test_rows_that_differ_in_a_column_without_a_role_are_no_copies() -> None:
-    rows = pl.DataFrame(
-        {"user": ["a", "b", "a"], "item": [1, 2, 1], "time": ["2024-01-01"] * 3, "shelf": [1, 2, 3]}
-    )
+    rows = pl.DataFrame({"user": ["a", "b", "a"], "item": [1, 2, 1], "time": ["2024-01-01"] * 3, "shelf": [1, 2, 3]})
     _, report = read_dataset(rows, now=NOW)
     assert (report.rows_kept, report.has("duplicate_row")) == (3, False)
 
@@ -118,9 +116,7 @@ def test_what_forbids_an_effect_is_shown_and_kept(changes: dict[str, list[object
 
 def test_outliers_are_shown_and_never_dropped() -> None:
     rating = [float(i % 7) for i in range(200)] + [1e6]
-    frame = pl.DataFrame(
-        {"user": [i % 9 for i in range(201)], "item": [i % 11 for i in range(201)], "rating": rating}
-    )
+    frame = pl.DataFrame({"user": [i % 9 for i in range(201)], "item": [i % 11 for i in range(201)], "rating": rating})
     dataset, report = read_dataset(frame)
     issue = next(issue for issue in report.issues if issue.kind == "outlier")
     assert (issue.count, issue.rows, issue.action) == (1, (201,), "kept")
@@ -129,9 +125,7 @@ def test_outliers_are_shown_and_never_dropped() -> None:
 
 def test_items_and_users_without_description_are_counted() -> None:
     items = pl.DataFrame({"item": [1, 9], "title": ["one", "nine"]})
-    dataset, report = read_dataset(
-        pl.DataFrame(GOOD), items=items, users=pl.DataFrame({"user": ["a", "b", "c"]})
-    )
+    dataset, report = read_dataset(pl.DataFrame(GOOD), items=items, users=pl.DataFrame({"user": ["a", "b", "c"]}))
     counted = {issue.kind: issue.count for issue in report.issues}
     assert counted == {"not_in_item_table": 2, "not_in_user_table": 1}
     assert dataset.items.rows() == [(1, "one", "one"), (2, None, ""), (9, "nine", "nine")]

@@ -9,7 +9,7 @@ from whyrec.errors import BadInput
 from whyrec.studies.adjust import difference_in_means, regression_adjusted
 from whyrec.studies.campaigns import campaign_panel
 from whyrec.studies.discount_states import discount_alternatives
-from whyrec.studies.discounts import FEATURES, discount_panel, product_weeks, unit_lines
+from whyrec.studies.discounts import FEATURES, agreement, discount_panel, product_weeks, unit_lines
 from whyrec.studies.panel import Panel
 from whyrec.studies.shop_world import campaigning_shop, discounted_shop
 
@@ -57,8 +57,7 @@ def test_naive_difference_is_off_where_popular_products_are_discounted() -> None
 
 def test_without_a_discount_effect_none_is_found() -> None:
     estimates = [
-        regression_adjusted(discount_panel(discounted_shop(factor=1.0, seed=seed)[0]), "units")
-        for seed in range(6)
+        regression_adjusted(discount_panel(discounted_shop(factor=1.0, seed=seed)[0]), "units") for seed in range(6)
     ]
     scores = [estimate.estimate / estimate.standard_error for estimate in estimates]
     assert abs(np.mean(scores)) < 3 / np.sqrt(len(scores))
@@ -98,9 +97,12 @@ def test_product_weeks_look_at_other_weeks_only() -> None:
     )
     before, after = (frame.filter(here).select(FEATURES) for frame in (weeks, product_weeks(tables, louder)))
     assert before.equals(after)
-    assert (
-        product_weeks(tables, louder).filter(here)["units"].item() == 50 * weeks.filter(here)["units"].item()
-    )
+    assert product_weeks(tables, louder).filter(here)["units"].item() == 50 * weeks.filter(here)["units"].item()
+
+
+def test_the_price_is_the_chains() -> None:
+    assert 0.85 < agreement(unit_lines(shop_tables())) < 0.9
+    assert agreement(unit_lines(worlds()[0][0])) == 1.0
 
 
 def test_discount_panel_is_complete_and_repeats() -> None:
@@ -108,9 +110,7 @@ def test_discount_panel_is_complete_and_repeats() -> None:
     assert panel.features.shape == (len(panel), len(FEATURES))
     assert np.isfinite(panel.features).all()
     assert np.array_equal(panel.outcome, again.outcome)
-    assert not np.array_equal(
-        discount_panel(shop_tables(), random_state=1).outcome[:100], panel.outcome[:100]
-    )
+    assert not np.array_equal(discount_panel(shop_tables(), random_state=1).outcome[:100], panel.outcome[:100])
     assert panel.frame["category_discounted"].is_between(0, 1).all()
     assert len(np.unique(panel.clusters)) == panel.frame["product_id"].n_unique()
 
@@ -135,10 +135,7 @@ def test_campaign_features_know_nothing_of_the_window() -> None:
     tables = shop_tables()
     start = tables.campaign_descriptions.filter(campaign_id="18")["start_date"].item()
     eastern = (
-        pl.col("transaction_timestamp")
-        .dt.replace_time_zone("UTC")
-        .dt.convert_time_zone("America/New_York")
-        .dt.date()
+        pl.col("transaction_timestamp").dt.replace_time_zone("UTC").dt.convert_time_zone("America/New_York").dt.date()
     )
     past = ShopTables(**{**tables.__dict__, "transactions": tables.transactions.filter(eastern < start)})
     names = list(real_campaigns().feature_names)
@@ -152,12 +149,7 @@ def test_campaign_outcome_is_spend_on_its_products_while_it_runs() -> None:
     tables = shop_tables()
     campaign = tables.campaign_descriptions.filter(campaign_id="13").row(0, named=True)
     products = tables.coupons.filter(campaign_id="13")["product_id"].unique().implode()
-    day = (
-        pl.col("transaction_timestamp")
-        .dt.replace_time_zone("UTC")
-        .dt.convert_time_zone("America/New_York")
-        .dt.date()
-    )
+    day = pl.col("transaction_timestamp").dt.replace_time_zone("UTC").dt.convert_time_zone("America/New_York").dt.date()
     spent = tables.transactions.filter(
         day.is_between(campaign["start_date"], campaign["end_date"]), pl.col("product_id").is_in(products)
     )
@@ -176,9 +168,7 @@ def test_regression_adjustment_covers_a_known_effect() -> None:
         features = rng.normal(size=(400, 3))
         treatment = (rng.random(400) < 1 / (1 + np.exp(-features[:, 0]))).astype(float)
         shared = rng.normal(size=80)[cluster]
-        outcome = (
-            features @ [1.0, 2.0, 0.0] + treatment * (1.5 + features[:, 1]) + shared + rng.normal(size=400)
-        )
+        outcome = features @ [1.0, 2.0, 0.0] + treatment * (1.5 + features[:, 1]) + shared + rng.normal(size=400)
         frame = pl.DataFrame(
             {
                 "a": features[:, 0],

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -25,10 +26,10 @@ from numpy.typing import ArrayLike, NDArray
 from whyrec.cause.calibration import fit_calibrator
 from whyrec.cause.glm import with_ones
 from whyrec.cause.influence import arm_influence
-from whyrec.cause.nuisance import assign_folds, fit_or_constant, make_nuisance
+from whyrec.cause.nuisance import assign_folds, fit_or_constant
 from whyrec.cause.positivity import positivity
 from whyrec.cause.relatives import EFFECT, implied_weights, relatives
-from whyrec.cause.scores import Calibrated, CalibrationPart, Log, Nuisances, arm_scores, calibrate
+from whyrec.cause.scores import CalibrationPart, Log, Nuisances, arm_scores, calibrate
 from whyrec.errors import BadInput, NoOverlap
 from whyrec.estimate import Estimate, FloatArray, IntArray, jsonable
 from whyrec.metrics.calibration import Reliability, reliability
@@ -238,7 +239,7 @@ class DoCalib:
             self.nuisances_, self.log_, clusters=self.clusters_, level=self.level, least=self.min_propensity, implied_weights=self._implied(design),
         )
         self.naive_ = self.relatives_["naive"]
-        self.calibration_ = self._calibration_report(calibrated)
+        self.__dict__.pop("calibration_", None)
 
     def _design(self) -> FloatArray:
         """Ones and standardised features."""
@@ -268,10 +269,11 @@ class DoCalib:
             result[draw] = arm_scores(calibrate(self.nuisances_, log, self.calibration, self.min_propensity), log)[1]
         return result
 
-    def _calibration_report(self, calibrated: Calibrated) -> dict[str, dict[str, Reliability]]:
+    @cached_property
+    def calibration_(self) -> dict[str, dict[str, Reliability]]:
         """Reliability before and after; `after` applies to each fold a calibrator learnt on the other folds."""
         log, fold = self.log_, self.nuisances_.fold
-        chance = np.stack([1 - calibrated.propensity, calibrated.propensity], axis=1)
+        chance = np.stack([1 - self.propensity_, self.propensity_], axis=1)
         everybody = np.ones(len(fold), dtype=bool)
         tasks = {"propensity": (self.nuisances_.propensity, log.treatment.astype(np.float64), everybody, log.weight, True)}
         for arm, name in ((0, "outcome_control"), (1, "outcome_treated")):
@@ -355,6 +357,3 @@ def _clusters(values: ArrayLike, n: int) -> IntArray:
     if len(labels) != n:
         raise BadInput(f"clusters: {len(labels):,} labels for {n:,} rows of features")
     return np.unique(labels, return_inverse=True)[1].ravel().astype(np.int64)
-
-
-__all__ = ["DoCalib", "make_nuisance"]

@@ -178,3 +178,35 @@ def fit_or_constant(spec: Any, features: FloatArray, label: FloatArray, weight: 
     model = Constant() if np.all(label == label[0]) else make_nuisance(spec, binary=binary, random_state=random_state)
     model.fit(features, label, weight)
     return model
+
+
+def state_of(model: Nuisance) -> dict[str, Any]:
+    """A JSON-ready state of a fitted `Linear`, `Boosting` or `Constant`; BadInput for what cannot be written safely."""
+    if isinstance(model, Linear):
+        return {
+            "kind": "linear", "binary": model.binary, "ridge": model.ridge, "centre": model.centre_.tolist(),
+            "scale": model.scale_.tolist(), "coefficients": model.coefficients_.tolist(),
+        }
+    if isinstance(model, Boosting):
+        return {"kind": "boosting", "binary": model.binary, "trees": model.booster_.model_to_string()}
+    if isinstance(model, Constant):
+        return {"kind": "constant", "mean": model.mean_}
+    raise BadInput(f"a {type(model).__name__} cannot be saved without executable code; use boosting, linear or logistic")
+
+
+def from_state(state: dict[str, Any]) -> Nuisance:
+    """The inverse of `state_of`: the same predictions to the last digit."""
+    if state["kind"] == "linear":
+        linear = Linear(state["binary"], state["ridge"])
+        linear.centre_, linear.scale_ = np.array(state["centre"]), np.array(state["scale"])
+        linear.coefficients_ = np.array(state["coefficients"])
+        return linear
+    if state["kind"] == "boosting":
+        import lightgbm
+
+        boosting = Boosting(state["binary"])
+        boosting.booster_ = lightgbm.Booster(model_str=state["trees"])
+        return boosting
+    constant = Constant()
+    constant.mean_ = float(state["mean"])
+    return constant

@@ -41,8 +41,7 @@ def clean(
             if dataset.log.height < before:
                 gone = ids - dataset.log[role].n_unique()
                 changes.append(
-                    f"{before - dataset.log.height:,} rows of {gone:,} {role}s with fewer than {least} rows "
-                    "left out"
+                    f"{before - dataset.log.height:,} rows of {gone:,} {role}s with fewer than {least} rows left out"
                 )
     if dataset.log.height == 0:
         raise BadInput(f"clean: no row is left ({'; '.join(changes)}); ask for fewer rows per user and item")
@@ -51,9 +50,7 @@ def clean(
 
 def _outliers(dataset: Dataset, how: str, quantile: float, changes: list[str]) -> Dataset:
     if dataset.outcome_kind != "real":
-        raise BadInput(
-            f"{dataset.name}: the outcome is {dataset.outcome_kind}, only a real one has outliers to {how}"
-        )
+        raise BadInput(f"{dataset.name}: the outcome is {dataset.outcome_kind}, only a real one has outliers to {how}")
     outcome = dataset.log["outcome"]
     low, high = outcome.quantile(1 - quantile, "linear"), outcome.quantile(quantile, "linear")
     outside = ((outcome < low) | (outcome > high)).fill_null(False)

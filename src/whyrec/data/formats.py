@@ -117,8 +117,7 @@ def _json_lines(path: Path) -> Table:
         frame = pl.scan_ndjson(path, infer_schema_length=None).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _undecodable(path) or BadInput(
-            f"{path}{_bad_json_line(path)}: not JSON lines ({_first_line(error)}); write one JSON object a "
-            "line"
+            f"{path}{_bad_json_line(path)}: not JSON lines ({_first_line(error)}); write one JSON object a line"
         ) from error
     return Table(frame, str(path), False, _numbers(frame.height, 1))
 
@@ -140,14 +139,9 @@ def _numbers(height: int, first: int) -> pl.Series:
 def _text_lines(frame: pl.DataFrame) -> pl.Series:
     """Line on which each row starts: one header line, and quoted values may hold line breaks."""
     numbers = _numbers(frame.height, 2)
-    if (
-        frame.width == 0
-        or not frame.select(pl.any_horizontal(pl.all().str.contains("\n", literal=True).any())).item()
-    ):
+    if frame.width == 0 or not frame.select(pl.any_horizontal(pl.all().str.contains("\n", literal=True).any())).item():
         return numbers
-    breaks = frame.select(
-        pl.sum_horizontal(pl.all().str.count_matches("\n", literal=True).fill_null(0))
-    ).to_series()
+    breaks = frame.select(pl.sum_horizontal(pl.all().str.count_matches("\n", literal=True).fill_null(0))).to_series()
     return numbers + breaks.cum_sum().shift(1, fill_value=0).cast(pl.Int64)
 
 
@@ -159,9 +153,7 @@ def _header(path: Path, separator: str, quote: str | None) -> list[str]:
     except (OSError, EOFError) as error:
         raise BadInput(f"{path}: cannot be read ({error}); write the file again") from error
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in raw:
-        raise BadInput(
-            f"{path}: line 1 is not UTF-8 text (it looks like UTF-16 or a binary file); save it as UTF-8"
-        )
+        raise BadInput(f"{path}: line 1 is not UTF-8 text (it looks like UTF-16 or a binary file); save it as UTF-8")
     try:
         line = raw.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:
@@ -169,9 +161,7 @@ def _header(path: Path, separator: str, quote: str | None) -> list[str]:
     names = line.split(separator) if quote is None else next(csv.reader([line], delimiter=separator), [])
     twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise BadInput(
-            f"{path}: column {twice[0]!r} stands twice in the header; give each column its own name"
-        )
+        raise BadInput(f"{path}: column {twice[0]!r} stands twice in the header; give each column its own name")
     return names
 
 
@@ -198,9 +188,7 @@ def _explained(path: Path, separator: str, quote: str | None, width: int, error:
                     )
     except (csv.Error, OSError, EOFError):
         pass
-    return BadInput(
-        f"{path}: cannot be read as a table ({_first_line(error)}); look for a quote that is not closed"
-    )
+    return BadInput(f"{path}: cannot be read as a table ({_first_line(error)}); look for a quote that is not closed")
 
 
 def _undecodable(path: Path) -> BadInput | None:

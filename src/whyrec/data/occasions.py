@@ -120,11 +120,7 @@ def _zeros(lines: pl.DataFrame, items: pl.DataFrame, zeros: int, random_state: i
     )
     bought = lines.select(_KEYS).unique()
     repertoire, neighbours = _near(lines, items, visits, shelf, bought)
-    near = (
-        repertoire.height
-        + neighbours.height
-        + bought.join(shelf, on=["product_id", "week"], how="semi").height
-    )
+    near = repertoire.height + neighbours.height + bought.join(shelf, on=["product_id", "week"], how="semi").height
     total = (
         visits.group_by("week")
         .len()
@@ -133,19 +129,13 @@ def _zeros(lines: pl.DataFrame, items: pl.DataFrame, zeros: int, random_state: i
         .item()
     )
     strata = [_draw(part, zeros // 3, generator) for part in (repertoire, neighbours)]
-    drawn = _draw_any(
-        visits, shelf, min(total, zeros // 3 + near * (zeros // 3) // max(total - near, 1)), generator
-    )
+    drawn = _draw_any(visits, shelf, min(total, zeros // 3 + near * (zeros // 3) // max(total - near, 1)), generator)
     for other in (repertoire, neighbours, bought):
-        drawn = drawn.join(
-            other.join(drawn, on=_KEYS, how="semi"), on=_KEYS, how="anti", maintain_order="left"
-        )
+        drawn = drawn.join(other.join(drawn, on=_KEYS, how="semi"), on=_KEYS, how="anti", maintain_order="left")
     strata.append(drawn.with_columns(weight=pl.lit((total - near) / max(drawn.height, 1))))
     zero = pl.lit(0.0)
     met = (
-        pl.concat(strata)
-        .join(visits, on=["household_id", "week"])
-        .with_columns(bought=zero, quantity=zero, spend=zero)
+        pl.concat(strata).join(visits, on=["household_id", "week"]).with_columns(bought=zero, quantity=zero, spend=zero)
     )
     for table in (households, products):
         name = table.columns[1]
@@ -176,9 +166,7 @@ def _near(
     )
     categories = items.select("product_id", "category").drop_nulls()
     first_in_category = (
-        first.join(categories, on="product_id")
-        .group_by("household_id", "category")
-        .agg(pl.col("first").min())
+        first.join(categories, on="product_id").group_by("household_id", "category").agg(pl.col("first").min())
     )
     neighbours = (
         first_in_category.join(visits.select("household_id", "week"), on="household_id")
@@ -198,17 +186,12 @@ def _draw(part: pl.DataFrame, size: int, generator: np.random.Generator) -> pl.D
     return part[rows].with_columns(weight=pl.lit(part.height / max(size, 1)))
 
 
-def _draw_any(
-    visits: pl.DataFrame, shelf: pl.DataFrame, size: int, generator: np.random.Generator
-) -> pl.DataFrame:
+def _draw_any(visits: pl.DataFrame, shelf: pl.DataFrame, size: int, generator: np.random.Generator) -> pl.DataFrame:
     """Distinct (household, week, product) drawn evenly from all that meet, without listing the tens of
     millions.
     """
     weeks = (
-        visits.group_by("week")
-        .len("households")
-        .join(shelf.group_by("week").len("products"), on="week")
-        .sort("week")
+        visits.group_by("week").len("households").join(shelf.group_by("week").len("products"), on="week").sort("week")
     )
     households, products = (
         weeks["households"].to_numpy().astype(np.int64),
@@ -254,13 +237,9 @@ def _states(log: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
     )
     year_others = pl.col("year_n").cast(pl.Int64) - pl.col("year_n_own").cast(pl.Int64)
     price = pl.when(others > 0).then((pl.col("price") - pl.col("price_own")) / others)
-    price_in_year = pl.when(year_others > 0).then(
-        (pl.col("year_price") - pl.col("year_price_own")) / year_others
-    )
+    price_in_year = pl.when(year_others > 0).then((pl.col("year_price") - pl.col("year_price_own")) / year_others)
     return met.with_columns(
-        discounted=pl.when((others > 0) & (2 * discounted != others)).then(
-            (2 * discounted > others).cast(pl.Float64)
-        ),
+        discounted=pl.when((others > 0) & (2 * discounted != others)).then((2 * discounted > others).cast(pl.Float64)),
         discount_depth=pl.when(others > 0).then((pl.col("depth") - pl.col("depth_own")) / others),
         regular_price=pl.coalesce(price, price_in_year),
     ).select(*log.columns, "discounted", "discount_depth", "regular_price")
@@ -268,9 +247,7 @@ def _states(log: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
 
 def _past(log: pl.DataFrame, lines: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
     """Add visits of the week, and what earlier weeks say of this household and this product."""
-    visits = lines.group_by("household_id", "week").agg(
-        visits=pl.col("basket_id").n_unique().cast(pl.Float64)
-    )
+    visits = lines.group_by("household_id", "week").agg(visits=pl.col("basket_id").n_unique().cast(pl.Float64))
     categories = items.select("product_id", pl.col("category").fill_null(""))
     log = log.join(visits, on=["household_id", "week"], how="left", maintain_order="left").join(
         categories, on="product_id", how="left", maintain_order="left"
@@ -292,9 +269,7 @@ def _count_before(log: pl.DataFrame, lines: pl.DataFrame, keys: list[str], name:
         lines.group_by(*keys, "week")
         .len("lines")
         .sort("week")
-        .with_columns(
-            (pl.col("lines").cum_sum().over(keys)).cast(pl.Float64).alias(name), after=pl.col("week") + 1
-        )
+        .with_columns((pl.col("lines").cum_sum().over(keys)).cast(pl.Float64).alias(name), after=pl.col("week") + 1)
         .select(*keys, "after", name)
     )
     ordered = log.with_row_index("_row").sort("week")

@@ -58,9 +58,7 @@ def whole(column: pl.Series) -> pl.Series:
     """Int64 where every value is a whole number without leading zeros, otherwise the text unchanged."""
     values = column.cast(pl.Int64, strict=False)
     plain = values.cast(pl.String) == column
-    return (
-        values if (plain | column.is_null()).all() and values.null_count() == column.null_count() else column
-    )
+    return values if (plain | column.is_null()).all() and values.null_count() == column.null_count() else column
 
 
 def times(column: pl.Series) -> Parsed:
@@ -72,18 +70,12 @@ def times(column: pl.Series) -> Parsed:
     if column.dtype == pl.Date:
         return Parsed(column.cast(pl.Datetime("us")), _none(column), "dates, read as midnight UTC")
     if isinstance(column.dtype, pl.Datetime):
-        zoned = (
-            column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-            if column.dtype.time_zone
-            else column
-        )
+        zoned = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if column.dtype.time_zone else column
         return Parsed(zoned.dt.cast_time_unit("us"), _none(column), "times, UTC")
     if column.dtype.is_numeric():
         return _epoch(column)
     if column.dtype not in (pl.String, pl.Categorical):
-        return Parsed(
-            pl.Series(column.name, [None] * len(column), dtype=pl.Datetime("us")), column.is_not_null(), ""
-        )
+        return Parsed(pl.Series(column.name, [None] * len(column), dtype=pl.Datetime("us")), column.is_not_null(), "")
     text = column.cast(pl.String).str.strip_chars()
     numeric = text.cast(pl.Float64, strict=False)
     written = text.is_not_null() & ~text.is_in(_MISSING)
@@ -118,9 +110,7 @@ def _epoch(column: pl.Series) -> Parsed:
     if not column.dtype.is_float() and 19_000_101 <= size <= 21_001_231:
         days = column.cast(pl.String).str.to_date("%Y%m%d", strict=False)
         if days.null_count() == column.null_count():
-            return Parsed(
-                days.cast(pl.Datetime("us")), _none(column), "whole numbers, read as days written YYYYMMDD"
-            )
+            return Parsed(days.cast(pl.Datetime("us")), _none(column), "whole numbers, read as days written YYYYMMDD")
     unit, factor = next(((name, scale) for limit, name, scale in _EPOCH_LIMITS if size < limit), ("ns", 0))
     exact = column if not column.dtype.is_float() else column.cast(pl.Float64)
     micros = exact * factor if factor else exact / 1_000 if column.dtype.is_float() else exact // 1_000
@@ -137,9 +127,7 @@ def common_ids(columns: list[tuple[pl.Series, bool, str]]) -> list[pl.Series]:
     only where every id of every column is one. Raises BadInput where a file's typed ids cannot meet the
     others'.
     """
-    filled = [
-        (ids.cast(pl.String).replace("", None) if text else ids, text, where) for ids, text, where in columns
-    ]
+    filled = [(ids.cast(pl.String).replace("", None) if text else ids, text, where) for ids, text, where in columns]
     typed = [ids.dtype for ids, text, _ in filled if not text]
     if not typed:
         numbers_ = [whole(ids) for ids, _, _ in filled]
@@ -148,9 +136,7 @@ def common_ids(columns: list[tuple[pl.Series, bool, str]]) -> list[pl.Series]:
         return [_as_numbers(ids, text, where) for ids, text, where in filled]
     for (ids, text, where), kind in zip(filled, (ids.dtype for ids, _, _ in filled), strict=True):
         if kind.is_float() and not text:
-            raise BadInput(
-                f"{where}: ids are decimal numbers ({ids.dtype}); write them as whole numbers or text"
-            )
+            raise BadInput(f"{where}: ids are decimal numbers ({ids.dtype}); write them as whole numbers or text")
     if any(kind.is_nested() for kind in typed):
         raise BadInput(f"{filled[0][2]}: ids are {typed[0]}; write them as whole numbers or text")
     return [ids.cast(pl.String) for ids, _, _ in filled]
@@ -159,9 +145,7 @@ def common_ids(columns: list[tuple[pl.Series, bool, str]]) -> list[pl.Series]:
 def _as_numbers(ids: pl.Series, text: bool, where: str) -> pl.Series:
     values = whole(ids) if text else ids.cast(pl.Int64)
     if values.dtype != pl.Int64:
-        odd = ids.filter(
-            (ids.cast(pl.Int64, strict=False).cast(pl.String) != ids).fill_null(True) & ids.is_not_null()
-        )
+        odd = ids.filter((ids.cast(pl.Int64, strict=False).cast(pl.String) != ids).fill_null(True) & ids.is_not_null())
         raise BadInput(
             f"{where}: id {odd[0]!r} is text, the other file's ids are whole numbers; write both in one type"
         )

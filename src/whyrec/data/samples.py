@@ -20,9 +20,7 @@ from whyrec.data.schema import Schema
 from whyrec.errors import BadInput
 
 SAMPLES = Path(__file__).parent / "sample_files"
-_MOVIELENS_ADVICE = (
-    "get ml-latest-small from https://grouplens.org/datasets/movielens/latest/ and pass --data FOLDER"
-)
+_MOVIELENS_ADVICE = "get ml-latest-small from https://grouplens.org/datasets/movielens/latest/ and pass --data FOLDER"
 
 
 @dataclass(frozen=True)
@@ -87,8 +85,7 @@ def movielens_folder() -> Path:
         if (folder / "manifest.json").is_file():
             return folder
     raise BadInput(
-        "MovieLens is not part of the installed package (its licence bars commercial use): "
-        f"{_MOVIELENS_ADVICE}"
+        f"MovieLens is not part of the installed package (its licence bars commercial use): {_MOVIELENS_ADVICE}"
     )
 
 
@@ -108,9 +105,7 @@ def movielens(folder: Path | None = None) -> Dataset:
     )
     listed = pl.when(pl.col("genres") != "(no genres listed)").then("genres")
     genres = listed.str.replace_all("|", ", ", literal=True)
-    schema = Schema(
-        user="userId", item="movieId", time="timestamp", outcome="rating", item_text=("title", "genres")
-    )
+    schema = Schema(user="userId", item="movieId", time="timestamp", outcome="rating", item_text=("title", "genres"))
     return Dataset.build(log, schema, items=movies.with_columns(genres), name="MovieLens latest-small")
 
 
@@ -132,14 +127,11 @@ def _verified(folder: Path, name: str) -> pl.DataFrame:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise BadInput(
-            f"{path}: the sample file cannot be read ({error.strerror}); install whyrec again"
-        ) from error
+        raise BadInput(f"{path}: the sample file cannot be read ({error.strerror}); install whyrec again") from error
     expected = manifest[path.name]
     if hashlib.sha256(content).hexdigest() != expected["sha256"]:
         raise BadInput(
-            f"{path}: the sample file was altered (its SHA-256 differs from manifest.json); install whyrec "
-            "again"
+            f"{path}: the sample file was altered (its SHA-256 differs from manifest.json); install whyrec again"
         )
     return pl.read_parquet(io.BytesIO(content))
 
@@ -148,7 +140,5 @@ def _manifest(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadInput(
-            f"{path}: the samples' manifest cannot be read ({error}); install whyrec again"
-        ) from error
+        raise BadInput(f"{path}: the samples' manifest cannot be read ({error}); install whyrec again") from error
     return content

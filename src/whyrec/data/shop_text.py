@@ -48,10 +48,7 @@ def product_table(products: pl.DataFrame) -> pl.DataFrame:
     """
     words = products.select(
         "product_id",
-        department=pl.col("department")
-        .replace(_DEPARTMENTS)
-        .str.to_lowercase()
-        .str.replace_all(" & ", " and "),
+        department=pl.col("department").replace(_DEPARTMENTS).str.to_lowercase().str.replace_all(" & ", " and "),
         category=_plain("product_category"),
         type=_plain("product_type"),
         brand=pl.col("brand").str.to_lowercase(),

@@ -70,8 +70,7 @@ def split_last_session(dataset: Dataset, n: int = 1) -> Split:
     _check_count(n)
     if not dataset.has("session"):
         raise BadInput(
-            f"{dataset.name}: no session role; name the basket or session column in the schema, or use "
-            "split_last"
+            f"{dataset.name}: no session role; name the basket or session column in the schema, or use split_last"
         )
     rows = _ordered(dataset)
     starts = (
@@ -107,9 +106,7 @@ def split_time(dataset: Dataset, share: float | None = None, cutoff: datetime | 
         _check_share(share)
         ordered = times.sort()
         cutoff = ordered[len(ordered) - max(1, round(share * len(ordered)))]
-    return _parted(
-        dataset, (times >= cutoff).to_numpy(), f"everything from {cutoff:%Y-%m-%d %H:%M:%S} UTC on"
-    )
+    return _parted(dataset, (times >= cutoff).to_numpy(), f"everything from {cutoff:%Y-%m-%d %H:%M:%S} UTC on")
 
 
 def split_cold_users(dataset: Dataset, share: float = 0.2, random_state: int = 0) -> Split:
@@ -154,8 +151,7 @@ def _parted(dataset: Dataset, held: np.ndarray, how: str) -> Split:
     if not held.any() or held.all():
         part = "test" if not held.any() else "training"
         raise BadInput(
-            f"{dataset.name}: the {part} part would be empty ({how}); hold out another share, or bring more "
-            "rows"
+            f"{dataset.name}: the {part} part would be empty ({how}); hold out another share, or bring more rows"
         )
     return Split(
         dataset.where(~held, f"{dataset.name}, training part"),
@@ -166,9 +162,7 @@ def _parted(dataset: Dataset, held: np.ndarray, how: str) -> Split:
 
 def _need_time(dataset: Dataset) -> None:
     if not dataset.has("time"):
-        raise BadInput(
-            f"{dataset.name}: no time role; name the time column in the schema, or split at random"
-        )
+        raise BadInput(f"{dataset.name}: no time role; name the time column in the schema, or split at random")
 
 
 def _check_share(share: float) -> None:

@@ -99,8 +99,7 @@ class _Faults:
 
     def summary(self) -> str:
         return "; ".join(
-            f"{i.kind.replace('_', ' ')} in column {i.column!r}: {i.count:,} rows, first row {i.rows[0]}. "
-            f"{i.remedy}"
+            f"{i.kind.replace('_', ' ')} in column {i.column!r}: {i.count:,} rows, first row {i.rows[0]}. {i.remedy}"
             for i in self.issues
             if i.rows
         )
@@ -166,8 +165,7 @@ def _row_faults(faults: _Faults, parsed: pl.DataFrame, log: Table, schema: Schem
             "future_time",
             schema.time,
             (time > now) & raw.is_not_null(),
-            f"times after {now:%Y-%m-%d %H:%M} UTC are taken for errors; correct the clock or pass a later "
-            "`now`",
+            f"times after {now:%Y-%m-%d %H:%M} UTC are taken for errors; correct the clock or pass a later `now`",
         )
     for column in filter(None, (schema.outcome, schema.treatment)):
         if parsed[column].dtype.is_float():

@@ -1,0 +1,1 @@
+"""Decide: effects turned into recommendations, policies and their value."""

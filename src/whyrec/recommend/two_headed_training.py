@@ -242,7 +242,7 @@ def _head_loss(
     present = view.items[user] >= 0
     earlier = present & (view.moments[user] < rows.moments[row][:, None])
     place = (~present).sum(axis=1) + earlier.sum(axis=1)
-    ages = torch.from_numpy(days[:, None] - view.days[user]).to(device)
+    ages = torch.from_numpy(np.maximum(days[:, None] - view.days[user], 0)).to(device)
     same_item = torch.from_numpy(earlier & (view.items[user] == items[:, None])).to(device)
     same_kind = torch.from_numpy(earlier & (material.categories[view.items[user]] == material.categories[items][:, None])).to(device)
     before = earlier.sum(axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from whyrec.estimate import Estimate, FloatArray
 from whyrec.studies.panel import Panel
@@ -34,23 +35,20 @@ def regression_adjusted(panel: Panel, estimand: str) -> Estimate:
     """
     weight = panel.weights / panel.weights.mean()
     spread = np.sqrt(
-        np.average(
-            (panel.features - np.average(panel.features, axis=0, weights=weight)) ** 2, axis=0, weights=weight
-        )
+        np.average((panel.features - np.average(panel.features, axis=0, weights=weight)) ** 2, axis=0, weights=weight)
     )
     varied = spread > 1e-9
     features = panel.features[:, varied]
     centred = (features - np.average(features, axis=0, weights=weight)) / spread[varied]
     treatment = panel.treatment[:, None]
     design = np.hstack([np.ones_like(treatment), treatment, centred, centred * treatment])
-    gram = np.linalg.pinv(design.T @ (design * weight[:, None]) / len(panel), hermitian=True)
+    with threadpool_limits(1, user_api="blas"):
+        gram = np.linalg.pinv(design.T @ (design * weight[:, None]) / len(panel), hermitian=True)
     coefficients = gram @ (design.T @ (weight * panel.outcome)) / len(panel)
     residual = panel.outcome - design @ coefficients
     influence: FloatArray = (design @ gram[1]) * weight * residual
     untreated = float(
-        np.average(
-            design[:, 2 : 2 + centred.shape[1]] @ coefficients[2 : 2 + centred.shape[1]], weights=weight
-        )
+        np.average(design[:, 2 : 2 + centred.shape[1]] @ coefficients[2 : 2 + centred.shape[1]], weights=weight)
         + coefficients[0]
     )
     return Estimate.from_influence(

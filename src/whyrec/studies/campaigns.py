@@ -29,10 +29,9 @@ def campaign_panel(
 
     Everything that explains receipt is measured before the start. Controls are households that did not
     receive the campaign; all households in the panel bought something in the 90 days before. Campaigns are
-    left out that went to fewer than `least_receivers` households, or have fewer than `history_days` days of data
-    before or 7 within. placebo: the outcome
-    window is moved to the days just before the start (same length), and everything else to before that:
-    receipt cannot have caused it.
+    left out that went to fewer than `least_receivers` households, or have fewer than `history_days` days of
+    data before or 7 within. placebo: the outcome window is moved to the days just before the start (same
+    length), and everything else to before that: receipt cannot have caused it.
     """
     windows = _windows(tables, placebo, history_days, least_receivers)
     lines = _dated_lines(tables)
@@ -60,8 +59,7 @@ def campaign_panel(
     skipped = {"campaign_id", "household_id", "treatment", "outcome", "weight", "start", "end"}
     features = [column for column in frame.columns if column not in skipped]
     notes = (
-        f"{windows.height} campaigns; money is that of the sampled lines, about a twentieth of what was "
-        "spent",
+        f"{windows.height} campaigns; money is that of the sampled lines, about a twentieth of what was spent",
         "households without demographics keep zeros there and are marked by `described`",
         "outcome windows that reach past 2017 are cut at its end",
     )
@@ -82,9 +80,7 @@ def _windows(tables: ShopTables, placebo: bool, history_days: int, least_receive
     ).with_columns(received_from=pl.col("start"), days=(pl.col("end") - pl.col("start")).dt.total_days() + 1)
     if placebo:
         back = pl.duration(days=pl.col("days"))
-        windows = windows.with_columns(
-            (pl.col("start") - back).alias("start"), (pl.col("end") - back).alias("end")
-        )
+        windows = windows.with_columns((pl.col("start") - back).alias("start"), (pl.col("end") - back).alias("end"))
     enough = (pl.col("start") >= FIRST_DAY + timedelta(days=history_days)) & (pl.col("days") >= 7)
     often = tables.campaigns.group_by("campaign_id").len().filter(pl.col("len") >= least_receivers)
     return windows.filter(enough).join(often, on="campaign_id", how="semi").sort("campaign_id")
@@ -92,12 +88,7 @@ def _windows(tables: ShopTables, placebo: bool, history_days: int, least_receive
 
 def _dated_lines(tables: ShopTables) -> pl.DataFrame:
     """Lines with the shop's local day."""
-    day = (
-        pl.col("transaction_timestamp")
-        .dt.replace_time_zone("UTC")
-        .dt.convert_time_zone("America/New_York")
-        .dt.date()
-    )
+    day = pl.col("transaction_timestamp").dt.replace_time_zone("UTC").dt.convert_time_zone("America/New_York").dt.date()
     return tables.transactions.select(
         "household_id",
         "product_id",
@@ -111,9 +102,7 @@ def _dated_lines(tables: ShopTables) -> pl.DataFrame:
 
 def _eligible(lines: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     """Household x campaign for households active in the 90 days before, with their past shopping."""
-    met = lines.join(windows.select("campaign_id", "start"), how="cross").filter(
-        pl.col("day") < pl.col("start")
-    )
+    met = lines.join(windows.select("campaign_id", "start"), how="cross").filter(pl.col("day") < pl.col("start"))
     ago = (pl.col("start") - pl.col("day")).dt.total_days()
     return (
         met.group_by("campaign_id", "household_id")
@@ -137,9 +126,7 @@ def _eligible(lines: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
 def _spend_on_campaign(tables: ShopTables, lines: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     """Outcome, and past spend on the campaign's products."""
     reached = tables.coupons.select("campaign_id", "product_id").unique()
-    met = lines.join(reached, on="product_id").join(
-        windows.select("campaign_id", "start", "end"), on="campaign_id"
-    )
+    met = lines.join(reached, on="product_id").join(windows.select("campaign_id", "start", "end"), on="campaign_id")
     ago = (pl.col("start") - pl.col("day")).dt.total_days()
     return met.group_by("campaign_id", "household_id").agg(
         outcome=pl.col("spend").filter((ago <= 0) & (pl.col("day") <= pl.col("end"))).sum(),
@@ -174,9 +161,7 @@ def _campaign_past(tables: ShopTables, windows: pl.DataFrame) -> pl.DataFrame:
     )
     treated = tables.campaigns.join(target, on="campaign_id", how="semi").with_columns(treatment=pl.lit(1.0))
     keys = ["campaign_id", "household_id"]
-    return treated.join(past, on=keys, how="full", coalesce=True).join(
-        redeemed, on=keys, how="full", coalesce=True
-    )
+    return treated.join(past, on=keys, how="full", coalesce=True).join(redeemed, on=keys, how="full", coalesce=True)
 
 
 def _household(tables: ShopTables) -> pl.DataFrame:
@@ -198,9 +183,7 @@ def _household(tables: ShopTables) -> pl.DataFrame:
 
 def _campaign(tables: ShopTables, windows: pl.DataFrame) -> pl.DataFrame:
     """What is known of a campaign when it starts: type, reach, size, length, season."""
-    products = tables.coupons.group_by("campaign_id").agg(
-        campaign_products=pl.col("product_id").n_unique().log1p()
-    )
+    products = tables.coupons.group_by("campaign_id").agg(campaign_products=pl.col("product_id").n_unique().log1p())
     reach = tables.campaigns.group_by("campaign_id").agg(campaign_reach=pl.len().log1p())
     angle = 2 * np.pi * pl.col("start").dt.ordinal_day() / 365
     described = windows.join(products, on="campaign_id", how="left").join(reach, on="campaign_id", how="left")

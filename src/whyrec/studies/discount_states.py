@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 import polars as pl
+from threadpoolctl import threadpool_limits
 
 from whyrec.data.samples import ShopTables
 from whyrec.estimate import Estimate, FloatArray, normal_quantile
@@ -123,16 +124,12 @@ def _chance_of_discount(weeks: pl.DataFrame, ratio: float) -> FloatArray:
     ).with_columns(agreement=pl.col("next_state") * pl.col("last_state"))
     features = StandardScaler().fit_transform(known.select(*FEATURES, "next_state", "agreement").to_numpy())
     seen = weeks["state"].is_not_null().to_numpy()
-    model = LogisticRegression(max_iter=500).fit(features[seen], weeks["state"].to_numpy()[seen])
+    with threadpool_limits(1, user_api="blas"):
+        model = LogisticRegression(max_iter=500).fit(features[seen], weeks["state"].to_numpy()[seen])
     chance = model.predict_proba(features)[:, 1]
     share = weeks["discounted_share_before"].to_numpy()
     rate = weeks["units_other_weeks"].to_numpy() / (1 - share + ratio * share)
     unseen = np.exp(-np.clip(np.stack([rate, ratio * rate]), 1e-6, 30))
-    odds = (
-        chance
-        / np.clip(1 - chance, 1e-9, None)
-        * (unseen[1] * (1 - unseen[0]))
-        / (unseen[0] * (1 - unseen[1]))
-    )
+    odds = chance / np.clip(1 - chance, 1e-9, None) * (unseen[1] * (1 - unseen[0])) / (unseen[0] * (1 - unseen[1]))
     corrected: FloatArray = odds / (1 + odds)
     return corrected

@@ -13,6 +13,7 @@ from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
+from threadpoolctl import threadpool_limits
 
 from whyrec.data.occasions import purchase_lines
 from whyrec.data.samples import ShopTables
@@ -49,9 +50,7 @@ FEATURES = (
 )  # fmt: skip
 
 
-def discount_panel(
-    tables: ShopTables, *, splits: int = 2, population: str = "all", random_state: int = 0
-) -> Panel:
+def discount_panel(tables: ShopTables, *, splits: int = 2, population: str = "all", random_state: int = 0) -> Panel:
     """Product x week rows by cross-household price discovery, several random halvings pooled, both directions
     of each.
 
@@ -78,15 +77,12 @@ def discount_panel(
         for revealing in (half, ~half):
             shown = lines.join(households.filter(revealing).to_frame(), on="household_id", how="semi")
             counted = lines.join(households.filter(~revealing).to_frame(), on="household_id", how="semi")
-            parts.append(
-                _revealed(weeks, shown, counted, float(len(households) / (~revealing).sum()), population)
-            )
+            parts.append(_revealed(weeks, shown, counted, float(len(households) / (~revealing).sum()), population))
     frame = pl.concat(parts).with_columns(weight=pl.col("weight") / (2 * splits))
     notes = (
         f"{frame['product_id'].n_unique()} products with sales in at least {LEAST_WEEKS} other weeks, weeks "
         f"{FIRST_WEEK} to {LAST_WEEK} of 2017",
-        f"{splits} random halvings of {len(households):,} households, each used both ways; products are the "
-        "clusters",
+        f"{splits} random halvings of {len(households):,} households, each used both ways; products are the clusters",
         "lines are a sample: units are about a twentieth of what was sold",
         "fuel, coupons and services are left out: their quantities are no units",
     )
@@ -138,8 +134,17 @@ def states(lines: pl.DataFrame) -> pl.DataFrame:
     return shown.select("product_id", "week", state=(2 * pl.col("d") > pl.col("n")).cast(pl.Float64))
 
 
+def agreement(lines: pl.DataFrame) -> float:
+    """Share of product-weeks with three lines or more whose lines are all discounted or all not."""
+    counts = (
+        lines.group_by("product_id", "week").agg(n=pl.len(), share=pl.col("discounted").mean()).filter(pl.col("n") > 2)
+    )
+    return float(counts.select(pl.col("share").is_in([0.0, 1.0]).mean()).item())
+
+
 def category_discounts(lines: pl.DataFrame, grid: pl.DataFrame) -> pl.DataFrame:
-    """category_discounted: share of the category's other products in `lines` that were at a discount in the week.
+    """category_discounted: share of the category's other products in `lines` that were at a discount in the
+    week.
 
     Shrunk towards the week's share over the shop's other products by two products' worth.
     """
@@ -275,5 +280,6 @@ def _chance_of_being_seen(rows: pl.DataFrame) -> FloatArray:
         known.with_columns(log_units=(pl.col("units_other_weeks") + 0.02).log()).to_numpy()
     )
     seen = rows["treatment"].is_not_null().to_numpy()
-    chance: FloatArray = LogisticRegression(max_iter=500).fit(features, seen).predict_proba(features)[:, 1]
+    with threadpool_limits(1, user_api="blas"):
+        chance: FloatArray = LogisticRegression(max_iter=500).fit(features, seen).predict_proba(features)[:, 1]
     return chance

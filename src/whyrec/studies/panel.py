@@ -44,15 +44,11 @@ class Panel:
         numbers = frame.select("treatment", "outcome", "weight", *features).cast(pl.Float64)
         for column in numbers.columns:
             if not numbers[column].is_finite().fill_null(False).all():
-                raise BadInput(
-                    f"panel: column {column!r} holds missing or infinite values; fill and mark them first"
-                )
+                raise BadInput(f"panel: column {column!r} holds missing or infinite values; fill and mark them first")
         if numbers["treatment"].n_unique() < 2:
             raise BadInput("panel: every row has the same treatment; no effect can be estimated")
         codes = np.unique(frame[cluster].to_numpy(), return_inverse=True)[1].astype(np.int64)
-        columns = {
-            name: numbers[name].to_numpy().astype(np.float64) for name in ("treatment", "outcome", "weight")
-        }
+        columns = {name: numbers[name].to_numpy().astype(np.float64) for name in ("treatment", "outcome", "weight")}
         return cls(
             features=np.ascontiguousarray(numbers.select(features).to_numpy().astype(np.float64)),
             feature_names=tuple(features),

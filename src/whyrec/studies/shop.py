@@ -4,7 +4,7 @@ spend.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
@@ -14,7 +14,7 @@ from whyrec.estimate import Estimate, jsonable
 from whyrec.studies import discount_states
 from whyrec.studies.adjust import difference_in_means, regression_adjusted
 from whyrec.studies.campaigns import campaign_panel
-from whyrec.studies.discounts import FEATURES, UNIT, discount_panel, product_weeks, unit_lines
+from whyrec.studies.discounts import FEATURES, UNIT, agreement, discount_panel, product_weeks, unit_lines
 from whyrec.studies.panel import Panel
 
 DISCOUNT_GRAPH = """
@@ -32,9 +32,7 @@ campaign_design -> campaign; campaign_design -> spend; season -> campaign_design
 """
 CAMPAIGN_UNMEASURED = "loyalty -> campaign; loyalty -> spend"
 LEAST_CHANCE = 0.05
-CAMPAIGN_ESTIMAND = (
-    "sampled dollars a household spends on a campaign's products while it runs, with it minus without"
-)
+CAMPAIGN_ESTIMAND = "sampled dollars a household spends on a campaign's products while it runs, with it minus without"
 
 
 @dataclass(frozen=True)
@@ -78,28 +76,19 @@ class EffectStudy:
             f"  {self.why_naive_misleads}",
             f"  {self.conclusion}",
         ]
-        return "\n".join(
-            [*lines, *([f"  where the answer must be zero: {self.check!r}"] if self.check else [])]
-        )
+        return "\n".join([*lines, *([f"  where the answer must be zero: {self.check!r}"] if self.check else [])])
 
 
-def discount_effect(
-    tables: ShopTables | None = None, *, splits: int = 2, random_state: int = 0
-) -> EffectStudy:
+def discount_effect(tables: ShopTables | None = None, *, splits: int = 2, random_state: int = 0) -> EffectStudy:
     """Effect of a retail discount on a product's units sold in a week (see `whyrec.studies.discounts`)."""
     tables = tables or shop_tables()
     estimand = discount_states.ESTIMAND
     panel = discount_panel(tables, splits=splits, random_state=random_state)
     model = _fitted(panel, random_state)
-    sold = (
-        product_weeks(tables, unit_lines(tables))
-        .filter(pl.col("state").is_not_null())
-        .with_columns(weight=pl.lit(1.0))
-    )
+    lines = unit_lines(tables)
+    sold = product_weeks(tables, lines).filter(pl.col("state").is_not_null()).with_columns(weight=pl.lit(1.0))
     naive = difference_in_means(
-        Panel.from_frame(
-            sold.rename({"state": "treatment", "units": "outcome"}), list(FEATURES), "product_id", UNIT
-        ),
+        Panel.from_frame(sold.rename({"state": "treatment", "units": "outcome"}), list(FEATURES), "product_id", UNIT),
         estimand,
     )
     alternatives = discount_states.discount_alternatives(tables, splits=splits, random_state=random_state)
@@ -110,21 +99,20 @@ def discount_effect(
         graph=DISCOUNT_GRAPH.strip(),
         unmeasured=DISCOUNT_UNMEASURED,
         naive=naive,
-        effect=model.effect_,
+        effect=replace(model.effect_, estimand=estimand),
         why_naive_misleads=(
             f"The naive figure compares {high:.2f} units in discounted weeks with {low:.2f} in others, "
-            "among weeks in which somebody bought: "
-            "a week without a discount and without a sale leaves no price behind and is missing, so that "
-            "the undiscounted weeks look better than "
-            "they were; and discounts go to other products and seasons than full prices do."
+            "among weeks in which somebody bought: a week without a discount and without a sale leaves no "
+            "price behind and is missing, so that the undiscounted weeks look better than they were; and "
+            "discounts go to other products and seasons than full prices do."
         ),
         conclusion=_how_much_it_hangs(alternatives),
         alternatives=alternatives,
         check=None,
         notes=(
             *panel.notes,
-            "the price is the chain's: where three or more lines of a product and week are known, nine in "
-            "ten agree wholly",
+            f"the price is the chain's: of the product-weeks with three or more known lines, "
+            f"{agreement(lines):.0%} are all at a discount or all at none",
             "shelf display and mailers come with discounts and are not measured: this is the effect of a "
             "discount as the shop runs it",
         ),
@@ -136,8 +124,8 @@ def discount_effect(
 def campaign_effect(tables: ShopTables | None = None, *, random_state: int = 0) -> EffectStudy:
     """Effect of receiving a campaign on a household's spend on its products (`whyrec.studies.campaigns`).
 
-    Many households are never sent anything: the effect is for those whose chance of receiving the campaign lies
-    between 5% and 95% (Crump et al. 2009), by a first fit; the effect for all stands in `alternatives`.
+    Many households are never sent anything: the effect is for those whose chance of receiving the campaign
+    lies between 5% and 95% (Crump et al. 2009), by a first fit; the effect for all stands in `alternatives`.
     """
     tables = tables or shop_tables()
     panel, before = campaign_panel(tables), campaign_panel(tables, placebo=True)
@@ -145,8 +133,8 @@ def campaign_effect(tables: ShopTables | None = None, *, random_state: int = 0) 
     close, close_before = _overlapping(panel, everybody), _overlapping(before, nobody)
     model, placebo = _fitted(close, random_state), _fitted(close_before, random_state)
     naive, naive_before = (difference_in_means(rows, CAMPAIGN_ESTIMAND) for rows in (panel, before))
-    effect: Estimate = model.effect_
-    check: Estimate = placebo.effect_
+    effect: Estimate = replace(model.effect_, estimand=CAMPAIGN_ESTIMAND)
+    check: Estimate = replace(placebo.effect_, estimand=f"the same before the start: {CAMPAIGN_ESTIMAND}")
     answers = [
         ("while it runs", "all households", naive),
         ("while it runs", "all households", regression_adjusted(panel, CAMPAIGN_ESTIMAND)),
@@ -224,38 +212,28 @@ def _checked(model: Any) -> dict[str, Any]:
 
 
 def _how_much_it_hangs(alternatives: pl.DataFrame) -> str:
-    """The alternatives table in two sentences: what allows for unseen weeks agrees or not; what the rest
-    would say.
-    """
-    allowed, ignoring, worst = (
-        alternatives.filter(kind=kind).to_dicts() for kind in ("allows", "ignores", "worst")
-    )
+    """The alternatives table in words: what the ways agree on, and what hangs on the choice among them."""
+    allowed, ignoring, worst = (alternatives.filter(kind=kind).to_dicts() for kind in ("allows", "ignores", "worst"))
     one_sign = len({row["estimate"] > 0 for row in [*allowed, *ignoring]}) == 1
     shares = [f"{row['relative']:+.0%}" for row in allowed]
     less = " and ".join(f"{row['relative']:+.0%}" for row in ignoring)
     extremes = f"{min(row['low'] for row in worst):.2f} to {max(row['high'] for row in worst):.2f} units"
     return (
-        f"The ways that allow for weeks without a sale give {', '.join(shares[:-1])} and {shares[-1]} of "
-        "the undiscounted level; "
-        f"those that ignore why a week is unseen give {less}. The sign "
-        f"{'does not hang' if one_sign else 'hangs'} on the choice, "
-        "the size does. If nothing is assumed of unseen weeks, the effect is only known to lie within "
-        f"{extremes}."
+        f"The ways that allow for weeks without a sale give {', '.join(shares[:-1])} and {shares[-1]} of the "
+        f"undiscounted level; those that ignore why a week is unseen give {less}. The sign "
+        f"{'does not hang' if one_sign else 'hangs'} on the choice, the size does. If nothing is assumed of "
+        f"unseen weeks, the effect is only known to lie within {extremes}."
     )
 
 
 def _campaign_conclusion(effect: Estimate, check: Estimate) -> str:
     if check.interval[0] <= 0 <= check.interval[1]:
-        found = (
-            "differs from zero"
-            if effect.interval[0] > 0 or effect.interval[1] < 0
-            else "cannot be told from zero"
-        )
+        found = "differs from zero" if effect.interval[0] > 0 or effect.interval[1] < 0 else "cannot be told from zero"
         return f"The adjusted effect {found}, and the same method finds none before the start, as it must."
     return (
         f"The same method finds {check.estimate:.2f} dollars before the campaign started, where the answer "
-        "must be zero: adjustment does not remove all of the "
-        "targeting, and no effect of this size can be credited to the campaign."
+        "must be zero: adjustment does not remove all of the targeting, and no effect of this size can be "
+        "credited to the campaign."
     )
 
 

@@ -37,9 +37,7 @@ def discounted_shop(
     household = rng.integers(0, households, len(product))
     price = np.round(rng.uniform(1, 6, products), 2)[product]
     off = np.where(discount[product, week], 0.25, 0.0)
-    frame = _lines(
-        household, product, week * 7 + rng.integers(0, 7, len(product)), price * (1 - off), price * off
-    )
+    frame = _lines(household, product, week * 7 + rng.integers(0, 7, len(product)), price * (1 - off), price * off)
     effect = float((popularity[:, None] * (factor - 1) * np.ones(WEEKS))[:, 8:].mean())
     return _tables(frame, products), effect
 
@@ -73,9 +71,7 @@ def campaigning_shop(effect: float, households: int = 1_500, seed: int = 0) -> S
         **{
             **tables.__dict__,
             "campaigns": pl.concat(received).with_columns(pl.col("household_id").cast(pl.String)),
-            "campaign_descriptions": described.with_columns(
-                end_date=pl.col("start_date") + pl.duration(days=29)
-            ),
+            "campaign_descriptions": described.with_columns(end_date=pl.col("start_date") + pl.duration(days=29)),
             "coupons": tables.products.select("product_id")
             .join(described.select("campaign_id"), how="cross")
             .with_columns(coupon_upc=pl.lit("1")),
@@ -118,9 +114,7 @@ def _tables(lines: pl.DataFrame, products: int) -> ShopTables:
         "package_size": "8 OZ",
     }
     names = pl.DataFrame({"product_id": [str(number) for number in range(products)]})
-    categories = names.with_columns(
-        product_category=pl.format("KIND {}", pl.col("product_id").cast(pl.Int32) % 10)
-    )
+    categories = names.with_columns(product_category=pl.format("KIND {}", pl.col("product_id").cast(pl.Int32) % 10))
     nobody = {
         "household_id": pl.String,
         "age": pl.String,
@@ -148,9 +142,7 @@ def _tables(lines: pl.DataFrame, products: int) -> ShopTables:
                 "end_date": pl.Date,
             }
         ),
-        coupons=pl.DataFrame(
-            schema={"coupon_upc": pl.String, "product_id": pl.String, "campaign_id": pl.String}
-        ),
+        coupons=pl.DataFrame(schema={"coupon_upc": pl.String, "product_id": pl.String, "campaign_id": pl.String}),
         coupon_redemptions=pl.DataFrame(
             schema={
                 "household_id": pl.String,

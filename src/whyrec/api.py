@@ -1,0 +1,309 @@
+"""The questions as functions: what the command line calls, and what Python users import from `whyrec`.
+
+Every function returns an object with `to_dict` (the contract of --json) and `to_text` (what the command
+prints).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from whyrec.data.dataset import Dataset
+from whyrec.data.read import read_dataset, read_table
+from whyrec.data.report import ValidationReport
+from whyrec.data.schema import Schema
+from whyrec.decide.causal_recommender import CausalRecommender, Ranking, Why
+from whyrec.errors import BadInput
+from whyrec.estimate import Estimate
+from whyrec.files import atomic_file, write_json
+
+Lang = Literal["en", "zh"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows as an answer: `frame`, and where it was written, if it was."""
+
+    frame: pl.DataFrame
+    name: str
+    file: Path | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """{name: rows}, or {name: {"file", "rows"}} when the table went to a file."""
+        if self.file is not None:
+            return {self.name: {"file": str(self.file), "rows": self.frame.height}}
+        return {self.name: self.frame.to_dicts()}
+
+    def to_text(self) -> str:
+        """The table, or the name of its file."""
+        if self.file is not None:
+            return f"{self.frame.height:,} rows written to {self.file}"
+        with pl.Config(
+            tbl_rows=60, tbl_cols=30, tbl_width_chars=180, fmt_str_lengths=70, tbl_hide_dataframe_shape=True,
+            tbl_hide_column_data_types=True, float_precision=4,
+        ):  # fmt: skip
+            return str(self.frame)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What `fit` gives: the model, the validation report and where the model was saved."""
+
+    model: CausalRecommender = field(repr=False)
+    validation: ValidationReport
+    folder: Path | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """users, items, interactions, effect, naive, validation, folder."""
+        dataset, effects = self.model.dataset_, self.model.effects_
+        return {
+            "folder": str(self.folder) if self.folder else None,
+            "rows": dataset.log.height,
+            "users": dataset.n_users,
+            "items": dataset.n_items,
+            "interactions": dataset.interactions.height,
+            "effect": effects.effect_.to_dict() if effects else None,
+            "naive": effects.naive_.to_dict() if effects else None,
+            "no_effects": self.model.no_effects_ or None,
+            "validation": self.validation.to_dict(),
+        }
+
+    def to_text(self) -> str:
+        """A summary of a few lines."""
+        effects = self.model.effects_
+        words = [repr(self.validation), repr(self.model.dataset_)]
+        words += [repr(effects.effect_), repr(effects.naive_)] if effects else [f"No effects: {self.model.no_effects_}."]
+        words += [f"Saved in {self.folder}. Next: whyrec recommend {self.folder} --user ID -k 10"] if self.folder else []
+        return "\n".join(words)
+
+
+@dataclass(frozen=True)
+class EffectAnswer:
+    """An average effect beside the naive difference, with refutations and sensitivity."""
+
+    content: dict[str, Any]
+    lines: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """effect, naive, relatives, adjustment, positivity, calibration, refutations, sensitivity."""
+        return self.content
+
+    def to_text(self) -> str:
+        """One line an estimate or check."""
+        return "\n".join(self.lines)
+
+
+@dataclass(frozen=True)
+class WhyAnswer:
+    """The reasons for one item and one user."""
+
+    why: Why
+    sentences: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields of `Why`, and `sentences`."""
+        return {**self.why.to_dict(), "sentences": list(self.sentences)}
+
+    def to_text(self) -> str:
+        """The sentences, one a line."""
+        return "\n".join(self.sentences)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that was written."""
+
+    file: Path
+
+    def to_dict(self) -> dict[str, Any]:
+        """{"file": path}."""
+        return {"file": str(self.file)}
+
+    def to_text(self) -> str:
+        """Where it is."""
+        return f"Written: {self.file}"
+
+
+def fit(
+    log: Path | pl.DataFrame,
+    *,
+    items: Path | pl.DataFrame | None = None,
+    users: Path | pl.DataFrame | None = None,
+    schema: Schema | Path | None = None,
+    out: Path | None = None,
+    strict: bool = False,
+    epochs: int = 6,
+    random_state: int = 0,
+) -> Fitted:
+    """Fit the causal recommender on a log (file or frame) and save it in `out`.
+
+    schema: roles of the columns, or a TOML file of them; inferred from usual names where absent. strict: raise
+    BadInput for the first faulty row instead of leaving it out of the model and in the report.
+    """
+    roles = Schema.read(schema) if isinstance(schema, Path) else schema
+    dataset, validation = read_dataset(log, items=items, users=users, schema=roles, strict=strict)
+    model = CausalRecommender(epochs=epochs, random_state=random_state).fit(dataset)
+    if out is not None:
+        model.save(Path(out))
+    return Fitted(model, validation, out)
+
+
+def load(path: Path) -> CausalRecommender:
+    """A saved model; raises BadInput where there is none, IncompatibleModel where it was changed."""
+    return CausalRecommender.load(Path(path))
+
+
+def recommend(
+    model: CausalRecommender | Path,
+    users: Sequence[Any] | None = None,
+    *,
+    k: int = 10,
+    by: Ranking = "preference",
+    mix: float = 0.5,
+    out: Path | None = None,
+    lang: Lang = "en",
+) -> Table:
+    """Top k items of users, with effects and a reason each; see `CausalRecommender.recommend` for the columns."""
+    from whyrec.explain.reasons import short_reasons
+
+    fitted = _model(model)
+    frame = fitted.recommend(list(users) if users else None, k, by=by, mix=mix)
+    frame = frame.with_columns(reason=short_reasons(fitted, frame, lang))
+    if out is not None:
+        write_table(frame, Path(out))
+    return Table(frame, "recommendations", out)
+
+
+def effect(
+    source: Path | pl.DataFrame,
+    treatment: str | None = None,
+    outcome: str | None = None,
+    *,
+    adjust: Sequence[str] | None = None,
+    graph: str | None = None,
+    cluster: str | None = None,
+    weight: str | None = None,
+    propensity: str | None = None,
+    random_state: int = 0,
+) -> EffectAnswer:
+    """Average effect of a binary treatment in a table of units, by DoCalib; or the effect stored in a model's folder.
+
+    adjust: columns to adjust for; or graph: a causal graph in text, from which they follow (NotIdentified where
+    no set of columns suffices). Columns of text become one indicator a value.
+    """
+    from whyrec.studies.table_effect import describe, table_effect
+
+    if isinstance(source, str | Path) and (Path(source) / "model.json").exists():
+        content = load(Path(source)).estimates_
+        if content is None:
+            raise BadInput(f"{source} has no effects: its log had no comparable treatment")
+        return EffectAnswer(content, describe(content))
+    if treatment is None or outcome is None:
+        raise BadInput("name the columns: --treatment COLUMN --outcome COLUMN, and --adjust or --graph")
+    frame = source if isinstance(source, pl.DataFrame) else read_table(Path(source))
+    content = table_effect(
+        frame, treatment, outcome, adjust=adjust, graph=graph, cluster=cluster, weight=weight, propensity=propensity,
+        random_state=random_state,
+    )  # fmt: skip
+    return EffectAnswer(content, describe(content))
+
+
+def why(model: CausalRecommender | Path, user: Any, item: Any, *, lang: Lang = "en") -> WhyAnswer:
+    """Why this item for this user, in words and numbers."""
+    from whyrec.explain.reasons import sentences
+
+    fitted = _model(model)
+    answer = fitted.why(user, item)
+    return WhyAnswer(answer, sentences(answer, lang))
+
+
+def evaluate(model: CausalRecommender | Path, test: Path | pl.DataFrame, *, k: int = 10, random_state: int = 0) -> Table:
+    """Ranking accuracy of a model on a later log, beside popularity, with bootstrap intervals over users.
+
+    Rows of users or items that the model does not know are left out; none left is BadInput.
+    """
+    from whyrec.recommend.evaluation import evaluate as compare
+    from whyrec.recommend.popularity import Popularity
+
+    fitted = _model(model)
+    dataset = fitted.dataset_
+    later, _ = read_dataset(test, schema=dataset.schema.without("treatment", "propensity", "weight", "position", "session"))
+    log = later.log.drop("user_code", "item_code")
+    try:
+        known = log.join(_codes(dataset, "user"), on="user").join(_codes(dataset, "item"), on="item")
+    except pl.exceptions.PolarsError as error:
+        raise BadInput(f"{test}: ids are not of the type of the model's ids; write both in one type") from error
+    if known.is_empty():
+        raise BadInput(f"{test}: no row has both a user and an item of the model; evaluate on the same catalogue")
+    held = Dataset(later.schema, known, dataset.users, dataset.items, name="test")
+    methods = {"causal recommender": fitted.recommender_, "popularity": Popularity().fit(dataset)}
+    return Table(compare(methods, dataset, held, k=k, exclude_seen=not fitted.repeats_, random_state=random_state), "methods")
+
+
+def report(model: CausalRecommender | Path, out: Path, *, lang: Lang = "en") -> Written:
+    """A self-contained HTML page about a fitted model."""
+    from whyrec.explain.report import model_report
+    from whyrec.files import write_text
+
+    write_text(Path(out), model_report(_model(model), lang))
+    return Written(Path(out))
+
+
+def demo(out: Path = Path("demo-output"), *, draws: int = 20, lang: Lang = "en", random_state: int = 0) -> Any:
+    """The main job on the package's own data; see `whyrec.studies.demo`."""
+    from whyrec.studies.demo import demo as run
+
+    return run(Path(out), draws=draws, lang=lang, random_state=random_state)
+
+
+def article(
+    data: Path | None = None, *, epochs: int = 10, random_state: int = 42, tell: Callable[[str], None] | None = None
+) -> Any:
+    """The article's worked example on MovieLens latest-small; `tell` receives each line as it is known."""
+    from whyrec.studies.article import article as run
+
+    return run(data, epochs=epochs, random_state=random_state, tell=tell)
+
+
+def proof(
+    *,
+    draws: int = 200,
+    wrong: Literal["propensity", "outcome", "both"] | None = None,
+    out: Path | None = None,
+    random_state: int = 0,
+) -> Any:
+    """Known truth on real households and products: every estimator over many simulated logs."""
+    from whyrec.studies.proof import proof as run
+
+    result = run(draws=draws, wrong=wrong, random_state=random_state)
+    if out is not None:
+        write_json(Path(out), result.to_dict())
+    return result
+
+
+def write_table(frame: pl.DataFrame, path: Path) -> None:
+    """Write a frame as Parquet or CSV, by the file's ending, whole or not at all."""
+    if path.suffix not in (".parquet", ".csv"):
+        raise BadInput(f"{path}: write to a .parquet or .csv file")
+    with atomic_file(path) as temporary:
+        if path.suffix == ".csv":
+            frame.write_csv(temporary)
+        else:
+            frame.write_parquet(temporary)
+
+
+def _model(model: CausalRecommender | Path) -> CausalRecommender:
+    return model if isinstance(model, CausalRecommender) else load(Path(model))
+
+
+def _codes(dataset: Dataset, role: str) -> pl.DataFrame:
+    table: pl.DataFrame = getattr(dataset, f"{role}s")
+    return table.select(role).with_row_index(f"{role}_code").with_columns(pl.col(f"{role}_code").cast(pl.Int32))
+
+
+__all__ = ["Estimate", "article", "demo", "effect", "evaluate", "fit", "load", "proof", "recommend", "report", "why"]

@@ -1,0 +1,290 @@
+"""The effect of a treatment on each pair, learnt from DoCalib's doubly robust scores.
+
+Candidates: a T-learner (difference of the arms' outcome models; Kuenzel et al. 2019), a DR-learner (boosted
+regression of the scores; Kennedy 2023), their best linear projection, and the average effect. They are combined by
+Q-aggregation of the doubly robust loss on held-out folds (Lan and Syrgkanis 2024, "Causal Q-aggregation for CATE
+model selection"), and the combination is calibrated on held-out scores (Whitehouse et al. 2024, arXiv 2406.01933).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from whyrec.cause.docalib import DoCalib
+from whyrec.cause.glm import with_ones
+from whyrec.cause.nuisance import Boosting, Constant, Linear, Nuisance, fit_or_constant, from_state, state_of
+from whyrec.errors import BadInput
+from whyrec.estimate import FloatArray, normal_quantile
+from whyrec.saved import opening, saving
+
+LEARNERS = ("t", "dr", "linear")
+_CHUNK = 200_000
+
+
+class PairEffects:
+    """Effect of the treatment on a pair with features x, with an interval.
+
+    learners: which of "t" (T-learner with the outcome models of the DoCalib), "dr" (boosting on the scores) and
+    "linear" (linear regression of the scores) compete; the average effect always does. calibrate: whether the
+    combination is calibrated. level: of the intervals.
+
+    After `fit`: `mix_` (weight of each candidate, "average" last), `names_`, `blp_slope_` (slope of the scores on the
+    held-out predictions with its standard error: 1 where the effects are calibrated, 0 where nothing was learnt).
+    The interval is that of the best linear projection (Semenova and Chernozhukov 2021), widened by the spread
+    between the candidates (Buckland, Burnham and Augustin 1997, equation 9). It covers the effect of a pair as often
+    as it says where effects are about linear in the features; elsewhere it is a guide (tests measure both).
+    """
+
+    def __init__(
+        self, *, learners: Sequence[str] = LEARNERS, calibrate: bool = True, level: float = 0.95, random_state: int = 0
+    ) -> None:
+        self.learners = learners
+        self.calibrate = calibrate
+        self.level = level
+        self.random_state = random_state
+
+    def fit(self, model: DoCalib) -> Self:
+        """Learn from a fitted DoCalib: its features, scores, folds, row weights and clusters."""
+        unknown = set(self.learners) - set(LEARNERS)
+        if unknown or not self.learners:
+            raise BadInput(f"learners={self.learners!r}: choose from {', '.join(LEARNERS)}")
+        x, scores, weight = model.features_, model.effect_scores_, model.weights_
+        self.names_ = model.feature_names_
+        held_out = self._held_out(model, x, scores, weight)
+        self.mix_ = q_aggregate(held_out, scores, weight)
+        combined = held_out @ self.mix_
+        self.calibrator_ = MonotoneBins.fit(combined, scores, weight) if self.calibrate else None
+        self.blp_slope_ = _slope(combined, scores, weight, model.clusters_)
+        self.projection_ = Projection.fit(x, scores, weight, model.clusters_)
+        self.average_ = model.effect_.estimate
+        self.models_ = [self._whole(name, model, x, scores, weight) for name in self.learners]
+        return self
+
+    def predict(self, features: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Effect, and the low and high end of its interval, each of shape (n,), for features (n, d)."""
+        x = self._check(features)
+        effect, half = np.empty(len(x)), np.empty(len(x))
+        quantile = normal_quantile(self.level)
+        for start in range(0, len(x), _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            candidates = self._candidates(x[rows])
+            combined = candidates @ self.mix_
+            effect[rows] = self.calibrator_(combined) if self.calibrator_ else combined
+            spread = ((candidates - combined[:, None]) ** 2) @ self.mix_
+            half[rows] = quantile * np.sqrt(self.projection_.variance(x[rows]) + spread)
+        return effect, effect - half, effect + half
+
+    def rank_score(self, features: ArrayLike) -> FloatArray:
+        """A score that orders pairs as `predict` does and breaks its ties by the effect before calibration, shape (n,)."""
+        x = self._check(features)
+        parts = [self._candidates(x[start : start + _CHUNK]) @ self.mix_ for start in range(0, len(x), _CHUNK)]
+        return np.concatenate(parts) if parts else np.empty(0)
+
+    def to_state(self) -> dict[str, Any]:
+        """Everything that `predict` needs, JSON-ready."""
+        return {
+            "parameters": {"learners": list(self.learners), "calibrate": self.calibrate, "level": self.level, "random_state": self.random_state},
+            "names": list(self.names_),
+            "mix": self.mix_.tolist(),
+            "average": self.average_,
+            "blp_slope": list(self.blp_slope_),
+            "calibrator": self.calibrator_.to_state() if self.calibrator_ else None,
+            "projection": self.projection_.to_state(),
+            "models": [[state_of(part) for part in parts] for parts in self.models_],
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """The inverse of `to_state`."""
+        self = cls(**state["parameters"])
+        self.names_ = tuple(state["names"])
+        self.mix_ = np.array(state["mix"])
+        self.average_ = float(state["average"])
+        self.blp_slope_ = (float(state["blp_slope"][0]), float(state["blp_slope"][1]))
+        self.calibrator_ = MonotoneBins.from_state(state["calibrator"]) if state["calibrator"] else None
+        self.projection_ = Projection.from_state(state["projection"])
+        self.models_ = [[from_state(part) for part in parts] for parts in state["models"]]
+        return self
+
+    def save(self, path: Path) -> None:
+        """Write a model folder; `load` gives the same answers to the last digit."""
+        with saving(path, "PairEffects", self.to_state()):
+            pass
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a model folder; IncompatibleModel where it was changed."""
+        return cls.from_state(opening(path, "PairEffects"))
+
+    def _held_out(self, model: DoCalib, x: FloatArray, scores: FloatArray, weight: FloatArray) -> FloatArray:
+        """Out-of-fold predictions of every candidate, shape (n, candidates), the average effect last."""
+        fold = model.nuisances_.fold
+        result = np.empty((len(x), len(self.learners) + 1))
+        for k in range(int(fold.max()) + 1):
+            train, test = fold != k, fold == k
+            result[test, -1] = np.average(scores[train], weights=weight[train])
+            for column, name in enumerate(self.learners):
+                if name == "t":
+                    result[test, column] = model.nuisances_.outcomes[test, 1] - model.nuisances_.outcomes[test, 0]
+                else:
+                    result[test, column] = self._regressor(name).fit(x[train], scores[train], weight[train]).predict(x[test])
+        return result
+
+    def _whole(self, name: str, model: DoCalib, x: FloatArray, scores: FloatArray, weight: FloatArray) -> list[Nuisance]:
+        """One candidate fitted on all rows: (control, treated) for the T-learner, one regression for the others."""
+        if name != "t":
+            return [self._regressor(name).fit(x, scores, weight)]
+        log = model.log_
+        return [
+            fit_or_constant(
+                model.outcome, x[log.treatment == arm], log.outcome[log.treatment == arm], weight[log.treatment == arm],
+                binary=log.binary, random_state=model.random_state,
+            )
+            for arm in (0, 1)
+        ]
+
+    def _regressor(self, name: str) -> Boosting | Linear:
+        return Boosting(False, learning_rate=0.05, random_state=self.random_state) if name == "dr" else Linear(False, ridge=1e-4)
+
+    def _candidates(self, x: FloatArray) -> FloatArray:
+        """Predictions of every candidate, shape (n, candidates); those without weight are not computed."""
+        result = np.full((len(x), len(self.mix_)), self.average_)
+        for column, parts in enumerate(self.models_):
+            if self.mix_[column] > 0:
+                result[:, column] = parts[0].predict(x) if len(parts) == 1 else parts[1].predict(x) - parts[0].predict(x)
+        return result
+
+    def _check(self, features: ArrayLike) -> FloatArray:
+        x = np.asarray(features, dtype=np.float64)
+        if x.ndim != 2 or x.shape[1] != len(self.names_):
+            raise BadInput(f"features: shape {x.shape}; the model was fitted on {len(self.names_)} columns: {', '.join(self.names_)}")
+        return x
+
+
+def q_aggregate(candidates: FloatArray, scores: FloatArray, weight: FloatArray) -> FloatArray:
+    """Convex weights, shape (k,), that minimise half the loss of the mix plus half the mix of the losses.
+
+    Q-aggregation (Lecue and Rigollet 2014) of the squared error against doubly robust scores: its regret is of
+    order log(k) / n, where choosing the best candidate pays 1 / sqrt(n). candidates: (n, k).
+    """
+    share = weight / weight.sum()
+    centred = candidates - (share @ candidates)
+    target = scores - share @ scores
+    offsets = share @ candidates - share @ scores
+    gram = (centred * share[:, None]).T @ centred + np.outer(offsets, offsets)
+    linear = (centred * share[:, None]).T @ target
+    losses = np.diag(gram) - 2 * linear
+    # Minimise lambda' gram lambda / 2 - linear' lambda + losses' lambda / 2 over the simplex, by trying each support.
+    best, best_value = np.eye(len(losses))[-1], np.inf
+    for support in range(1, 1 << len(losses)):
+        chosen = [k for k in range(len(losses)) if support >> k & 1]
+        matrix = np.block([[gram[np.ix_(chosen, chosen)], np.ones((len(chosen), 1))], [np.ones((1, len(chosen))), np.zeros((1, 1))]])
+        solution = np.linalg.lstsq(matrix, np.append((linear - losses / 2)[chosen], 1.0), rcond=None)[0][:-1]
+        if solution.min() < -1e-9 or abs(solution.sum() - 1) > 1e-6:
+            continue
+        mix = np.zeros(len(losses))
+        mix[chosen] = np.maximum(solution, 0) / np.maximum(solution, 0).sum()
+        value = float(mix @ gram @ mix / 2 - (linear - losses / 2) @ mix)
+        if value < best_value - 1e-15:
+            best, best_value = mix, value
+    return best
+
+
+@dataclass(frozen=True)
+class MonotoneBins:
+    """A non-decreasing map: isotonic means over bins of equal weight, straight between them, flat beyond the ends.
+
+    Bins (at most 20, of at least 200 rows) keep noise out of the ends, where an isotonic fit of raw scores would
+    follow single rows.
+    """
+
+    scores: FloatArray
+    values: FloatArray
+
+    @classmethod
+    def fit(cls, score: FloatArray, label: FloatArray, weight: FloatArray, most: int = 20, fewest_rows: int = 200) -> MonotoneBins:
+        """Bins by weighted quantiles of the score, then pool-adjacent-violators."""
+        from scipy.optimize import isotonic_regression
+
+        bins = int(np.clip(len(score) // fewest_rows, 1, most))
+        levels, codes = np.unique(score, return_inverse=True)
+        mass = np.bincount(codes, weights=weight)
+        middle = (np.cumsum(mass) - mass / 2) / mass.sum()
+        bin_of = np.unique(np.minimum((middle * bins).astype(np.int64), bins - 1), return_inverse=True)[1][codes]
+        size = np.bincount(bin_of, weights=weight)
+        centre = np.bincount(bin_of, weights=weight * score) / size
+        fitted = isotonic_regression(np.bincount(bin_of, weights=weight * label) / size, weights=size)
+        return cls(centre, np.asarray(fitted.x, dtype=np.float64))
+
+    def __call__(self, score: FloatArray) -> FloatArray:
+        """Calibrated effects, shape of `score`."""
+        return np.interp(score, self.scores, self.values)
+
+    def to_state(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"scores": self.scores.tolist(), "values": self.values.tolist()}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> MonotoneBins:
+        """The inverse of `to_state`."""
+        return cls(np.array(state["scores"]), np.array(state["values"]))
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Covariance of the best linear projection of the scores on the features (Semenova and Chernozhukov 2021)."""
+
+    centre: FloatArray
+    scale: FloatArray
+    covariance: FloatArray
+
+    @classmethod
+    def fit(cls, x: FloatArray, scores: FloatArray, weight: FloatArray, clusters: NDArray[Any] | None) -> Projection:
+        """Least squares with the covariance of Liang and Zeger (1986), summed by cluster."""
+        linear = Linear(False, ridge=1e-6).fit(x, scores, weight)
+        design = linear.design(x)
+        residual = scores - design @ linear.coefficients_
+        bread = np.linalg.pinv((design * weight[:, None]).T @ design)
+        moments = design * (weight * residual)[:, None]
+        if clusters is not None:
+            order = np.argsort(clusters, kind="stable")
+            starts = np.flatnonzero(np.r_[True, np.diff(clusters[order]) != 0])
+            moments = np.add.reduceat(moments[order], starts, axis=0)
+        units = len(moments)
+        meat = moments.T @ moments * units / max(units - design.shape[1], 1)
+        return cls(linear.centre_, linear.scale_, bread @ meat @ bread)
+
+    def variance(self, x: FloatArray) -> FloatArray:
+        """Variance of the projection at each row, shape (n,)."""
+        design = with_ones((x - self.centre) / self.scale)
+        result: FloatArray = np.maximum(np.einsum("nd,nd->n", design @ self.covariance, design), 0.0)
+        return result
+
+    def to_state(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"centre": self.centre.tolist(), "scale": self.scale.tolist(), "covariance": self.covariance.tolist()}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Projection:
+        """The inverse of `to_state`."""
+        return cls(np.array(state["centre"]), np.array(state["scale"]), np.array(state["covariance"]))
+
+
+def _slope(prediction: FloatArray, scores: FloatArray, weight: FloatArray, clusters: NDArray[Any] | None) -> tuple[float, float]:
+    """Slope of the scores on held-out predictions and its standard error (Chernozhukov et al. 2018, best linear predictor)."""
+    share = weight / weight.sum()
+    centred = prediction - share @ prediction
+    variance = float(share @ centred**2)
+    if variance < 1e-18:
+        return 0.0, float("inf")
+    slope = float(share @ (centred * scores)) / variance
+    moment = share * centred * (scores - share @ scores - slope * centred)
+    if clusters is not None:
+        moment = np.bincount(clusters, weights=moment)
+    return slope, float(np.sqrt(np.sum(moment**2))) / variance

