@@ -66,7 +66,7 @@ class Boosting:
         parameters = {
             "objective": "binary" if self.binary else "regression", "learning_rate": self.learning_rate,
             "num_leaves": 15 if n >= 2_000 else 7, "min_data_in_leaf": int(np.clip(n // 100, 10, 100)),
-            "min_sum_hessian_in_leaf": 1e-6, "lambda_l2": 1.0, "num_threads": 2, "seed": self.random_state,
+            "min_sum_hessian_in_leaf": 1e-6, "lambda_l2": 1.0, "num_threads": 0, "seed": self.random_state,
             "deterministic": True, "force_row_wise": True, "verbosity": -1,
         }
         if n < 500:
@@ -82,7 +82,7 @@ class Boosting:
 
     def predict(self, features: FloatArray) -> FloatArray:
         """Conditional mean of each row, shape (n,)."""
-        return np.asarray(self.booster_.predict(features, num_threads=2), dtype=np.float64)
+        return np.asarray(self.booster_.predict(features, num_threads=0), dtype=np.float64)
 
 
 class Constant:

@@ -1,0 +1,146 @@
+"""Reasons in words, English and Chinese, from templates that never claim more than the interval allows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import polars as pl
+
+if TYPE_CHECKING:
+    from whyrec.decide.causal_recommender import CausalRecommender, Why
+
+Lang = Literal["en", "zh"]
+
+_WORDS: dict[str, dict[str, str]] = {
+    "en": {
+        "bought": "chosen {n} times before",
+        "bought_once": "chosen once before",
+        "like": "like {text}, chosen before",
+        "category": "{n} earlier choices of its category",
+        "popular": "more popular than {share:.0%} of items",
+        "text": "its description fits the history",
+        "raises": "treating it raises the outcome",
+        "lowers": "treating it lowers the outcome",
+        "unclear": "what treating it changes cannot be told from zero",
+        "head": "{text} (item {item}) for user {user}: rank {rank:,} of {of:,} by preference.",
+        "why_bought": "The user chose it {n} times before, and its category {c} times.",
+        "why_new": "The user never chose it before; its category {c} times.",
+        "why_popular": "It was chosen more often than {share:.0%} of all items.",
+        "why_like": "Most like it in the user's history: {items}.",
+        "effect": "Treating it (instead of not) changes the outcome by {effect:+.4f}, interval {low:+.4f} to {high:+.4f}: {verdict}.",
+        "up": "an increase",
+        "down": "a decrease",
+        "none": "it cannot be told from no change",
+        "driver": "Of that, {share:+.4f} comes from {group} (the average pair: {average:+.4f}).",
+        "no_effect": "The log has no comparable treatment, so nothing is said of what showing or discounting it would change.",
+        "caveat": "This holds if nothing unmeasured drives both treatment and outcome.",
+    },
+    "zh": {
+        "bought": "以前选过 {n} 次",
+        "bought_once": "以前选过一次",
+        "like": "与以前选过的“{text}”相似",
+        "category": "同类商品以前选过 {n} 次",
+        "popular": "比 {share:.0%} 的商品更受欢迎",
+        "text": "描述与历史相符",
+        "raises": "干预会提高结果",
+        "lowers": "干预会降低结果",
+        "unclear": "干预的作用与零无法区分",
+        "head": "{text}（商品 {item}），用户 {user}：按偏好在 {of:,} 个商品中排第 {rank:,}。",
+        "why_bought": "该用户以前选过它 {n} 次，同类 {c} 次。",
+        "why_new": "该用户以前没有选过它；同类选过 {c} 次。",
+        "why_popular": "它被选择的次数多于 {share:.0%} 的商品。",
+        "why_like": "该用户历史中与它最相似的：{items}。",
+        "effect": "干预（与不干预相比）使结果变化 {effect:+.4f}，区间 {low:+.4f} 至 {high:+.4f}：{verdict}。",
+        "up": "提高",
+        "down": "降低",
+        "none": "与没有变化无法区分",
+        "driver": "其中 {share:+.4f} 来自“{group}”（所有配对的平均：{average:+.4f}）。",
+        "no_effect": "日志中没有可比较的干预，因此不说明展示或打折会改变什么。",
+        "caveat": "前提：没有未测量的因素同时影响干预和结果。",
+    },
+}
+GROUP_WORDS = {
+    "en": {},
+    "zh": {
+        "popularity": "受欢迎程度",
+        "habit": "习惯",
+        "taste": "口味",
+        "activity": "活跃程度",
+        "kind": "商品种类",
+        "past treatment": "以往的干预",
+        "representation": "学到的表示",
+        "moment": "时机",
+    },
+}
+
+
+def group_name(group: str, lang: Lang) -> str:
+    """Name of a group of drivers in a language."""
+    return GROUP_WORDS[lang].get(group, group)
+
+
+def sentences(why: Why, lang: Lang = "en") -> tuple[str, ...]:
+    """What `CausalRecommender.why` found, in sentences."""
+    words = _WORDS[lang]
+    told = [words["head"].format(text=_short(why.text) or "-", item=why.item, user=why.user, rank=why.rank, of=why.of)]
+    told.append(words["why_bought" if why.bought else "why_new"].format(n=why.bought, c=why.category_bought))
+    told.append(words["why_popular"].format(share=why.popularity_share))
+    if why.similar:
+        told.append(words["why_like"].format(items="; ".join(_short(text) or str(item) for item, text, _ in why.similar)))
+    if why.effect is None or why.low is None or why.high is None:
+        told.append(words["no_effect"])
+        return tuple(told)
+    verdict = words["up" if why.low > 0 else "down" if why.high < 0 else "none"]
+    told.append(words["effect"].format(effect=why.effect, low=why.low, high=why.high, verdict=verdict))
+    if why.drivers:
+        group, share = max(why.drivers.items(), key=lambda entry: abs(entry[1]))
+        told.append(words["driver"].format(share=share, group=group_name(group, lang), average=why.average_effect))
+    told.append(words["caveat"])
+    return tuple(told)
+
+
+def short_reasons(model: CausalRecommender, frame: pl.DataFrame, lang: Lang = "en") -> pl.Series:
+    """One line a recommendation: the strongest piece of evidence, and what the effect's interval allows to say."""
+    words = _WORDS[lang]
+    dataset = model.dataset_
+    users, items = dataset.user_codes(frame["user"]), dataset.item_codes(frame["item"])
+    bought = np.asarray(dataset.matrix[users, items]).ravel().astype(int)
+    same = _category_counts(model, users, items)
+    totals = np.asarray(dataset.matrix.sum(axis=0)).ravel()
+    share = np.searchsorted(np.sort(totals), totals[items], side="left") / len(totals)
+    low, high = (frame[name].to_list() for name in ("effect_low", "effect_high"))
+    reasons = []
+    for row in range(frame.height):
+        if bought[row] > 1:
+            reason = words["bought"].format(n=bought[row])
+        elif bought[row] == 1:
+            reason = words["bought_once"]
+        elif same[row] > 0:
+            reason = words["category"].format(n=same[row])
+        elif share[row] > 0.5:
+            reason = words["popular"].format(share=share[row])
+        else:
+            reason = words["text"]
+        if low[row] is not None:
+            reason += "; " + words["raises" if low[row] > 0 else "lowers" if high[row] < 0 else "unclear"]
+        reasons.append(reason)
+    return pl.Series("reason", reasons, dtype=pl.String)
+
+
+def _category_counts(model: CausalRecommender, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """How often each user chose the category of each item."""
+    from scipy import sparse
+
+    dataset = model.dataset_
+    column = dataset.schema.item_category
+    if column is None:
+        return np.zeros(len(users), dtype=int)
+    kinds = dataset.items[column].cast(pl.String).fill_null("").rank("dense").to_numpy().astype(int) - 1
+    ones = np.ones(len(kinds), dtype=np.float32)
+    member = sparse.csr_matrix((ones, (np.arange(len(kinds)), kinds)), shape=(len(kinds), kinds.max() + 1))
+    return np.asarray((dataset.matrix @ member).tocsr()[users, kinds[items]]).ravel().astype(int)
+
+
+def _short(text: str, most: int = 60) -> str:
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
