@@ -1,9 +1,9 @@
 """The effect of a treatment on each pair, learnt from DoCalib's doubly robust scores.
 
 Candidates: a T-learner (difference of the arms' outcome models; Kuenzel et al. 2019), a DR-learner (boosted
-regression of the scores; Kennedy 2023), their best linear projection, and the average effect. They are combined by
-Q-aggregation of the doubly robust loss on held-out folds (Lan and Syrgkanis 2024, "Causal Q-aggregation for CATE
-model selection"), and the combination is calibrated on held-out scores (Whitehouse et al. 2024, arXiv 2406.01933).
+regression of the scores; Kennedy 2023) and their linear projection. They are combined by exponential weights of the
+doubly robust loss on held-out folds (Dalalyan and Tsybakov 2008), and the combination is calibrated on held-out
+scores (Whitehouse et al. 2024, arXiv 2406.01933), which makes it flat where nothing about pairs was learnt.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ class PairEffects:
     """Effect of the treatment on a pair with features x, with an interval.
 
     learners: which of "t" (T-learner with the outcome models of the DoCalib), "dr" (boosting on the scores) and
-    "linear" (linear regression of the scores) compete; the average effect always does. calibrate: whether the
+    "linear" (linear regression of the scores) compete. calibrate: whether the
     combination is calibrated. level: of the intervals.
 
-    After `fit`: `mix_` (weight of each candidate, "average" last), `names_`, `blp_slope_` (slope of the scores on the
+    After `fit`: `out_of_fold_` ((n,), the combined effect of each row before calibration, by models that never saw its
+    fold), `mix_` (weight of each candidate), `names_`, `blp_slope_` (slope of the scores on the
     held-out predictions with its standard error: 1 where the effects are calibrated, 0 where nothing was learnt).
     The interval is that of the best linear projection (Semenova and Chernozhukov 2021), widened by the spread
     between the candidates (Buckland, Burnham and Augustin 1997, equation 9). It covers the effect of a pair as often
@@ -49,21 +50,30 @@ class PairEffects:
         self.level = level
         self.random_state = random_state
 
-    def fit(self, model: DoCalib) -> Self:
-        """Learn from a fitted DoCalib: its features, scores, folds, row weights and clusters."""
+    def fit(self, model: DoCalib, features: ArrayLike | None = None, feature_names: Sequence[str] | None = None) -> Self:
+        """Learn from a fitted DoCalib: its features, scores, folds, row weights and clusters.
+
+        features: effect modifiers (n, d') to learn the effect on in place of the model's features, where those hold
+        what is not known when effects are asked for; the T-learner, which needs all features, then stays out.
+        """
         unknown = set(self.learners) - set(LEARNERS)
         if unknown or not self.learners:
             raise BadInput(f"learners={self.learners!r}: choose from {', '.join(LEARNERS)}")
-        x, scores, weight = model.features_, model.effect_scores_, model.weights_
-        self.names_ = model.feature_names_
+        scores, weight = model.effect_scores_, model.weights_
+        x = model.features_ if features is None else np.asarray(features, dtype=np.float64)
+        if len(x) != len(scores):
+            raise BadInput(f"features: {len(x):,} rows; the model was fitted on {len(scores):,}")
+        self.learners_ = tuple(name for name in self.learners if name != "t" or features is None)
+        names = model.feature_names_ if features is None else feature_names
+        self.names_ = tuple(names) if names is not None else tuple(f"modifier_{k}" for k in range(x.shape[1]))
         held_out = self._held_out(model, x, scores, weight)
-        self.mix_ = q_aggregate(held_out, scores, weight)
+        self.mix_ = exponential_weights(held_out, scores, weight, model.clusters_)
         combined = held_out @ self.mix_
+        self.out_of_fold_ = combined
         self.calibrator_ = MonotoneBins.fit(combined, scores, weight) if self.calibrate else None
         self.blp_slope_ = _slope(combined, scores, weight, model.clusters_)
         self.projection_ = Projection.fit(x, scores, weight, model.clusters_)
-        self.average_ = model.effect_.estimate
-        self.models_ = [self._whole(name, model, x, scores, weight) for name in self.learners]
+        self.models_ = [self._whole(name, model, x, scores, weight) for name in self.learners_]
         return self
 
     def predict(self, features: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -92,7 +102,6 @@ class PairEffects:
             "parameters": {"learners": list(self.learners), "calibrate": self.calibrate, "level": self.level, "random_state": self.random_state},
             "names": list(self.names_),
             "mix": self.mix_.tolist(),
-            "average": self.average_,
             "blp_slope": list(self.blp_slope_),
             "calibrator": self.calibrator_.to_state() if self.calibrator_ else None,
             "projection": self.projection_.to_state(),
@@ -105,7 +114,6 @@ class PairEffects:
         self = cls(**state["parameters"])
         self.names_ = tuple(state["names"])
         self.mix_ = np.array(state["mix"])
-        self.average_ = float(state["average"])
         self.blp_slope_ = (float(state["blp_slope"][0]), float(state["blp_slope"][1]))
         self.calibrator_ = MonotoneBins.from_state(state["calibrator"]) if state["calibrator"] else None
         self.projection_ = Projection.from_state(state["projection"])
@@ -123,13 +131,12 @@ class PairEffects:
         return cls.from_state(opening(path, "PairEffects"))
 
     def _held_out(self, model: DoCalib, x: FloatArray, scores: FloatArray, weight: FloatArray) -> FloatArray:
-        """Out-of-fold predictions of every candidate, shape (n, candidates), the average effect last."""
+        """Out-of-fold predictions of every candidate, shape (n, candidates)."""
         fold = model.nuisances_.fold
-        result = np.empty((len(x), len(self.learners) + 1))
+        result = np.empty((len(x), len(self.learners)))
         for k in range(int(fold.max()) + 1):
             train, test = fold != k, fold == k
-            result[test, -1] = np.average(scores[train], weights=weight[train])
-            for column, name in enumerate(self.learners):
+            for column, name in enumerate(self.learners_):
                 if name == "t":
                     result[test, column] = model.nuisances_.outcomes[test, 1] - model.nuisances_.outcomes[test, 0]
                 else:
@@ -150,11 +157,11 @@ class PairEffects:
         ]
 
     def _regressor(self, name: str) -> Boosting | Linear:
-        return Boosting(False, learning_rate=0.05, random_state=self.random_state) if name == "dr" else Linear(False, ridge=1e-4)
+        return Boosting(False, learning_rate=0.05, random_state=self.random_state) if name == "dr" else Linear(False, ridge=0.01)
 
     def _candidates(self, x: FloatArray) -> FloatArray:
         """Predictions of every candidate, shape (n, candidates); those without weight are not computed."""
-        result = np.full((len(x), len(self.mix_)), self.average_)
+        result = np.zeros((len(x), len(self.mix_)))
         for column, parts in enumerate(self.models_):
             if self.mix_[column] > 0:
                 result[:, column] = parts[0].predict(x) if len(parts) == 1 else parts[1].predict(x) - parts[0].predict(x)
@@ -167,33 +174,30 @@ class PairEffects:
         return x
 
 
-def q_aggregate(candidates: FloatArray, scores: FloatArray, weight: FloatArray) -> FloatArray:
-    """Convex weights, shape (k,), that minimise half the loss of the mix plus half the mix of the losses.
+def exponential_weights(candidates: FloatArray, scores: FloatArray, weight: FloatArray, clusters: NDArray[Any] | None = None) -> FloatArray:
+    """Convex weights, shape (k,): lambda_k proportional to exp(- n (L_k - L_best) / (4 sigma_k^2)).
 
-    Q-aggregation (Lecue and Rigollet 2014) of the squared error against doubly robust scores: its regret is of
-    order log(k) / n, where choosing the best candidate pays 1 / sqrt(n). candidates: (n, k).
+    Dalalyan and Tsybakov (2008). candidates: held-out predictions (n, k). L_k: mean squared error against the doubly
+    robust scores, whose minimiser is the effect itself; each candidate is first shifted to the scores' mean, for the
+    mix is there to order and spread the effects. sigma_k^2: variance of the noise along the difference of candidate k
+    and the best, n Var(L_k - L_best) / (4 mean (tau_k - tau_best)^2), robust to unequal noise and to clusters.
+    Candidates that the data cannot tell apart share the weight, where the best alone would be a draw of lots.
     """
     share = weight / weight.sum()
-    centred = candidates - (share @ candidates)
+    centred = candidates - share @ candidates
     target = scores - share @ scores
-    offsets = share @ candidates - share @ scores
-    gram = (centred * share[:, None]).T @ centred + np.outer(offsets, offsets)
-    linear = (centred * share[:, None]).T @ target
-    losses = np.diag(gram) - 2 * linear
-    # Minimise lambda' gram lambda / 2 - linear' lambda + losses' lambda / 2 over the simplex, by trying each support.
-    best, best_value = np.eye(len(losses))[-1], np.inf
-    for support in range(1, 1 << len(losses)):
-        chosen = [k for k in range(len(losses)) if support >> k & 1]
-        matrix = np.block([[gram[np.ix_(chosen, chosen)], np.ones((len(chosen), 1))], [np.ones((1, len(chosen))), np.zeros((1, 1))]])
-        solution = np.linalg.lstsq(matrix, np.append((linear - losses / 2)[chosen], 1.0), rcond=None)[0][:-1]
-        if solution.min() < -1e-9 or abs(solution.sum() - 1) > 1e-6:
-            continue
-        mix = np.zeros(len(losses))
-        mix[chosen] = np.maximum(solution, 0) / np.maximum(solution, 0).sum()
-        value = float(mix @ gram @ mix / 2 - (linear - losses / 2) @ mix)
-        if value < best_value - 1e-15:
-            best, best_value = mix, value
-    return best
+    squares = (target[:, None] - centred) ** 2
+    losses = share @ squares
+    best = int(np.argmin(losses))
+    raw = np.zeros(len(losses))
+    for k in range(len(losses)):
+        excess, distance = losses[k] - losses[best], share @ (centred[:, k] - centred[:, best]) ** 2
+        noise = share * (squares[:, k] - squares[:, best] - excess)
+        variance = float(np.sum((noise if clusters is None else np.bincount(clusters, weights=noise)) ** 2))
+        raw[k] = np.exp(-excess * distance / variance) if variance > 0 else 1.0
+    raw[raw < 1e-3] = 0.0
+    result: FloatArray = raw / raw.sum()
+    return result
 
 
 @dataclass(frozen=True)

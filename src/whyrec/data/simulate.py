@@ -11,7 +11,7 @@ so that m1 = m0 + (1 - m0) h and the effect of recommending is tau = (1 - m0) h:
 for those who would buy anyway. Popular products in departments that the household likes are recommended most and
 bought most whatever is recommended, which makes the naive difference far too large; persuasion is strongest for
 less known products in such departments, so ranking by purchases is not ranking by effect. The constants were
-chosen once for purchase rates of a few per cent and chances of recommendation between 4 and 79 per cent.
+chosen once for purchase rates of a few per cent and chances of recommendation between 4 and 91 per cent.
 
 Covariates, each standardised over all candidate pairs and winsorised at two standard deviations but for the flags:
 pop, log purchases of the product; act, log purchases of the household; aff, log of the household's smoothed share

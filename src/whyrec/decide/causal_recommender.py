@@ -15,7 +15,7 @@ from whyrec.data.dataset import Codes, Dataset
 from whyrec.data.schema import Schema
 from whyrec.decide.log_effects import LogEffects
 from whyrec.errors import BadInput, NotIdentified, NoOverlap
-from whyrec.estimate import FloatArray
+from whyrec.estimate import FloatArray, jsonable
 from whyrec.progress import say, track
 from whyrec.recommend.two_headed import TwoHeadedRecommender
 from whyrec.represent.pairs import GROUPS
@@ -98,6 +98,7 @@ class CausalRecommender:
                 self.no_effects_ = ""
             except NoOverlap as error:
                 self.no_effects_ = str(error)
+        self.estimates_ = jsonable(self.effects_.to_dict()) if self.effects_ else None
         return self
 
     def recommend(
@@ -181,6 +182,10 @@ class CausalRecommender:
             drivers=drivers,
         )
 
+    def effects_content(self) -> dict[str, Any] | None:
+        """What `LogEffects.to_dict` gave when the model was fitted, also after loading; None without effects."""
+        return self.estimates_
+
     def save(self, path: Path) -> None:
         """Save as a folder that loads anywhere and gives the same recommendations to the last digit on the CPU."""
         content = {
@@ -190,7 +195,7 @@ class CausalRecommender:
             "repeats": self.repeats_,
             "no_effects": self.no_effects_,
             "effects": self.effects_.content() | {"cache": None} if self.effects_ else None,
-            "estimates": self.effects_.to_dict() if self.effects_ else None,
+            "estimates": self.estimates_,
         }
         with saving(Path(path), "CausalRecommender", content) as folder:
             self.recommender_.save(folder / "recommender")

@@ -92,7 +92,7 @@ class LogEffects:
         self.effect_, self.naive_ = self.model_.effect_, self.model_.naive_
         self.modifier_names_ = names
         self.modifier_groups_ = (*past.groups_, "representation", "representation")
-        self.pairs_ = PairEffects(random_state=self.random_state).fit(self.model_, features=modifiers)
+        self.pairs_ = PairEffects(random_state=self.random_state).fit(self.model_, modifiers, names)
         self.mean_modifiers_ = np.average(modifiers, axis=0, weights=self.model_.weights_)
         self.policies_ = self._policy_values(usable, users, items)
         self.refutations_ = refute(self.model_, random_state=self.random_state)

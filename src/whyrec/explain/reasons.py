@@ -87,7 +87,9 @@ def sentences(why: Why, lang: Lang = "en") -> tuple[str, ...]:
     told.append(words["why_bought" if why.bought else "why_new"].format(n=why.bought, c=why.category_bought))
     told.append(words["why_popular"].format(share=why.popularity_share))
     if why.similar:
-        told.append(words["why_like"].format(items="; ".join(_short(text) or str(item) for item, text, _ in why.similar)))
+        told.append(
+            words["why_like"].format(items="; ".join(_short(text) or str(item) for item, text, _ in why.similar))
+        )
     if why.effect is None or why.low is None or why.high is None:
         told.append(words["no_effect"])
         return tuple(told)

@@ -1,0 +1,315 @@
+"""The report of the demo: the shop and the proof, for a reader who was not there."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import polars as pl
+
+from whyrec.explain import plots
+from whyrec.explain.page import Page, number, with_interval
+from whyrec.explain.report import (
+    Words,
+    calibration_charts,
+    checks_part,
+    chooser,
+    data_section,
+    effects_section,
+    estimates_chart,
+    graph_part,
+    limits_section,
+    method_name,
+    overlap_chart,
+    recommendations_section,
+)
+
+Lang = Literal["en", "zh"]
+
+
+def demo_report(found: Any, lang: Lang = "en") -> str:
+    """The whole page. found: what `whyrec.studies.demo.demo` collected."""
+    t = chooser(lang)
+    page = Page(t("Why would they buy it? A shop, and a proof", "他们为什么会买？一家商店，一个证明"), lang)
+    _summary(page, found, t)
+    data_section(page, found.model, t)
+    _validation(page, found.validation, t)
+    _baselines(page, found.baselines, t, lang)
+    for key, study in found.studies.items():
+        _study(page, key, study, t, lang)
+    content = found.model.effects_content()
+    if content is not None:
+        effects_section(page, content, t, lang)
+    recommendations_section(page, found.model, t, lang)
+    _randomised(page, found.randomised, t, lang)
+    _proof(page, found.proof, t, lang)
+    limits_section(page, t)
+    return page.render()
+
+
+def _summary(page: Page, found: Any, t: Words) -> None:
+    page.text(
+        t(
+            "This page was made from 75,000 real purchase lines of a grocery chain (Complete Journey, CC0) and 20,000 real impressions of a fashion shop "
+            "(Open Bandit, CC BY 4.0). It asks what each household would buy next, what discounts and campaigns change, and whether the method that answers tells the truth.",
+            "本页由一家连锁超市的 75,000 行真实购买记录（Complete Journey，CC0）和一家时装店的 20,000 次真实展示（Open Bandit，CC BY 4.0）生成。"
+            "问题是：每个家庭接下来会买什么，折扣和活动改变什么，以及回答这些问题的方法是否可信。",
+        ),
+        "lead",
+    )
+    discount, campaign = found.studies["discount"], found.studies["campaign"]
+    for name, study in ((t("Discount", "折扣"), discount), (t("Campaign", "活动"), campaign)):
+        effect, naive = study.effect, study.naive
+        page.text(
+            t(
+                f"{name}: {with_interval(effect.estimate, *effect.interval, 2)} by DoCalib; the plain comparison says {with_interval(naive.estimate, *naive.interval, 2)}. {study.conclusion}",
+                f"{name}：DoCalib 估计 {with_interval(effect.estimate, *effect.interval, 2)}；直接比较为 {with_interval(naive.estimate, *naive.interval, 2)}。",
+            ),
+            "key",
+        )
+    ours = found.proof.summary.filter(pl.col("method") == "DoCalib").to_dicts()[0]
+    naive = found.proof.summary.filter(pl.col("method") == "naive").to_dicts()[0]
+    page.text(
+        t(
+            f"Proof: over {found.proof.draws} logs drawn from a known truth, DoCalib's bias is {ours['bias']:+.5f} and the plain comparison's {naive['bias']:+.5f}; "
+            f"its 95% interval covered the truth in {ours['coverage']:.0%} of them.",
+            f"证明：在由已知真值模拟的 {found.proof.draws} 份日志中，DoCalib 的偏差为 {ours['bias']:+.5f}，直接比较为 {naive['bias']:+.5f}；"
+            f"其 95% 区间在 {ours['coverage']:.0%} 的日志中覆盖真值。",
+        ),
+        "key",
+    )
+
+
+def _validation(page: Page, validation: Any, t: Words) -> None:
+    page.heading(t("Data quality", "数据质量"))
+    page.text(
+        t(
+            f"{validation.rows_read:,} purchase lines read, {validation.rows_kept:,} kept, {validation.rows_rejected:,} rejected.",
+            f"读取购买记录 {validation.rows_read:,} 行，保留 {validation.rows_kept:,} 行，拒绝 {validation.rows_rejected:,} 行。",
+        )
+    )
+    frame = validation.to_frame()
+    if frame.height:
+        columns = [name for name in ("issue", "column", "count", "action", "remedy") if name in frame.columns]
+        page.table(
+            t("What validation found", "检查结果"),
+            columns,
+            [[str(row[c]) for c in columns] for row in frame.to_dicts()],
+            len(columns),
+        )
+
+
+def _baselines(page: Page, baselines: Any, t: Words, lang: Lang) -> None:
+    page.section(t("Who finds the next purchases?", "谁能找到接下来的购买？"))
+    page.text(
+        t(
+            "Every method ranks the whole catalogue for every household; what it bought in the held-out part is relevant, repeat purchases included, as groceries are bought again. "
+            "Intervals are bootstrapped over households; the p-value compares with the best method, corrected for the number of comparisons.",
+            "每种方法为每个家庭对全部商品排序；保留部分中的购买为相关项，包括重复购买。区间由对家庭的自助法得到；p 值与最佳方法比较，并经多重比较校正。",
+        )
+    )
+    for name, (how, frame) in baselines.items():
+        ordered = frame.sort("ndcg", descending=True).to_dicts()
+        title = t(
+            f"Held out: {how}", "保留：每个家庭的最后一次购物" if name == "last basket" else "保留：最后五分之一的时间"
+        )
+        rows = [
+            [
+                method_name(r["method"], lang), with_interval(r["ndcg"], r["ndcg_low"], r["ndcg_high"], 4),
+                with_interval(r["recall"], r["recall_low"], r["recall_high"], 4), number(r["coverage"], 3),
+                number(r["popularity_bias"], 2), "–" if r["p_value"] is None else number(r["p_value"], 3),
+            ]
+            for r in ordered
+        ]  # fmt: skip
+        ours = next(place for place, r in enumerate(ordered) if r["method"] == "causal recommender")
+        page.table(
+            title,
+            [
+                t("method", "方法"), "NDCG@10", "Recall@10", t("catalogue coverage", "目录覆盖率"), t("popularity bias", "热度偏差"),
+                t("p against best", "与最佳比较的 p"),
+            ],
+            rows, 1, ours,
+        )  # fmt: skip
+        page.chart(
+            plots.intervals(
+                [
+                    plots.Interval(
+                        method_name(r["method"], lang),
+                        r["ndcg"],
+                        r["ndcg_low"],
+                        r["ndcg_high"],
+                        0 if r["method"] == "causal recommender" else 1,
+                    )
+                    for r in ordered
+                ],
+                unit="NDCG@10",
+                description=title,
+                legend=(t("ours", "我们的方法"), t("compared with", "对照方法")),
+            )
+        )
+        if ours:
+            page.text(
+                t(
+                    f"Here {ordered[0]['method']} is ahead of the causal recommender.",
+                    f"这里{method_name(ordered[0]['method'], lang)}优于因果推荐。",
+                ),
+                "key warn",
+            )
+
+
+def _study(page: Page, key: str, study: Any, t: Words, lang: Lang) -> None:
+    from whyrec.cause.graph import CausalGraph
+
+    treatment, outcome = {"discount": ("discount", "units"), "campaign": ("campaign", "spend")}[key]
+    titles = {
+        "discount": t(study.question, "零售折扣会使商品每周的销量改变多少？"),
+        "campaign": t(study.question, "收到促销活动会使家庭在活动商品上的支出改变多少？"),
+    }
+    page.section(titles[key])
+    page.heading(t("What is assumed", "假设"))
+    graph = CausalGraph.from_text(f"{study.graph.strip().rstrip(';')}; {study.unmeasured}")
+    hidden = {name for name in graph.nodes if name in study.unmeasured and name not in study.graph}
+    graph = CausalGraph.from_edges(graph.directed, graph.bidirected, latent=hidden)
+    graph_part(page, graph, t, treatment, outcome)
+    page.heading(t("The answer", "答案"))
+    naive, effect = study.naive, study.effect
+    chart = {"DoCalib": effect.to_dict(), "naive": naive.to_dict()}
+    unit = t(
+        effect.estimand,
+        "每个商品每周的销量变化（件）" if key == "discount" else "活动期间家庭在活动商品上的支出变化（抽样美元）",
+    )
+    page.chart(estimates_chart(chart, unit if len(unit) < 90 else t("effect", "效应"), t, lang))
+    page.text(t(study.why_naive_misleads, "直接比较有误导性：得到干预的单位本来就不同。"))
+    page.text(t(study.conclusion, f"DoCalib：{with_interval(effect.estimate, *effect.interval, 3)}。"), "key")
+    if study.check is not None:
+        page.text(
+            t(
+                f"Where the answer must be zero (before the start): {with_interval(study.check.estimate, *study.check.interval, 3)}.",
+                f"答案必须为零之处（开始之前）：{with_interval(study.check.estimate, *study.check.interval, 3)}。",
+            )
+        )
+    _alternatives(page, study.alternatives, t)
+    calibration_charts(
+        page, {part: {when: c.to_dict() for when, c in curves.items()} for part, curves in study.calibration.items()}, t
+    )
+    overlap_chart(page, study.positivity.to_dict(), t)
+    checks_part(page, [r.to_dict() for r in study.refutations], study.sensitivity.to_dict(), t)
+    if study.notes and t("en", "zh") == "en":
+        page.items(list(study.notes))
+
+
+def _alternatives(page: Page, frame: pl.DataFrame, t: Words) -> None:
+    if frame is None or frame.height == 0:
+        return
+    words = [name for name in frame.columns if frame[name].dtype == pl.String]
+    head = words[:1]
+    rows = [[str(row[head[0]]), with_interval(row["estimate"], row["low"], row["high"])] for row in frame.to_dicts()]
+    page.table(
+        t("The same question asked in other ways", "用其他方式问同一问题"),
+        [t("way", "方式"), t("effect", "效应")],
+        rows,
+        1,
+    )
+
+
+def _randomised(page: Page, result: Any, t: Words, lang: Lang) -> None:
+    page.section(t("Proof, first part: a policy that really ran", "证明之一：真实运行过的策略"))
+    page.text(
+        t(
+            "Two policies ran side by side in a fashion shop: one learned (Thompson sampling), one chose at random. From the log of one alone we estimate what the other earns, and hold it against what it really earned. "
+            "With 69 and 46 clicks in 10,000 impressions each the intervals are wide: this shows that the values agree, not which of two close policies is better.",
+            "两种策略在一家时装店同时运行：一种会学习（汤普森抽样），一种随机选择。我们只用其中一份日志估计另一种策略的收益，再与其真实收益对照。"
+            "每份日志 10,000 次展示中只有 69 和 46 次点击，区间很宽：它只能说明数值一致，不能分辨两个相近策略的优劣。",
+        )
+    )
+    for direction, frame in result.table.group_by("direction", maintain_order=True):
+        rows = frame.to_dicts()
+        truth = rows[0]
+        intervals = [
+            plots.Interval(
+                method_name(r["method"], lang),
+                1000 * r["value"],
+                1000 * r["low"],
+                1000 * r["high"],
+                0 if r["method"] in ("DR", "SNDR") else 1,
+            )
+            for r in rows
+        ]
+        intervals.append(
+            plots.Interval(
+                t("what it really earned", "真实收益"),
+                1000 * truth["truth"],
+                1000 * truth["truth_low"],
+                1000 * truth["truth_high"],
+                2,
+            )
+        )
+        page.heading(str(direction[0]))
+        page.chart(
+            plots.intervals(
+                intervals,
+                unit=t("clicks per 1,000 impressions", "每千次展示的点击数"),
+                description=str(direction[0]),
+                reference=1000 * truth["truth"],
+                legend=(t("doubly robust", "双重稳健"), t("others", "其他"), t("truth", "真值")),
+            )
+        )
+        page.table(
+            t("Clicks per 1,000 impressions", "每千次展示的点击数"),
+            [t("method", "方法"), t("note", "说明"), t("value", "数值"), t("relative error", "相对误差"), t("covers the truth", "覆盖真值")],
+            [
+                [
+                    method_name(r["method"], lang), t(r["note"], ""), with_interval(1000 * r["value"], 1000 * r["low"], 1000 * r["high"], 2),
+                    f"{r['relative_error']:.0%}", t("yes", "是") if r["covers"] else t("no", "否"),
+                ]
+                for r in rows
+            ], 2,
+        )  # fmt: skip
+
+
+def _proof(page: Page, result: Any, t: Words, lang: Lang) -> None:
+    page.section(t("Proof, second part: known truth", "证明之二：已知真值"))
+    page.text(
+        t(
+            f"The same households and products; who is shown what, and who buys, is drawn from a documented simulator in which recommending persuades some pairs, changes nothing for those who would buy anyway, "
+            f"and follows popularity and affinity. {result.draws} logs were drawn; the true average effect is {result.truth:.5f}.",
+            f"使用同样的家庭和商品；展示与购买由有文档的模拟器产生：推荐说服了一部分配对，对本来就会购买的没有作用，展示取决于热度和偏好。共抽取 {result.draws} 份日志；真实平均效应为 {result.truth:.5f}。",
+        )
+    )
+    rows = result.summary.to_dicts()
+    page.table(
+        t("Average effect and ranking by effect", "平均效应与按效应排序"),
+        [
+            t("method", "方法"), t("bias", "偏差"), t("standard error of the bias", "偏差的标准误"), t("coverage of the 95% interval", "95% 区间覆盖率"),
+            t("interval width", "区间宽度"), "CP@10",
+        ],
+        [
+            [
+                method_name(r["method"], lang), "–" if r["bias"] is None else f"{r['bias']:+.5f}", number(r["bias_error"], 5),
+                "–" if r["coverage"] is None else f"{r['coverage']:.0%}", number(r["interval_width"], 5), number(r["cp_at_10"], 4),
+            ]
+            for r in rows
+        ], 1, next((place for place, r in enumerate(rows) if r["method"] == "DoCalib"), None),
+    )  # fmt: skip
+    drawn = [
+        plots.Interval(
+            method_name(r["method"], lang), r["bias"], r["bias"] - 1.96 * r["bias_error"], r["bias"] + 1.96 * r["bias_error"],
+            0 if r["method"] == "DoCalib" else 1,
+        )
+        for r in rows if r["bias"] is not None
+    ]  # fmt: skip
+    page.chart(
+        plots.intervals(
+            drawn,
+            unit=t("mean error of the average effect over the logs", "平均效应的平均误差"),
+            description="; ".join(f"{row.label} {row.value:+.5f}" for row in drawn),
+            reference=0.0,
+            legend=(t("ours", "我们的方法"), t("compared with", "对照方法")),
+        )
+    )
+    page.text(
+        t(
+            "CP@10: average true effect of the ten products that the method would recommend by effect; higher is better.",
+            "CP@10：该方法按效应推荐的十个商品的平均真实效应；越高越好。",
+        ),
+        "quiet",
+    )

@@ -1,0 +1,348 @@
+"""The report: what a product manager would read and an engineer would trust.
+
+`model_report` describes a fitted model; its sections are functions that the demo's report uses as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import polars as pl
+
+from whyrec.explain import plots
+from whyrec.explain.graph_picture import graph_picture
+from whyrec.explain.page import Page, number, with_interval
+from whyrec.explain.reasons import group_name, sentences, short_reasons
+
+if TYPE_CHECKING:
+    from whyrec.cause.graph import CausalGraph
+    from whyrec.decide.causal_recommender import CausalRecommender
+
+Lang = Literal["en", "zh"]
+Words = Callable[[str, str], str]
+
+_METHODS = {
+    "naive": "直接比较",
+    "IPS": "逆倾向加权",
+    "SNIPS": "自归一化逆倾向加权",
+    "regression": "回归",
+    "DoCalib": "DoCalib（双重校准、双重稳健）",
+    "at random": "随机",
+    "by popularity": "按热度",
+    "by preference": "按偏好",
+    "by effect": "按效应",
+    "by both": "两者结合",
+    "popularity": "热度",
+    "content-based": "基于内容",
+    "user-kNN": "用户近邻",
+    "item-kNN": "商品近邻",
+    "matrix factorisation": "矩阵分解",
+    "causal recommender": "因果推荐",
+    "random": "随机",
+}
+
+
+def chooser(lang: Lang) -> Words:
+    """`t(english, chinese)` for a language."""
+    return (lambda english, chinese: chinese) if lang == "zh" else (lambda english, chinese: english)
+
+
+def method_name(name: str, lang: Lang) -> str:
+    """A method's name in a language."""
+    return _METHODS.get(name, name) if lang == "zh" else name
+
+
+def model_report(model: CausalRecommender, lang: Lang = "en") -> str:
+    """A page about a fitted or loaded model: data, effects, calibration, sample recommendations, limits."""
+    t = chooser(lang)
+    page = Page(t(f"whyrec: {model.dataset_.name}", f"whyrec：{model.dataset_.name}"), lang)
+    data_section(page, model, t)
+    content = model.effects_content()
+    if content is None:
+        page.section(t("Effects", "效应"))
+        page.text(
+            t(
+                f"No effect can be told from this log: {model.no_effects_}.",
+                f"这份日志不能说明效应：{model.no_effects_}",
+            ),
+            "key warn",
+        )
+    else:
+        effects_section(page, content, t, lang)
+    recommendations_section(page, model, t, lang)
+    limits_section(page, t)
+    return page.render()
+
+
+def data_section(page: Page, model: CausalRecommender, t: Words) -> None:
+    """How much there is, and how it is spread over time."""
+    dataset = model.dataset_
+    page.section(t("Data", "数据"))
+    page.text(
+        t(
+            f"{dataset.log.height:,} rows of {dataset.n_users:,} users and {dataset.n_items:,} items; "
+            f"{dataset.interactions.height:,} of them are choices the users made.",
+            f"{dataset.log.height:,} 行，{dataset.n_users:,} 个用户，{dataset.n_items:,} 个商品；其中 {dataset.interactions.height:,} 行是用户的选择。",
+        )
+    )
+    if dataset.has("time"):
+        weekly = (
+            dataset.interactions.drop_nulls("time")
+            .sort("time")
+            .group_by_dynamic("time", every="1w")
+            .agg(pl.len().alias("rows"))
+        )
+        if 2 < weekly.height < 2_000:
+            page.chart(
+                plots.lines(
+                    weekly["time"].to_list(),
+                    [("rows", weekly["rows"].to_numpy().astype(float))],
+                    x_label=t("week", "周"),
+                    y_label=t("choices per week", "每周选择次数"),
+                    description=t("Choices per week over the log", "日志中每周的选择次数"),
+                )
+            )
+
+
+def effects_section(page: Page, content: Mapping[str, Any], t: Words, lang: Lang) -> None:
+    """Average effect beside the others, calibration, overlap, policies, refutations and sensitivity of a log's effects."""
+    page.section(t("What treating a pair changes", "干预一个配对会改变什么"))
+    estimates = {"DoCalib": content["effect"], **content["relatives"]}
+    page.chart(
+        estimates_chart(estimates, t("change of the outcome per treated pair", "每个被干预配对的结果变化"), t, lang)
+    )
+    calibration_charts(page, content["calibration"], t)
+    overlap_chart(page, content["positivity"], t)
+    if content.get("policies"):
+        policies_part(page, content["policies"], t, lang)
+    checks_part(page, content["refutations"], content["sensitivity"], t)
+
+
+def estimates_chart(estimates: Mapping[str, Mapping[str, Any]], unit: str, t: Words, lang: Lang) -> str:
+    """Estimates with intervals, ours in blue."""
+    rows = [
+        plots.Interval(
+            method_name(name, lang), e["estimate"], e["interval"][0], e["interval"][1], 0 if name == "DoCalib" else 1
+        )
+        for name, e in estimates.items()
+        if e["estimate"] is not None and e["interval"][0] is not None
+    ]
+    words = "; ".join(f"{row.label} {with_interval(row.value, row.low, row.high, 4)}" for row in rows)
+    return plots.intervals(
+        rows,
+        unit=unit,
+        description=words,
+        reference=0.0,
+        legend=(t("ours", "我们的方法"), t("compared with", "对照方法")),
+    )
+
+
+def calibration_charts(page: Page, calibration: Mapping[str, Mapping[str, Any]], t: Words) -> None:
+    """Reliability of the nuisance models before and after calibration."""
+    page.heading(t("Are the models calibrated?", "模型校准了吗？"))
+    page.text(
+        t(
+            "On the dashed line a prediction of 30% comes true in 30 of 100 cases. Distance from it is bias that weighting would carry into the effect.",
+            "在虚线上，预测为 30% 的事件在 100 次中发生 30 次；偏离虚线的部分会通过加权带入效应。",
+        )
+    )
+    titles = {
+        "propensity": t("chance of treatment", "干预概率"),
+        "outcome_control": t("outcome, untreated", "未干预时的结果"),
+        "outcome_treated": t("outcome, treated", "干预时的结果"),
+    }
+    for part, curves in calibration.items():
+        shown = [
+            (
+                f"{word} (ECE {curves[when]['ece']:.4f})",
+                *(np.array(curves[when][column], dtype=float) for column in ("predicted", "observed", "half_width")),
+            )
+            for when, word in (("before", t("before", "校准前")), ("after", t("after", "校准后")))
+        ]
+        page.chart(
+            plots.reliability(
+                shown,
+                x=t(f"predicted {titles[part]}", f"预测的{titles[part]}"),
+                y=t("observed", "实际"),
+                description=t(
+                    f"Reliability of {titles[part]} before and after calibration", f"{titles[part]}校准前后的可靠性"
+                ),
+            )
+        )
+
+
+def overlap_chart(page: Page, positivity: Mapping[str, Any], t: Words) -> None:
+    """Propensities of both arms, and what they allow."""
+    page.heading(t("Could everybody have got either?", "每个配对都可能得到两种处理吗？"))
+    page.chart(
+        plots.histogram(
+            [
+                (t("untreated", "未干预"), np.array(positivity["control_shares"], dtype=float)),
+                (t("treated", "干预"), np.array(positivity["treated_shares"], dtype=float)),
+            ],
+            np.array(positivity["edges"], dtype=float),
+            x=t("chance of treatment", "干预概率"),
+            y=t("share of rows", "行的比例"),
+            description=t("Chances of treatment of treated and untreated rows", "干预与未干预行的干预概率"),
+        )
+    )
+    if positivity.get("words"):
+        page.text(t(positivity["words"], f"重叠程度：{positivity['verdict']}"), "quiet")
+
+
+def policies_part(page: Page, policies: Mapping[str, Mapping[str, Any]], t: Words, lang: Lang) -> None:
+    """Value per treated pair of the ways to choose whom to treat."""
+    page.heading(t("Whom should one treat?", "应该干预谁？"))
+    page.text(
+        t(
+            "If only one pair in ten may be treated: what a treated pair gains, by how the pairs are chosen. Estimated off-line from the same log; "
+            "the choice never saw the scores that judge it.",
+            "如果只能干预十分之一的配对：按不同方式挑选时，每个被干预配对的收益。由同一日志离线估计；挑选时没有用到用来评判的分数。",
+        )
+    )
+    rows = [
+        plots.Interval(
+            method_name(name, lang), e["estimate"], *e["interval"], 0 if "effect" in name or "both" in name else 1
+        )
+        for name, e in policies.items()
+    ]
+    words = "; ".join(f"{row.label} {with_interval(row.value, row.low, row.high, 5)}" for row in rows)
+    page.chart(
+        plots.intervals(
+            rows,
+            unit=t("change of the outcome per treated pair", "每个被干预配对的结果变化"),
+            description=words,
+            reference=0.0,
+            legend=(t("uses effects", "使用效应"), t("does not", "不使用")),
+        )  # fmt: skip
+    )
+
+
+def checks_part(page: Page, refutations: Sequence[Mapping[str, Any]], sensitivity: Mapping[str, Any], t: Words) -> None:
+    """Refutations as a table and sensitivity to what was not measured as a band."""
+    page.heading(t("Attempts to refute it", "反驳检验"))
+    rows = [[r["name"], t("passed", "通过") if r["passed"] else t("FAILED", "未通过"), r["words"]] for r in refutations]
+    page.table(
+        t("Each should pass if the effect is real", "如果效应真实，每项都应通过"),
+        [t("check", "检验"), t("result", "结果"), t("what was seen", "所见")],
+        rows,
+        3,
+    )
+    page.heading(t("What if something was not measured?", "如果有未测量的因素？"))
+    gamma = np.array(sensitivity["gamma"], dtype=float)
+    zero = sensitivity["gamma_at_zero"]
+    page.chart(
+        plots.band(
+            gamma,
+            np.array(sensitivity["low"], dtype=float),
+            np.array(sensitivity["high"], dtype=float),
+            x_label=t(
+                "Gamma: how many times a hidden cause may change the odds of treatment",
+                "Gamma：隐藏因素可使干预的几率改变的倍数",
+            ),
+            y_label=t("bounds of the effect", "效应的界"),
+            description=sensitivity["words"],
+            mark=zero,
+            mark_label="" if zero is None else f"Γ = {zero:.2f}",
+        )
+    )
+    page.text(
+        t(
+            sensitivity["words"],
+            f"E 值 {number(sensitivity['e_value'], 2)}，稳健值 {number(sensitivity['robustness_value'], 3)}；"
+            + ("在所画范围内界不含零。" if zero is None else f"当 Gamma 达到 {zero:.2f} 时界包含零。"),
+        )
+    )
+
+
+def graph_part(page: Page, graph: CausalGraph, t: Words, treatment: str, outcome: str) -> None:
+    """The graph drawn, and said in text."""
+    page.chart(
+        graph_picture(
+            graph.tiers(),
+            sorted(graph.directed),
+            sorted(graph.bidirected),
+            description=graph.to_text(),
+            labels={name: name.replace("_", " ") for name in graph.nodes},
+            latent=graph.latent,
+            treatment=treatment,
+            outcome=outcome,
+        )
+    )
+    page.text(
+        t(
+            "Arrows go from causes to effects; blue is what is changed, orange what is measured; dashed is what was not measured.",
+            "箭头由原因指向结果；蓝色是被改变的量，橙色是被测量的结果；虚线表示未测量。",
+        ),
+        "quiet",
+    )
+
+
+def recommendations_section(page: Page, model: CausalRecommender, t: Words, lang: Lang, people: int = 2) -> None:
+    """Top lists of the most active users, with reasons, and the drivers of one effect."""
+    page.section(t("Recommendations and their reasons", "推荐及其理由"))
+    busiest = np.argsort(-np.diff(model.dataset_.histories.offsets), kind="stable")[:people]
+    ids = [model.dataset_.users["user"][int(code)] for code in busiest]
+    for by in ("preference", "effect") if model.effects_ else ("preference",):
+        frame = model.recommend(ids, 5, by=by)  # type: ignore[arg-type]
+        reasons = short_reasons(model, frame, lang)
+        rows = [
+            [
+                str(row["user"]), str(row["rank"]), row["text"][:70] or str(row["item"]), reason,
+                "–" if row["effect"] is None else f"{row['effect']:+.4f} [{row['effect_low']:+.4f}, {row['effect_high']:+.4f}]",
+            ]
+            for row, reason in zip(frame.to_dicts(), reasons, strict=True)
+        ]  # fmt: skip
+        page.table(
+            t(f"Five best by {by}", "按偏好的前五名" if by == "preference" else "按效应的前五名"),
+            [
+                t("user", "用户"),
+                t("rank", "名次"),
+                t("item", "商品"),
+                t("why", "理由"),
+                t("effect of treating it", "干预的效应"),
+            ],
+            rows,
+            4,
+        )
+    first = model.recommend(ids[:1], 1)
+    why = model.why(ids[0], first["item"][0])
+    page.heading(t("One recommendation in full", "一条推荐的完整解释"))
+    page.items(sentences(why, lang))
+    if why.drivers:
+        drivers = sorted(why.drivers.items(), key=lambda entry: -abs(entry[1]))
+        page.chart(
+            plots.contributions(
+                [group_name(name, lang) for name, _ in drivers],
+                np.array([share for _, share in drivers]),
+                unit=t("share of the pair's effect above the average pair", "该配对的效应高于平均的部分"),
+                description="; ".join(f"{group_name(name, lang)} {share:+.5f}" for name, share in drivers),
+            )
+        )
+
+
+def limits_section(page: Page, t: Words) -> None:
+    """What cannot be concluded."""
+    page.section(t("Limits", "局限"))
+    page.items(
+        [
+            t(
+                "Every effect here is from a log, not an experiment: it holds if nothing unmeasured drives both treatment and outcome. The sensitivity charts say how strong such a cause would have to be.",
+                "这里的效应来自日志而非实验：前提是没有未测量的因素同时影响干预和结果。敏感性图说明这样的因素需要多强才能推翻结论。",
+            ),
+            t(
+                "An interval speaks of chance, not of a wrong assumption.",
+                "区间只说明随机误差，不说明假设的错误。",
+            ),
+            t(
+                "The effect on one pair is far less certain than the average: its interval is from a linear projection widened by the disagreement of the learners.",
+                "单个配对的效应远不如平均效应确定：其区间来自线性投影，并按各学习器之间的分歧加宽。",
+            ),
+            t(
+                "One pair's treatment is taken not to change another's outcome; products that replace each other break this.",
+                "假定对一个配对的干预不影响其他配对；相互替代的商品会违反这一点。",
+            ),
+        ]
+    )

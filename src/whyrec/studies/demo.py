@@ -1,0 +1,154 @@
+"""The main job: real logs become recommendations with effects, intervals, reasons and pictures, then the proof."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from whyrec.data.dataset import Dataset
+from whyrec.data.read import read_dataset
+from whyrec.data.report import ValidationReport
+from whyrec.data.samples import ShopTables, shop, shop_tables
+from whyrec.data.schema import Schema
+from whyrec.data.split import Split, split_last_session, split_time
+from whyrec.decide.causal_recommender import CausalRecommender
+from whyrec.estimate import jsonable
+from whyrec.explain.reasons import short_reasons
+from whyrec.files import atomic_file, write_json, write_text
+from whyrec.progress import say
+from whyrec.recommend.base import Recommender
+from whyrec.recommend.evaluation import evaluate
+from whyrec.studies.proof import Proof, proof
+from whyrec.studies.randomised import Randomised, randomised
+from whyrec.studies.shop import EffectStudy, campaign_effect, discount_effect
+
+RAW = Schema(
+    user="household_id", item="product_id", time="transaction_timestamp", session="basket_id", context=("sales_value",)
+)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo found, and where it left it."""
+
+    folder: Path
+    validation: ValidationReport
+    model: CausalRecommender
+    baselines: Mapping[str, tuple[str, pl.DataFrame]]
+    studies: Mapping[str, EffectStudy]
+    randomised: Randomised
+    proof: Proof
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """folder, files, seconds, baselines (rows by split), effects (the content of effects.json)."""
+        return {
+            "folder": str(self.folder),
+            "files": ["report.html", "recommendations.parquet", "effects.json", "model"],
+            "seconds": self.seconds,
+            "baselines": {
+                name: {"how": how, "methods": frame.to_dicts()} for name, (how, frame) in self.baselines.items()
+            },
+            "effects": effects_content(self),
+        }
+
+    def to_text(self) -> str:
+        """A short summary."""
+        lines = ["", "The shop: which method finds the next purchases (NDCG@10, 95% interval)"]
+        for how, frame in self.baselines.values():
+            best = frame.sort("ndcg", descending=True).to_dicts()
+            lines.append(f"  {how}: " + "; ".join(f"{r['method']} {r['ndcg']:.4f}" for r in best))
+        for study in self.studies.values():
+            lines += ["", repr(study)]
+        lines += ["", "The proof, randomised: values from the other policy's log (clicks per impression)"]
+        lines.append(self.randomised.to_text())
+        lines += ["", "The proof, known truth"]
+        lines.append(self.proof.to_text())
+        lines += [
+            "",
+            f"Done in {self.seconds:.0f} s. Open {self.folder / 'report.html'} in a browser.",
+            f"Next: whyrec why {self.folder / 'model'} --user ID --item ID, or your own log: whyrec fit LOGS --out MODEL",
+        ]
+        return "\n".join(lines)
+
+
+def demo(out: Path, *, draws: int = 20, lang: Literal["en", "zh"] = "en", random_state: int = 0) -> Demo:
+    """Run both chapters and write report.html, recommendations.parquet, effects.json and model/ into `out`."""
+    from whyrec.explain.demo_report import demo_report
+
+    start = time.monotonic()
+    say("[1/6] Reading the shop's log")
+    tables = shop_tables()
+    _, validation = read_dataset(tables.transactions, schema=RAW)
+    dataset = shop()
+    say("[2/6] Comparing recommenders on held-out purchases")
+    baselines = compare(dataset, random_state)
+    say("[3/6] Fitting the causal recommender on the whole log")
+    model = CausalRecommender(random_state=random_state).fit(dataset)
+    say("[4/6] Two effect questions: discounts and campaigns")
+    studies = shop_studies(tables, random_state)
+    say("[5/6] The proof: a randomised log, and known truth")
+    truth, known = randomised(), proof(draws=draws, random_state=random_state)
+    say("[6/6] Writing recommendations, effects, model and report")
+    found = Demo(out, validation, model, baselines, studies, truth, known, 0.0)
+    out.mkdir(parents=True, exist_ok=True)
+    frame = pl.concat([model.recommend(k=10, by=by) for by in ("preference", "effect")])
+    frame = frame.with_columns(reason=short_reasons(model, frame, lang))
+    with atomic_file(out / "recommendations.parquet") as temporary:
+        frame.write_parquet(temporary)
+    write_json(out / "effects.json", effects_content(found))
+    model.save(out / "model")
+    write_text(out / "report.html", demo_report(found, lang))
+    return Demo(out, validation, model, baselines, studies, truth, known, time.monotonic() - start)
+
+
+def compare(dataset: Dataset, random_state: int = 0) -> dict[str, tuple[str, pl.DataFrame]]:
+    """Every recommender on two held-out parts: each household's last basket, and the last fifth of the time."""
+    splits = {"last basket": split_last_session(dataset), "temporal": split_time(dataset, 0.2)}
+    return {name: (split.how, _compared(split, random_state)) for name, split in splits.items()}
+
+
+def shop_studies(tables: ShopTables, random_state: int = 0) -> dict[str, EffectStudy]:
+    """The discount's and the campaign's effect."""
+    return {
+        "discount": discount_effect(tables, random_state=random_state),
+        "campaign": campaign_effect(tables, random_state=random_state),
+    }
+
+
+def effects_content(found: Demo) -> dict[str, Any]:
+    """effects.json: `discount`, `campaign`, `recommendation` (the log's own), `randomised`, `proof`."""
+    content: dict[str, Any] = jsonable(
+        {
+            **{name: study.to_dict() for name, study in found.studies.items()},
+            "recommendation": found.model.effects_content(),
+            "randomised": found.randomised.to_dict(),
+            "proof": found.proof.to_dict(),
+        }
+    )
+    return content
+
+
+def _compared(split: Split, random_state: int) -> pl.DataFrame:
+    from whyrec.recommend.content import ContentBased
+    from whyrec.recommend.factorisation import ImplicitALS
+    from whyrec.recommend.neighbours import ItemKNN, UserKNN
+    from whyrec.recommend.popularity import Popularity
+    from whyrec.recommend.two_headed import TwoHeadedRecommender
+
+    methods: dict[str, Recommender] = {
+        "popularity": Popularity(),
+        "content-based": ContentBased(),
+        "user-kNN": UserKNN(),
+        "item-kNN": ItemKNN(),
+        "matrix factorisation": ImplicitALS(),
+        "causal recommender": TwoHeadedRecommender(random_state=random_state),
+    }
+    for method in methods.values():
+        method.fit(split.train)
+    return evaluate(methods, split.train, split.test, exclude_seen=False, random_state=random_state)
