@@ -7,14 +7,16 @@ prints).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 
 from whyrec.data.dataset import Dataset
-from whyrec.data.read import read_dataset, read_table
+from whyrec.data.formats import read_table
+from whyrec.data.parse import numbers_or_words
+from whyrec.data.read import read_dataset
 from whyrec.data.report import ValidationReport
 from whyrec.data.schema import Schema
 from whyrec.decide.causal_recommender import CausalRecommender, Ranking, Why
@@ -77,8 +79,12 @@ class Fitted:
         """A summary of a few lines."""
         effects = self.model.effects_
         words = [repr(self.validation), repr(self.model.dataset_)]
-        words += [repr(effects.effect_), repr(effects.naive_)] if effects else [f"No effects: {self.model.no_effects_}."]
-        words += [f"Saved in {self.folder}. Next: whyrec recommend {self.folder} --user ID -k 10"] if self.folder else []
+        words += (
+            [repr(effects.effect_), repr(effects.naive_)] if effects else [f"No effects: {self.model.no_effects_}."]
+        )
+        words += (
+            [f"Saved in {self.folder}. Next: whyrec recommend {self.folder} --user ID -k 10"] if self.folder else []
+        )
         return "\n".join(words)
 
 
@@ -205,7 +211,7 @@ def effect(
         return EffectAnswer(content, describe(content))
     if treatment is None or outcome is None:
         raise BadInput("name the columns: --treatment COLUMN --outcome COLUMN, and --adjust or --graph")
-    frame = source if isinstance(source, pl.DataFrame) else read_table(Path(source))
+    frame = source if isinstance(source, pl.DataFrame) else _units(Path(source), cluster)
     content = table_effect(
         frame, treatment, outcome, adjust=adjust, graph=graph, cluster=cluster, weight=weight, propensity=propensity,
         random_state=random_state,
@@ -222,7 +228,9 @@ def why(model: CausalRecommender | Path, user: Any, item: Any, *, lang: Lang = "
     return WhyAnswer(answer, sentences(answer, lang))
 
 
-def evaluate(model: CausalRecommender | Path, test: Path | pl.DataFrame, *, k: int = 10, random_state: int = 0) -> Table:
+def evaluate(
+    model: CausalRecommender | Path, test: Path | pl.DataFrame, *, k: int = 10, random_state: int = 0
+) -> Table:
     """Ranking accuracy of a model on a later log, beside popularity, with bootstrap intervals over users.
 
     Rows of users or items that the model does not know are left out; none left is BadInput.
@@ -232,7 +240,8 @@ def evaluate(model: CausalRecommender | Path, test: Path | pl.DataFrame, *, k: i
 
     fitted = _model(model)
     dataset = fitted.dataset_
-    later, _ = read_dataset(test, schema=dataset.schema.without("treatment", "propensity", "weight", "position", "session"))
+    roles = dataset.schema.without("treatment", "propensity", "weight", "position", "session")
+    later, _ = read_dataset(test, schema=replace(roles, context=(), item_text=(), item_category=None))
     log = later.log.drop("user_code", "item_code")
     try:
         known = log.join(_codes(dataset, "user"), on="user").join(_codes(dataset, "item"), on="item")
@@ -242,7 +251,8 @@ def evaluate(model: CausalRecommender | Path, test: Path | pl.DataFrame, *, k: i
         raise BadInput(f"{test}: no row has both a user and an item of the model; evaluate on the same catalogue")
     held = Dataset(later.schema, known, dataset.users, dataset.items, name="test")
     methods = {"causal recommender": fitted.recommender_, "popularity": Popularity().fit(dataset)}
-    return Table(compare(methods, dataset, held, k=k, exclude_seen=not fitted.repeats_, random_state=random_state), "methods")
+    compared = compare(methods, dataset, held, k=k, exclude_seen=not fitted.repeats_, random_state=random_state)
+    return Table(compared, "methods")
 
 
 def report(model: CausalRecommender | Path, out: Path, *, lang: Lang = "en") -> Written:
@@ -265,9 +275,13 @@ def article(
     data: Path | None = None, *, epochs: int = 10, random_state: int = 42, tell: Callable[[str], None] | None = None
 ) -> Any:
     """The article's worked example on MovieLens latest-small; `tell` receives each line as it is known."""
-    from whyrec.studies.article import article as run
+    from whyrec.recommend.article import article as run
 
-    return run(data, epochs=epochs, random_state=random_state, tell=tell)
+    def on_epoch(epoch: int, loss: float) -> None:
+        if tell is not None:
+            tell(f"Epoch {epoch}, Loss: {loss:.4f}")
+
+    return run(data, epochs=epochs, random_state=random_state, on_epoch=on_epoch)
 
 
 def proof(
@@ -299,6 +313,16 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
 
 def _model(model: CausalRecommender | Path) -> CausalRecommender:
     return model if isinstance(model, CausalRecommender) else load(Path(model))
+
+
+def _units(path: Path, cluster: str | None) -> pl.DataFrame:
+    """A table of units; columns of a text file become numbers where every value is one, clusters stay labels."""
+    table = read_table(path)
+    if not table.text:
+        return table.frame
+    return table.frame.with_columns(
+        numbers_or_words(table.frame[name]).values.alias(name) for name in table.frame.columns if name != cluster
+    )
 
 
 def _codes(dataset: Dataset, role: str) -> pl.DataFrame:

@@ -127,7 +127,7 @@ def effect(
             source,
             treatment,
             outcome,
-            adjust=adjust.split(",") if adjust else None,
+            adjust=[name.strip() for name in adjust.split(",")] if adjust else None,
             graph=graph,
             cluster=cluster,
             weight=weight,

@@ -63,7 +63,7 @@ class Estimate:
         rows = len(influence)
         if clusters is not None:
             _, codes = np.unique(clusters, return_inverse=True)
-            influence = np.bincount(codes.ravel(), weights=influence)
+            influence = np.bincount(codes.ravel(), weights=influence).astype(np.float64)
         units = len(influence)
         spread = float(np.sqrt(np.sum((influence - influence.sum() / units) ** 2)))
         correction = math.sqrt(units / (units - 1)) if units > 1 else math.inf

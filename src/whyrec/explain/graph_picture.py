@@ -98,12 +98,14 @@ def _node(box: _Box, latent: bool, treatment: bool, outcome: bool) -> str:
     dash = ' stroke-dasharray="5 3"' if latent else ""
     weight = 2.4 if treatment or outcome else 1.2
     text = "".join(
-        f'<tspan x="{box.x:.1f}" y="{box.y + (row - (len(box.lines) - 1) / 2) * _LINE + 4.5:.1f}">{html.escape(line)}</tspan>'
+        f'<tspan x="{box.x:.1f}" y="{box.y + (row - (len(box.lines) - 1) / 2) * _LINE + 4.5:.1f}">'
+        f"{html.escape(line)}</tspan>"
         for row, line in enumerate(box.lines)
     )
     return (
-        f'<rect x="{box.x - box.width / 2:.1f}" y="{box.y - box.height / 2:.1f}" width="{box.width:.1f}" height="{box.height:.1f}" '
-        f'rx="6" fill="#ffffff" stroke="{colour}" stroke-width="{weight}"{dash}/><text text-anchor="middle" fill="#1a1a1a">{text}</text>'
+        f'<rect x="{box.x - box.width / 2:.1f}" y="{box.y - box.height / 2:.1f}" width="{box.width:.1f}" '
+        f'height="{box.height:.1f}" rx="6" fill="#ffffff" stroke="{colour}" stroke-width="{weight}"{dash}/>'
+        f'<text text-anchor="middle" fill="#1a1a1a">{text}</text>'
     )
 
 

@@ -97,7 +97,10 @@ def intervals(
 def reliability(
     curves: Sequence[tuple[str, FloatArray, FloatArray, FloatArray]], *, x: str, y: str, description: str
 ) -> str:
-    """Reliability: mean prediction in a bin against the observed rate; each curve is (name, predicted, observed, half width)."""
+    """Reliability: mean prediction in a bin against the observed rate.
+
+    Each curve is (name, predicted, observed, half width).
+    """
 
     def paint(axes: Any, narrow: bool) -> None:
         largest = max((float(max(p.max(), o.max())) for _, p, o, _ in curves if len(p)), default=1.0)

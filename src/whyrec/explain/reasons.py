@@ -28,12 +28,14 @@ _WORDS: dict[str, dict[str, str]] = {
         "why_new": "The user never chose it before; its category {c} times.",
         "why_popular": "It was chosen more often than {share:.0%} of all items.",
         "why_like": "Most like it in the user's history: {items}.",
-        "effect": "Treating it (instead of not) changes the outcome by {effect:+.4f}, interval {low:+.4f} to {high:+.4f}: {verdict}.",
+        "effect": "Treating it (instead of not) changes the outcome by {effect:+.4f}, "
+        "interval {low:+.4f} to {high:+.4f}: {verdict}.",
         "up": "an increase",
         "down": "a decrease",
         "none": "it cannot be told from no change",
         "driver": "Of that, {share:+.4f} comes from {group} (the average pair: {average:+.4f}).",
-        "no_effect": "The log has no comparable treatment, so nothing is said of what showing or discounting it would change.",
+        "no_effect": "The log has no comparable treatment, so nothing is said of what showing or discounting it "
+        "would change.",
         "caveat": "This holds if nothing unmeasured drives both treatment and outcome.",
     },
     "zh": {

@@ -22,7 +22,7 @@ def bootstrap(values: FloatArray, level: float = 0.95, draws: int = 1000, random
 
     values: (n_users,) or (n_users, m), the m columns resampled together. Returns low and high, each of shape (m,).
     """
-    table = values.reshape(len(values), -1)
+    table = values[:, None] if values.ndim == 1 else values
     means = np.concatenate([weights @ table for weights in resamples(len(table), draws, random_state)]) / len(table)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high

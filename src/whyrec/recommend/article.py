@@ -54,6 +54,15 @@ class ArticleResult:
         """A JSON-ready dictionary."""
         return asdict(self) | {"losses": list(self.losses)}
 
+    def to_text(self) -> str:
+        """The lines that follow the epochs."""
+        return (
+            f"Test Loss: {self.test_loss:.4f}\n"
+            f"Mean Squared Error: {self.mse:.4f} (the same predictions, so the same number)\n"
+            f"Mean Squared Error of predicting the mean: {self.mean_mse:.4f}; ours is {self.improvement:.1%} lower\n"
+            "The article reports a test loss of 0.456 and an MSE of 0.027 for the same predictions, which cannot both be."
+        )
+
     def __repr__(self) -> str:
         return (
             f"article: test loss {self.test_loss:.4f}, mean squared error {self.mse:.4f}, "

@@ -14,7 +14,7 @@ from scipy import sparse
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.errors import BadInput
 from whyrec.recommend.base import RatingPredictor, Recommender, Scores
-from whyrec.recommend.two_headed_network import Network, Shape
+from whyrec.recommend.two_headed_network import Network, Repeat, Shape
 from whyrec.recommend.two_headed_rows import head_rows
 from whyrec.recommend.two_headed_training import Material, Settings, event_values, popularity_so_far, train
 from whyrec.represent.graph import two_hop_means
@@ -156,9 +156,8 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
         """Ranking logits: comparable between items, and a softmax over all items is the chance to be next."""
         users = self._checked_users(users)
         scores = self.user_states_[users] @ self.item_states_.T + self._popularity_term()
-        item, kind = self.network_.repeat_scale.detach().cpu().numpy()
-        scores += _log1p(self.category_repeats_[users], kind)[:, self.categories_]
-        scores += _log1p(self.item_repeats_[users], item)
+        scores += _term(self.network_.category_repeat, self.category_repeats_[users])[:, self.categories_]
+        scores += _term(self.network_.item_repeat, self.item_repeats_[users])
         return scores.astype(np.float32)
 
     def score_history(self, items: Codes, days: NDArray[np.float32] | None = None, now: float | None = None) -> Scores:
@@ -176,9 +175,9 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
         with torch.inference_mode():
             repeats = _repeats(who, items, self.network_.item_repeat.weight(ages), (1, self.n_items_))
             category = _repeats(who, self.categories_[items], self.network_.category_repeat.weight(ages), (1, kinds))
-        item, kind = self.network_.repeat_scale.detach().cpu().numpy()
+        kind, item = _term(self.network_.category_repeat, category)[0], _term(self.network_.item_repeat, repeats)[0]
         scores = self.encode_history(items, times) @ self.item_states_.T + self._popularity_term()
-        return (scores + _log1p(category, kind)[0, self.categories_] + _log1p(repeats, item)[0]).astype(np.float32)
+        return (scores + kind[self.categories_] + item).astype(np.float32)
 
     def encode_history(
         self, items: Codes, days: NDArray[np.float32] | None = None, outcomes: NDArray[np.float64] | None = None
@@ -281,5 +280,8 @@ def _repeats(who: NDArray[np.integer], what: NDArray[np.integer], weights: torch
     return matrix
 
 
-def _log1p(repeats: sparse.csr_matrix, scale: float) -> NDArray[np.float32]:
-    return cast(NDArray[np.float32], np.asarray((repeats.log1p() * np.float32(scale)).toarray(), dtype=np.float32))
+def _term(repeat: Repeat, weights: sparse.csr_matrix) -> NDArray[np.float32]:
+    """What summed weights add to the ranking logit, dense; nothing where there are none."""
+    with torch.inference_mode():
+        data = repeat(torch.from_numpy(weights.data).to(repeat.scale.device)).cpu().numpy()
+    return cast(NDArray[np.float32], sparse.csr_matrix((data, weights.indices, weights.indptr), shape=weights.shape).toarray())

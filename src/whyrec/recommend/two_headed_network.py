@@ -34,16 +34,18 @@ class Shape:
 
 
 class Repeat(nn.Module):
-    """Repeat consumption: log(1 + sum over past events of sum_k c_k 2^(-age / h_k)), c_k >= 0 learned, h_k half-lives.
+    """Repeat consumption: a x + b x^2, x = log(1 + sum over past events of sum_k c_k 2^(-age / h_k)), h_k half-lives.
 
+    c_k >= 0, a and b are learned; the square lets a habit count for more than its repetitions one by one.
     Frequency and recency together decide what is consumed again (Anderson et al., WWW 2014); personal frequency with
     decay is the strong baseline of next-basket recommendation (TIFU-kNN: Hu et al., SIGIR 2020).
     """
 
-    def __init__(self, half_lives: tuple[float, ...]) -> None:
+    def __init__(self, half_lives: tuple[float, ...], scale: tuple[float, float]) -> None:
         super().__init__()
         self.register_buffer("rates", torch.tensor([math.log(2) / h if math.isfinite(h) else 0.0 for h in half_lives]), persistent=False)
         self.raw = nn.Parameter(torch.zeros(len(half_lives)))
+        self.scale = nn.Parameter(torch.tensor(scale))
 
     def weight(self, ages: Tensor) -> Tensor:
         """Weight of an event `ages` days ago, any shape."""
@@ -53,11 +55,17 @@ class Repeat(nn.Module):
             total = total + weights[index] * torch.exp(-self.rates[index] * ages)  # type: ignore[index]
         return total
 
+    def forward(self, repeats: Tensor) -> Tensor:
+        """What summed weights, of any shape, add to the ranking logit."""
+        x = torch.log1p(repeats)
+        result: Tensor = x * (self.scale[0] + self.scale[1] * x)
+        return result
+
 
 class Network(nn.Module):
     """Item state: text projection plus id embedding, through graph layers. User state: history transformer over them.
 
-    Ranking logit of a pair: q_u . e_i + a log(1 + item repeats) + b log(1 + category repeats) + c . log popularity.
+    Ranking logit of a pair: q_u . e_i + repeats of the item + repeats of its category + c . log popularity.
     Heads: one hidden layer over (q_u * e_i, q_u, e_i, pair features).
     """
 
@@ -72,8 +80,7 @@ class Network(nn.Module):
         self.start = nn.Parameter(torch.zeros(width))
         self.query = nn.Linear(2 * width, width)
         self.value = nn.Linear(1, width, bias=False)
-        self.item_repeat, self.category_repeat = Repeat(shape.half_lives), Repeat(shape.half_lives)
-        self.repeat_scale = nn.Parameter(torch.tensor([1.0, 0.3]))
+        self.item_repeat, self.category_repeat = Repeat(shape.half_lives, (1.0, 0.0)), Repeat(shape.half_lives, (0.3, 0.0))
         self.popularity_scale = nn.Parameter(torch.tensor([0.0, 0.3, 0.5]))
         self.hidden = nn.Linear(3 * width + PAIR_FEATURES, 32)
         self.exposure, self.outcome = nn.Linear(32, 1), nn.Linear(32, shape.arms)
@@ -102,15 +109,6 @@ class Network(nn.Module):
         first = torch.cat([self.start, torch.zeros_like(self.start)]).expand(len(states), 1, -1)
         result: Tensor = self.query(torch.cat([first, both], dim=1))
         return result
-
-    def rank(self, product: Tensor, item_repeats: Tensor, category_repeats: Tensor, popularity: Tensor) -> Tensor:
-        """Ranking logits: the inner product and repeats of any one shape (...,), log popularity (..., memories)."""
-        return (
-            product
-            + self.repeat_scale[0] * torch.log1p(item_repeats)
-            + self.repeat_scale[1] * torch.log1p(category_repeats)
-            + popularity @ self.popularity_scale
-        )
 
     def heads(self, query: Tensor, item: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """query, item (n, width), features (n, PAIR_FEATURES) -> exposure logit (n,), outcome (n, arms)."""

@@ -213,12 +213,12 @@ def _ranking_loss(
     n_categories = int(material.categories.max(initial=0)) + 1
     repeats = _scattered(network.item_repeat.weight(ages), event * size + slot[item], n * size).view(n, size)
     kinds = _scattered(network.category_repeat.weight(ages), event * n_categories + material.categories[item], n * n_categories)
-    kinds = kinds.view(n, n_categories)[:, torch.from_numpy(material.categories[candidates]).to(device)]
+    kinds = network.category_repeat(kinds.view(n, n_categories))[:, torch.from_numpy(material.categories[candidates]).to(device)]
     bins, bin_place = np.unique(material.popularity.bin(view.days[who, when]), return_inverse=True)
     popularity = torch.from_numpy(material.popularity.table[bins][:, candidates]).to(device) @ network.popularity_scale
     query = queries[torch.from_numpy(who), torch.from_numpy(place)]
     product = query @ states.T
-    logits = product + network.repeat_scale[0] * torch.log1p(repeats) + network.repeat_scale[1] * torch.log1p(kinds)
+    logits = product + network.item_repeat(repeats) + kinds
     logits = logits + popularity[torch.from_numpy(bin_place.ravel()).to(device)]
     share = np.asarray(material.dataset.matrix.sum(axis=0)).ravel()[candidates] / max(len(material.dataset.histories.items), 1)
     missed = np.exp(-n * share) * np.exp(-negatives / material.dataset.n_items)

@@ -106,7 +106,8 @@ def _treated_share(window: Dataset, code: str, size: int) -> FloatArray:
 
 def _unit(states: NDArray[np.float32]) -> NDArray[np.float32]:
     length = np.linalg.norm(states, axis=1, keepdims=True)
-    return np.divide(states, length, out=np.zeros_like(states, dtype=np.float32), where=length > 0)
+    unit: NDArray[np.float32] = np.divide(states, length, out=np.zeros_like(states, dtype=np.float32), where=length > 0)
+    return unit
 
 
 def _principal(states: NDArray[np.float32], count: int) -> FloatArray:

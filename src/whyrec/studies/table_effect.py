@@ -39,6 +39,13 @@ def table_effect(
     for name in (treatment, outcome, *(adjust or ()), *filter(None, (cluster, weight, propensity))):
         if name not in frame.columns:
             raise BadInput(f"no column {name!r}; the columns are {', '.join(frame.columns)}")
+    named = [treatment, outcome, *(adjust or ())]
+    twice = next((name for name in named if named.count(name) > 1), None)
+    if twice is not None:
+        raise BadInput(f"column {twice!r} is named twice; treatment, outcome and each confounder are different columns")
+    if cluster and frame[cluster].null_count():
+        row = int(frame[cluster].is_null().arg_true()[0]) + 1
+        raise BadInput(f"column {cluster!r}, row {row}: no cluster; name one in every row")
     if graph is not None and adjust is not None:
         raise BadInput("give either --adjust or --graph, not both: the graph says what to adjust for")
     columns = list(adjust or ())
@@ -62,7 +69,8 @@ def table_effect(
         "adjustment": columns,
         "positivity": model.positivity_.to_dict(),
         "calibration": {
-            part: {when: curve.to_dict() for when, curve in curves.items()} for part, curves in model.calibration_.items()
+            part: {when: curve.to_dict() for when, curve in curves.items()}
+            for part, curves in model.calibration_.items()
         },
         "refutations": [refutation.to_dict() for refutation in refute(model, random_state=random_state)],
         "sensitivity": sensitivity(model).to_dict(),
@@ -87,7 +95,9 @@ def design_matrix(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[FloatArr
         values = column.cast(pl.String).fill_null("(missing)")
         kinds = values.unique().sort().to_list()
         if len(kinds) > _MOST_VALUES:
-            raise BadInput(f"column {name!r} has {len(kinds):,} different texts; group them into at most {_MOST_VALUES}")
+            raise BadInput(
+                f"column {name!r} has {len(kinds):,} different texts; group them into at most {_MOST_VALUES}"
+            )
         for kind in kinds[1:]:
             parts[f"{name} = {kind}"] = (values == kind).cast(pl.Float64).to_numpy()
     if not parts:

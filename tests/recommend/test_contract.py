@@ -1,0 +1,39 @@
+"""Every recommender against the common battery."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+from tests import estimator_checks as checks
+from whyrec.recommend.content import ContentBased
+from whyrec.recommend.factorisation import BiasedMF, ImplicitALS
+from whyrec.recommend.neighbours import ItemKNN, UserKNN
+from whyrec.recommend.popularity import Popularity
+from whyrec.recommend.two_headed import TwoHeadedRecommender
+
+SMALL, TINY = checks.small_dataset(), checks.tiny_dataset()
+MAKERS = {
+    "popularity": Popularity,
+    "content": ContentBased,
+    "item-kNN": lambda: ItemKNN(neighbours=4, shrinkage=1),
+    "user-kNN": lambda: UserKNN(neighbours=4, shrinkage=1),
+    "ALS": lambda: ImplicitALS(factors=4, iterations=3),
+    "biased MF": lambda: BiasedMF(factors=2, iterations=3),
+    "two-headed": lambda: TwoHeadedRecommender(width=8, length=20, epochs=2, negatives=4, batch_events=60, device="cpu"),
+}
+CHECKS = {name: check for name, check in vars(checks).items() if name.startswith("check_")}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def text_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("method", MAKERS)
+def test_contract(method: str, check: str, tmp_path: Path) -> None:
+    available = {"make": MAKERS[method], "dataset": SMALL, "tiny": TINY, "folder": tmp_path}
+    CHECKS[check](**{name: available[name] for name in inspect.signature(CHECKS[check]).parameters})

@@ -1,0 +1,83 @@
+"""Estimates: the Wald interval against closed forms, clusters, and what becomes of NaN in JSON."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from whyrec.estimate import Estimate, jsonable, normal_quantile
+
+
+def from_sample(values, **options):
+    return Estimate.from_influence(values.mean(), values - values.mean(), estimand="mean", method="mean", **options)
+
+
+def test_interval_of_a_mean_is_the_textbook_one():
+    values = np.random.default_rng(0).normal(3.0, 2.0, 400)
+    estimate = from_sample(values)
+    error = values.std(ddof=1) / math.sqrt(400)
+    assert estimate.standard_error == pytest.approx(error)
+    low, high = values.mean() - 1.959964 * error, values.mean() + 1.959964 * error
+    assert estimate.interval == pytest.approx((low, high), rel=1e-6)
+    assert estimate.n == 400
+
+
+def test_level_widens_the_interval():
+    values = np.random.default_rng(0).normal(size=100)
+    narrow, wide = from_sample(values, level=0.8), from_sample(values, level=0.99)
+    ratio = (wide.interval[1] - wide.interval[0]) / (narrow.interval[1] - narrow.interval[0])
+    assert ratio == pytest.approx(2.5758 / 1.2816, rel=1e-3)
+    assert normal_quantile(0.95) == pytest.approx(1.959964, abs=1e-6)
+
+
+def test_copies_of_a_row_in_one_cluster_add_no_certainty():
+    values = np.random.default_rng(1).normal(size=200)
+    single = from_sample(values)
+    copied = from_sample(np.repeat(values, 5), clusters=np.repeat(np.arange(200), 5))
+    naive = from_sample(np.repeat(values, 5))
+    assert copied.standard_error == pytest.approx(single.standard_error)
+    assert copied.n == 200
+    assert naive.standard_error < 0.5 * single.standard_error
+
+
+def test_cluster_labels_may_be_text_in_any_order():
+    values = np.random.default_rng(2).normal(size=60)
+    codes = np.random.default_rng(3).integers(12, size=60)
+    by_number = from_sample(values, clusters=codes)
+    by_text = from_sample(values, clusters=np.array([f"user {code}" for code in codes]))
+    assert by_text.standard_error == pytest.approx(by_number.standard_error)
+
+
+def test_one_unit_has_no_finite_standard_error():
+    estimate = from_sample(np.array([1.0, 2.0, 3.0]), clusters=np.zeros(3))
+    assert not math.isfinite(estimate.standard_error)
+    assert json.loads(json.dumps(estimate.to_dict(), allow_nan=False))["interval"] == [None, None]
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say():
+    rng = np.random.default_rng(4)
+    covered = 0
+    for _ in range(800):
+        shared = np.repeat(rng.normal(size=50), 4)
+        covered += from_sample(1.0 + shared + rng.normal(size=200), clusters=np.repeat(np.arange(50), 4)).covers(1.0)
+    assert 0.92 <= covered / 800 <= 0.97  # three binomial standard errors around 0.945
+
+
+def test_dictionary_and_frame_hold_the_same_numbers():
+    estimate = from_sample(
+        np.arange(10.0), assumptions=("a",), diagnostics={"x": np.float64(np.nan), "y": np.arange(2)}
+    )
+    content = estimate.to_dict()
+    row = estimate.to_frame().row(0, named=True)
+    assert content["interval"] == [row["low"], row["high"]]
+    assert content["estimate"] == row["estimate"] == 4.5
+    assert content["diagnostics"] == {"x": None, "y": [0, 1]}
+    assert content["assumptions"] == ["a"]
+    assert "4.5 [" in repr(estimate)
+
+
+def test_jsonable_turns_everything_into_what_json_knows():
+    value = {1: (np.int64(3), np.bool_(True), {np.float32(0.5)}), "bad": [math.inf, -math.inf, math.nan, None, "text"]}
+    assert jsonable(value) == {"1": [3, True, [0.5]], "bad": [None, None, None, None, "text"]}
+    json.dumps(jsonable(value), allow_nan=False)
