@@ -153,10 +153,20 @@ def small_dataset() -> Dataset:
             "treatment": generator.integers(0, 2, rows).astype(float),
         }
     )
-    schema = Schema(time="time", outcome="outcome", treatment="treatment", item_text=("text",), item_category="category")
+    schema = Schema(
+        time="time", outcome="outcome", treatment="treatment", item_text=("text",), item_category="category"
+    )
     names = ["apples", "green pears", "black tea", "", "white bread", "rye bread", "orange juice", "red apples"]
-    table = pl.DataFrame({"item": np.arange(8), "text": names, "category": ["fruit", "fruit", "drink", None, "bread", "bread", "drink", "fruit"]})
-    return Dataset.build(log, schema, items=table, users=pl.DataFrame({"user": [f"u{u:02d}" for u in range(12)]}), name="small")
+    table = pl.DataFrame(
+        {
+            "item": np.arange(8),
+            "text": names,
+            "category": ["fruit", "fruit", "drink", None, "bread", "bread", "drink", "fruit"],
+        }
+    )
+    return Dataset.build(
+        log, schema, items=table, users=pl.DataFrame({"user": [f"u{u:02d}" for u in range(12)]}), name="small"
+    )
 
 
 def tiny_dataset() -> Dataset:

@@ -25,7 +25,7 @@ _HOMES = {
     ),
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604  the names are strings, made above
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:

@@ -25,6 +25,7 @@ from whyrec.estimate import Estimate
 from whyrec.files import atomic_file, write_json
 
 Lang = Literal["en", "zh"]
+_WIDE = 12  # columns that fit beside each other on a screen
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,11 @@ class Table:
         return {self.name: self.frame.to_dicts()}
 
     def to_text(self) -> str:
-        """The table, or the name of its file."""
+        """The table (a wide one of few rows turned on its side), or the name of its file."""
         if self.file is not None:
             return f"{self.frame.height:,} rows written to {self.file}"
+        if self.frame.width > _WIDE >= self.frame.height:
+            return _on_its_side(self.frame)
         with pl.Config(
             tbl_rows=60, tbl_cols=30, tbl_width_chars=180, fmt_str_lengths=70, tbl_hide_dataframe_shape=True,
             tbl_hide_column_data_types=True, float_precision=4,
@@ -313,6 +316,17 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
 
 def _model(model: CausalRecommender | Path) -> CausalRecommender:
     return model if isinstance(model, CausalRecommender) else load(Path(model))
+
+
+def _on_its_side(frame: pl.DataFrame) -> str:
+    """One line a column, one column a row; columns without any value are left out."""
+    lines = [[name, *map(_shown, frame[name])] for name in frame.columns if frame[name].null_count() < frame.height]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _units(path: Path, cluster: str | None) -> pl.DataFrame:

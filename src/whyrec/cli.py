@@ -201,18 +201,21 @@ def main() -> None:
         print(f"whyrec: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        print("whyrec: interrupted; nothing half-written was left behind", file=sys.stderr)
         raise SystemExit(130) from None
 
 
 def _answer(question: Callable[[Any], Any], as_json: bool) -> None:
     """Ask the function, with progress on standard error, and print its answer as text or as one JSON object."""
-    from whyrec import api
-    from whyrec.estimate import jsonable
-    from whyrec.progress import show_progress
+    try:
+        from whyrec import api
+        from whyrec.estimate import jsonable
+        from whyrec.progress import show_progress
 
-    with show_progress():
-        answer = question(api)
+        with show_progress():
+            answer = question(api)
+    except KeyboardInterrupt:
+        print("whyrec: interrupted; nothing half-written was left behind", file=sys.stderr)
+        raise typer.Exit(130) from None
     if as_json:
         print(json.dumps(jsonable(answer.to_dict()), ensure_ascii=False, allow_nan=False))
     else:

@@ -4,8 +4,8 @@ import inspect
 from pathlib import Path
 
 import pytest
-
 from tests import estimator_checks as checks
+
 from whyrec.recommend.content import ContentBased
 from whyrec.recommend.factorisation import BiasedMF, ImplicitALS
 from whyrec.recommend.neighbours import ItemKNN, UserKNN
@@ -20,7 +20,9 @@ MAKERS = {
     "user-kNN": lambda: UserKNN(neighbours=4, shrinkage=1),
     "ALS": lambda: ImplicitALS(factors=4, iterations=3),
     "biased MF": lambda: BiasedMF(factors=2, iterations=3),
-    "two-headed": lambda: TwoHeadedRecommender(width=8, length=20, epochs=2, negatives=4, batch_events=60, device="cpu"),
+    "two-headed": lambda: TwoHeadedRecommender(
+        width=8, length=20, epochs=2, negatives=4, batch_events=60, device="cpu"
+    ),
 }
 CHECKS = {name: check for name, check in vars(checks).items() if name.startswith("check_")}
 

@@ -1,0 +1,1 @@
+"""Cause: graphs, calibrated doubly robust effects, refutation and sensitivity."""

@@ -76,7 +76,9 @@ class Platt:
         return line
 
 
-def fit_calibrator(name: str | None, score: FloatArray, label: FloatArray, weight: FloatArray, *, binary: bool) -> Calibrator:
+def fit_calibrator(
+    name: str | None, score: FloatArray, label: FloatArray, weight: FloatArray, *, binary: bool
+) -> Calibrator:
     """A fitted calibrator by name; None is the identity."""
     if name is None:
         return lambda values: values

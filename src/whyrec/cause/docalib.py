@@ -140,15 +140,18 @@ class DoCalib:
 
     def to_dict(self) -> dict[str, Any]:
         """Effect, arms, relatives, positivity and calibration as a JSON-ready dictionary."""
-        result: dict[str, Any] = jsonable({
-            "effect": self.effect_.to_dict(),
-            "arms": [arm.to_dict() for arm in self.arms_],
-            "relatives": {name: estimate.to_dict() for name, estimate in self.relatives_.items()},
-            "positivity": self.positivity_.to_dict(),
-            "calibration": {
-                name: {when: bins.to_dict() for when, bins in reports.items()} for name, reports in self.calibration_.items()
-            },
-        })
+        result: dict[str, Any] = jsonable(
+            {
+                "effect": self.effect_.to_dict(),
+                "arms": [arm.to_dict() for arm in self.arms_],
+                "relatives": {name: estimate.to_dict() for name, estimate in self.relatives_.items()},
+                "positivity": self.positivity_.to_dict(),
+                "calibration": {
+                    name: {when: bins.to_dict() for when, bins in reports.items()}
+                    for name, reports in self.calibration_.items()
+                },
+            }
+        )
         return result
 
     def _check_parameters(self) -> None:
@@ -199,9 +202,13 @@ class DoCalib:
         seed = self.random_state
         propensity = None
         if propensity_too:
-            propensity = fit_or_constant(self.propensity, x[rows], a.astype(np.float64), w, binary=True, random_state=seed)
+            propensity = fit_or_constant(
+                self.propensity, x[rows], a.astype(np.float64), w, binary=True, random_state=seed
+            )
         arms = [
-            fit_or_constant(self.outcome, x[rows[a == arm]], y[a == arm], w[a == arm], binary=self.log_.binary, random_state=seed)
+            fit_or_constant(
+                self.outcome, x[rows[a == arm]], y[a == arm], w[a == arm], binary=self.log_.binary, random_state=seed
+            )
             for arm in (0, 1)
         ]
         return propensity, arms[0], arms[1]
@@ -209,22 +216,37 @@ class DoCalib:
     def _estimate(self, units: IntArray) -> None:
         calibrated = calibrate(self.nuisances_, self.log_, self.calibration, self.min_propensity)
         self.propensity_, self.outcomes_ = calibrated.propensity, calibrated.outcomes
-        self.positivity_ = positivity(calibrated.propensity, self.log_.treatment, self.log_.weight, calibrated.floor, calibrated.clipped)
+        self.positivity_ = positivity(
+            calibrated.propensity, self.log_.treatment, self.log_.weight, calibrated.floor, calibrated.clipped
+        )
         self.scores_, means = arm_scores(calibrated, self.log_)
         share = self.log_.weight / self.log_.weight.mean()
-        diagnostics = {"effective_sample_size": self.positivity_.effective, "clipped_share": self.positivity_.clipped_share}
+        diagnostics = {
+            "effective_sample_size": self.positivity_.effective,
+            "clipped_share": self.positivity_.clipped_share,
+        }
 
         design = self._design()
-        influence = arm_influence(
-            calibrated, self.log_,
-            outcome_design=design if self.outcome in _REGRESSIONS else None,
-            propensity_design=design if self.propensity == "logistic" and not self.nuisances_.logged else None,
-        ) * share[:, None]
+        influence = (
+            arm_influence(
+                calibrated,
+                self.log_,
+                outcome_design=design if self.outcome in _REGRESSIONS else None,
+                propensity_design=design if self.propensity == "logistic" and not self.nuisances_.logged else None,
+            )
+            * share[:, None]
+        )
 
         def wald(value: float, of_row: FloatArray, estimand: str) -> Estimate:
             return Estimate.from_influence(
-                value, of_row, estimand=estimand, method="DoCalib", clusters=self.clusters_, level=self.level,
-                assumptions=_ASSUMPTIONS, diagnostics=diagnostics,
+                value,
+                of_row,
+                estimand=estimand,
+                method="DoCalib",
+                clusters=self.clusters_,
+                level=self.level,
+                assumptions=_ASSUMPTIONS,
+                diagnostics=diagnostics,
             )
 
         arms = [wald(float(means[arm]), influence[:, arm], f"E[Y | do(A = {arm})]") for arm in (0, 1)]
@@ -236,7 +258,12 @@ class DoCalib:
         self.arms_ = (arms[0], arms[1])
         self.effect_ = effect
         self.relatives_ = relatives(
-            self.nuisances_, self.log_, clusters=self.clusters_, level=self.level, least=self.min_propensity, implied_weights=self._implied(design),
+            self.nuisances_,
+            self.log_,
+            clusters=self.clusters_,
+            level=self.level,
+            least=self.min_propensity,
+            implied_weights=self._implied(design),
         )
         self.naive_ = self.relatives_["naive"]
         self.__dict__.pop("calibration_", None)
@@ -253,7 +280,10 @@ class DoCalib:
         columns = [
             implied_weights(
                 design[:, :1] if self.outcome == "constant" else design,
-                self.nuisances_.outcomes[:, arm], self.log_.treatment == arm, self.log_.weight, self.outcome == "logistic",
+                self.nuisances_.outcomes[:, arm],
+                self.log_.treatment == arm,
+                self.log_.weight,
+                self.outcome == "logistic",
             )
             for arm in (0, 1)
         ]
@@ -275,16 +305,26 @@ class DoCalib:
         log, fold = self.log_, self.nuisances_.fold
         chance = np.stack([1 - self.propensity_, self.propensity_], axis=1)
         everybody = np.ones(len(fold), dtype=bool)
-        tasks = {"propensity": (self.nuisances_.propensity, log.treatment.astype(np.float64), everybody, log.weight, True)}
+        tasks = {
+            "propensity": (self.nuisances_.propensity, log.treatment.astype(np.float64), everybody, log.weight, True)
+        }
         for arm, name in ((0, "outcome_control"), (1, "outcome_treated")):
-            tasks[name] = (self.nuisances_.outcomes[:, arm], log.outcome, log.treatment == arm, log.weight / chance[:, arm], log.binary)
+            tasks[name] = (
+                self.nuisances_.outcomes[:, arm],
+                log.outcome,
+                log.treatment == arm,
+                log.weight / chance[:, arm],
+                log.binary,
+            )
         report = {}
         for name, (raw, label, mine, weight, binary) in tasks.items():
             after = raw.copy()
             if not (name == "propensity" and self.nuisances_.logged):
                 for k in range(self.folds):
                     learn, apply = mine & (fold != k), fold == k
-                    after[apply] = fit_calibrator(self.calibration, raw[learn], label[learn], weight[learn], binary=binary)(raw[apply])
+                    after[apply] = fit_calibrator(
+                        self.calibration, raw[learn], label[learn], weight[learn], binary=binary
+                    )(raw[apply])
             groups = None if self.clusters_ is None else self.clusters_[mine]
             report[name] = {
                 when: reliability(values[mine], label[mine], weights=weight[mine], clusters=groups, level=self.level)

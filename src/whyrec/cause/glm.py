@@ -85,5 +85,5 @@ def _solve(matrix: FloatArray, right: FloatArray) -> FloatArray:
     try:
         solution: FloatArray = linalg.solve(matrix, right, assume_a="pos")
     except (linalg.LinAlgError, ValueError):
-        solution = np.linalg.lstsq(matrix, right, rcond=None)[0]
+        solution = np.asarray(np.linalg.lstsq(matrix, right, rcond=None)[0], dtype=np.float64)
     return solution

@@ -35,7 +35,9 @@ class CausalGraph:
     latent: frozenset[str] = frozenset()
 
     @classmethod
-    def from_edges(cls, directed: Iterable[Edge], bidirected: Iterable[Edge] = (), latent: Collection[str] = ()) -> Self:
+    def from_edges(
+        cls, directed: Iterable[Edge], bidirected: Iterable[Edge] = (), latent: Collection[str] = ()
+    ) -> Self:
         """From pairs (cause, effect) and unordered pairs; BadInput names the cycle or the unknown latent node."""
         arrows, double = list(directed), [(min(pair), max(pair)) for pair in bidirected]
         nodes = tuple(sorted({name for pair in (*arrows, *double) for name in pair}))
@@ -45,7 +47,9 @@ class CausalGraph:
         graph = nx.DiGraph(arrows)
         if not nx.is_directed_acyclic_graph(graph):
             cycle = [edge[0] for edge in nx.find_cycle(graph)]
-            raise BadInput(f"the graph has a cycle: {' -> '.join([*cycle, cycle[0]])}; a cause cannot be its own effect")
+            raise BadInput(
+                f"the graph has a cycle: {' -> '.join([*cycle, cycle[0]])}; a cause cannot be its own effect"
+            )
         return cls(nodes, frozenset(arrows), frozenset(double), frozenset(latent))
 
     @classmethod
@@ -74,7 +78,13 @@ class CausalGraph:
         """
         exposure = "treatment" if schema.treatment else "exposure"
         before = ["user", "popularity", *schema.context, *(["position"] if schema.position else [])]
-        edges = [("item", "popularity"), ("item", exposure), ("item", "outcome"), ("user", "intent"), ("intent", "outcome")]
+        edges = [
+            ("item", "popularity"),
+            ("item", exposure),
+            ("item", "outcome"),
+            ("user", "intent"),
+            ("intent", "outcome"),
+        ]
         edges += [(name, target) for name in before for target in (exposure, "outcome")]
         return cls.from_edges([*edges, (exposure, "outcome")], latent={"intent"})
 
@@ -120,7 +130,7 @@ class CausalGraph:
             if graph.has_edge(a, b) or graph.has_edge(b, a):
                 continue
             ancestors = (nx.ancestors(graph, a) | nx.ancestors(graph, b)) & set(seen) - {a, b}
-            for given in (set(), ancestors):
+            for given in (set[str](), ancestors):
                 if nx.is_d_separator(graph, {a}, {b}, given):
                     found.append((a, b, tuple(sorted(given))))
                     break
@@ -136,7 +146,9 @@ class CausalGraph:
         rows = []
         for a, b, given in self.implied_independences(columns):
             correlation = _partial(ranks[a], ranks[b], [ranks[name] for name in given])
-            strength = np.arctanh(np.clip(correlation, -0.999999, 0.999999)) * sqrt(max(frame.height - len(given) - 3, 1))
+            strength = np.arctanh(np.clip(correlation, -0.999999, 0.999999)) * sqrt(
+                max(frame.height - len(given) - 3, 1)
+            )
             rows.append((a, b, ", ".join(given), correlation, _two_sided(float(strength))))
         adjusted = _holm([row[4] for row in rows])
         return pl.DataFrame(
@@ -150,7 +162,7 @@ class CausalGraph:
         """Nodes in columns for drawing: each as far right as it can be before what it causes."""
         graph = nx.DiGraph(self.directed)
         graph.add_nodes_from(self.nodes)
-        depth = {name: 0 for name in self.nodes}
+        depth = dict.fromkeys(self.nodes, 0)
         for name in reversed(list(nx.topological_sort(graph))):
             depth[name] = 1 + max((depth[child] for child in graph.successors(name)), default=-1)
         deepest = max(depth.values(), default=0)
@@ -180,10 +192,12 @@ class CausalGraph:
         """A path between a and b that `given` leaves open, in words (found by testing paths, shortest first)."""
         skeleton = graph.to_undirected()
         for path in nx.shortest_simple_paths(skeleton, a, b):
-            if all(_passes(graph, *path[i : i + 3], given) for i in range(len(path) - 2)):
+            if all(_passes(graph, path[i], path[i + 1], path[i + 2], given) for i in range(len(path) - 2)):
                 told = ["an unmeasured cause" if isinstance(name, tuple) else name for name in path]
                 arrows = ["->" if graph.has_edge(x, y) else "<-" for x, y in itertools.pairwise(path)]
-                return " ".join(itertools.chain.from_iterable(itertools.zip_longest(told, arrows, fillvalue=""))).strip()
+                return " ".join(
+                    itertools.chain.from_iterable(itertools.zip_longest(told, arrows, fillvalue=""))
+                ).strip()
         return f"a path from {a} to {b}"
 
 

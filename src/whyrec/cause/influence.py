@@ -14,7 +14,11 @@ from whyrec.estimate import FloatArray
 
 
 def arm_influence(
-    calibrated: Calibrated, log: Log, *, outcome_design: FloatArray | None = None, propensity_design: FloatArray | None = None
+    calibrated: Calibrated,
+    log: Log,
+    *,
+    outcome_design: FloatArray | None = None,
+    propensity_design: FloatArray | None = None,
 ) -> FloatArray:
     """Influence of each row on the means of both arms, shape (n, 2), before row weights; each column is centred.
 
@@ -38,7 +42,9 @@ def arm_influence(
         if calibrated.stepwise:
             correction = correction - _of_propensity_steps(chance, given, correction, share)
         if propensity_design is not None:
-            correction = correction - _of_propensity_model(propensity_design * (given - chance)[:, None], correction, share)
+            correction = correction - _of_propensity_model(
+                propensity_design * (given - chance)[:, None], correction, share
+            )
         total = mean + correction
         result[:, arm] = total - share @ total
     return result
@@ -61,7 +67,9 @@ def _freedom(mean: FloatArray, given: FloatArray) -> float:
     return float(np.sqrt(rows / max(rows - steps, 1.0)))
 
 
-def _of_outcome_model(design: FloatArray, mean: FloatArray, given: FloatArray, inverse: FloatArray, log: Log, share: FloatArray) -> FloatArray:
+def _of_outcome_model(
+    design: FloatArray, mean: FloatArray, given: FloatArray, inverse: FloatArray, log: Log, share: FloatArray
+) -> FloatArray:
     """Delta method through the coefficients of the outcome model: d psi / d theta = E[(1 - h) mu'(x) x]."""
     slope = np.maximum(mean * (1 - mean), 1e-12) if log.binary else np.ones(len(mean))
     gradient = design.T @ (share * (1 - inverse) * slope)
@@ -71,7 +79,9 @@ def _of_outcome_model(design: FloatArray, mean: FloatArray, given: FloatArray, i
     return result
 
 
-def _of_propensity_steps(chance: FloatArray, given: FloatArray, correction: FloatArray, share: FloatArray) -> FloatArray:
+def _of_propensity_steps(
+    chance: FloatArray, given: FloatArray, correction: FloatArray, share: FloatArray
+) -> FloatArray:
     """Projection of the correction on the propensity's calibrator, whose 1[A = a] - e sum to zero in each step."""
     step = np.unique(chance, return_inverse=True)[1]
     ratio = np.bincount(step, weights=share * correction) / np.bincount(step, weights=share * chance)

@@ -64,10 +64,17 @@ class Boosting:
         weight = weight / weight.mean()
         n = len(label)
         parameters = {
-            "objective": "binary" if self.binary else "regression", "learning_rate": self.learning_rate,
-            "num_leaves": 15 if n >= 2_000 else 7, "min_data_in_leaf": int(np.clip(n // 100, 10, 100)),
-            "min_sum_hessian_in_leaf": 1e-6, "lambda_l2": 1.0, "num_threads": 0, "seed": self.random_state,
-            "deterministic": True, "force_row_wise": True, "verbosity": -1,
+            "objective": "binary" if self.binary else "regression",
+            "learning_rate": self.learning_rate,
+            "num_leaves": 15 if n >= 2_000 else 7,
+            "min_data_in_leaf": int(np.clip(n // 100, 10, 100)),
+            "min_sum_hessian_in_leaf": 1e-6,
+            "lambda_l2": 1.0,
+            "num_threads": 0,
+            "seed": self.random_state,
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbosity": -1,
         }
         if n < 500:
             data = lightgbm.Dataset(features, label, weight=weight, free_raw_data=True)
@@ -77,7 +84,9 @@ class Boosting:
         train = lightgbm.Dataset(features[~held], label[~held], weight=weight[~held])
         valid = lightgbm.Dataset(features[held], label[held], weight=weight[held], reference=train)
         stop = lightgbm.early_stopping(20, verbose=False)
-        self.booster_ = lightgbm.train(parameters, train, num_boost_round=self.trees, valid_sets=[valid], callbacks=[stop])
+        self.booster_ = lightgbm.train(
+            parameters, train, num_boost_round=self.trees, valid_sets=[valid], callbacks=[stop]
+        )
         return self
 
     def predict(self, features: FloatArray) -> FloatArray:
@@ -136,7 +145,11 @@ class Wrapped:
         if self.binary and hasattr(self.fitted_, "predict_proba"):
             classes = list(self.fitted_.classes_)
             column = classes.index(1.0) if 1.0 in classes else None
-            return np.zeros(len(features)) if column is None else np.asarray(self.fitted_.predict_proba(features)[:, column], dtype=np.float64)
+            return (
+                np.zeros(len(features))
+                if column is None
+                else np.asarray(self.fitted_.predict_proba(features)[:, column], dtype=np.float64)
+            )
         return np.asarray(self.fitted_.predict(features), dtype=np.float64)
 
 
@@ -158,7 +171,9 @@ def make_nuisance(spec: Any, *, binary: bool, random_state: int = 0) -> Nuisance
     if callable(spec):
         made: Nuisance = spec()
         return made
-    raise BadInput(f"no nuisance model {spec!r}; name boosting, logistic, linear, constant, or pass a scikit-learn estimator")
+    raise BadInput(
+        f"no nuisance model {spec!r}; name boosting, logistic, linear, constant, or pass a scikit-learn estimator"
+    )
 
 
 def assign_folds(clusters: IntArray, folds: int, random_state: int) -> IntArray:
@@ -173,7 +188,9 @@ def assign_folds(clusters: IntArray, folds: int, random_state: int) -> IntArray:
     return of_unit[clusters].astype(np.int64)
 
 
-def fit_or_constant(spec: Any, features: FloatArray, label: FloatArray, weight: FloatArray, *, binary: bool, random_state: int) -> Nuisance:
+def fit_or_constant(
+    spec: Any, features: FloatArray, label: FloatArray, weight: FloatArray, *, binary: bool, random_state: int
+) -> Nuisance:
     """Fit a model, or remember the mean where every label is the same."""
     model = Constant() if np.all(label == label[0]) else make_nuisance(spec, binary=binary, random_state=random_state)
     model.fit(features, label, weight)
@@ -184,14 +201,20 @@ def state_of(model: Nuisance) -> dict[str, Any]:
     """A JSON-ready state of a fitted `Linear`, `Boosting` or `Constant`; BadInput for what cannot be written safely."""
     if isinstance(model, Linear):
         return {
-            "kind": "linear", "binary": model.binary, "ridge": model.ridge, "centre": model.centre_.tolist(),
-            "scale": model.scale_.tolist(), "coefficients": model.coefficients_.tolist(),
+            "kind": "linear",
+            "binary": model.binary,
+            "ridge": model.ridge,
+            "centre": model.centre_.tolist(),
+            "scale": model.scale_.tolist(),
+            "coefficients": model.coefficients_.tolist(),
         }
     if isinstance(model, Boosting):
         return {"kind": "boosting", "binary": model.binary, "trees": model.booster_.model_to_string()}
     if isinstance(model, Constant):
         return {"kind": "constant", "mean": model.mean_}
-    raise BadInput(f"a {type(model).__name__} cannot be saved without executable code; use boosting, linear or logistic")
+    raise BadInput(
+        f"a {type(model).__name__} cannot be saved without executable code; use boosting, linear or logistic"
+    )
 
 
 def from_state(state: dict[str, Any]) -> Nuisance:

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from whyrec.cause.docalib import DoCalib
 from whyrec.cause.glm import with_ones
-from whyrec.cause.nuisance import Boosting, Constant, Linear, Nuisance, fit_or_constant, from_state, state_of
+from whyrec.cause.nuisance import Boosting, Linear, Nuisance, fit_or_constant, from_state, state_of
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, normal_quantile
 from whyrec.saved import opening, saving
@@ -50,7 +50,9 @@ class PairEffects:
         self.level = level
         self.random_state = random_state
 
-    def fit(self, model: DoCalib, features: ArrayLike | None = None, feature_names: Sequence[str] | None = None) -> Self:
+    def fit(
+        self, model: DoCalib, features: ArrayLike | None = None, feature_names: Sequence[str] | None = None
+    ) -> Self:
         """Learn from a fitted DoCalib: its features, scores, folds, row weights and clusters.
 
         features: effect modifiers (n, d') to learn the effect on in place of the model's features, where those hold
@@ -99,7 +101,12 @@ class PairEffects:
     def to_state(self) -> dict[str, Any]:
         """Everything that `predict` needs, JSON-ready."""
         return {
-            "parameters": {"learners": list(self.learners), "calibrate": self.calibrate, "level": self.level, "random_state": self.random_state},
+            "parameters": {
+                "learners": list(self.learners),
+                "calibrate": self.calibrate,
+                "level": self.level,
+                "random_state": self.random_state,
+            },
             "names": list(self.names_),
             "mix": self.mix_.tolist(),
             "blp_slope": list(self.blp_slope_),
@@ -140,41 +147,59 @@ class PairEffects:
                 if name == "t":
                     result[test, column] = model.nuisances_.outcomes[test, 1] - model.nuisances_.outcomes[test, 0]
                 else:
-                    result[test, column] = self._regressor(name).fit(x[train], scores[train], weight[train]).predict(x[test])
+                    result[test, column] = (
+                        self._regressor(name).fit(x[train], scores[train], weight[train]).predict(x[test])
+                    )
         return result
 
-    def _whole(self, name: str, model: DoCalib, x: FloatArray, scores: FloatArray, weight: FloatArray) -> list[Nuisance]:
+    def _whole(
+        self, name: str, model: DoCalib, x: FloatArray, scores: FloatArray, weight: FloatArray
+    ) -> list[Nuisance]:
         """One candidate fitted on all rows: (control, treated) for the T-learner, one regression for the others."""
         if name != "t":
             return [self._regressor(name).fit(x, scores, weight)]
         log = model.log_
         return [
             fit_or_constant(
-                model.outcome, x[log.treatment == arm], log.outcome[log.treatment == arm], weight[log.treatment == arm],
-                binary=log.binary, random_state=model.random_state,
+                model.outcome,
+                x[log.treatment == arm],
+                log.outcome[log.treatment == arm],
+                weight[log.treatment == arm],
+                binary=log.binary,
+                random_state=model.random_state,
             )
             for arm in (0, 1)
         ]
 
     def _regressor(self, name: str) -> Boosting | Linear:
-        return Boosting(False, learning_rate=0.05, random_state=self.random_state) if name == "dr" else Linear(False, ridge=0.01)
+        return (
+            Boosting(False, learning_rate=0.05, random_state=self.random_state)
+            if name == "dr"
+            else Linear(False, ridge=0.01)
+        )
 
     def _candidates(self, x: FloatArray) -> FloatArray:
         """Predictions of every candidate, shape (n, candidates); those without weight are not computed."""
         result = np.zeros((len(x), len(self.mix_)))
         for column, parts in enumerate(self.models_):
             if self.mix_[column] > 0:
-                result[:, column] = parts[0].predict(x) if len(parts) == 1 else parts[1].predict(x) - parts[0].predict(x)
+                result[:, column] = (
+                    parts[0].predict(x) if len(parts) == 1 else parts[1].predict(x) - parts[0].predict(x)
+                )
         return result
 
     def _check(self, features: ArrayLike) -> FloatArray:
         x = np.asarray(features, dtype=np.float64)
         if x.ndim != 2 or x.shape[1] != len(self.names_):
-            raise BadInput(f"features: shape {x.shape}; the model was fitted on {len(self.names_)} columns: {', '.join(self.names_)}")
+            raise BadInput(
+                f"features: shape {x.shape}; the model was fitted on {len(self.names_)} columns: {', '.join(self.names_)}"
+            )
         return x
 
 
-def exponential_weights(candidates: FloatArray, scores: FloatArray, weight: FloatArray, clusters: NDArray[Any] | None = None) -> FloatArray:
+def exponential_weights(
+    candidates: FloatArray, scores: FloatArray, weight: FloatArray, clusters: NDArray[Any] | None = None
+) -> FloatArray:
     """Convex weights, shape (k,): lambda_k proportional to exp(- n (L_k - L_best) / (4 sigma_k^2)).
 
     Dalalyan and Tsybakov (2008). candidates: held-out predictions (n, k). L_k: mean squared error against the doubly
@@ -212,12 +237,14 @@ class MonotoneBins:
     values: FloatArray
 
     @classmethod
-    def fit(cls, score: FloatArray, label: FloatArray, weight: FloatArray, most: int = 20, fewest_rows: int = 200) -> MonotoneBins:
+    def fit(
+        cls, score: FloatArray, label: FloatArray, weight: FloatArray, most: int = 20, fewest_rows: int = 200
+    ) -> MonotoneBins:
         """Bins by weighted quantiles of the score, then pool-adjacent-violators."""
         from scipy.optimize import isotonic_regression
 
         bins = int(np.clip(len(score) // fewest_rows, 1, most))
-        levels, codes = np.unique(score, return_inverse=True)
+        _, codes = np.unique(score, return_inverse=True)
         mass = np.bincount(codes, weights=weight)
         middle = (np.cumsum(mass) - mass / 2) / mass.sum()
         bin_of = np.unique(np.minimum((middle * bins).astype(np.int64), bins - 1), return_inverse=True)[1][codes]
@@ -280,7 +307,9 @@ class Projection:
         return cls(np.array(state["centre"]), np.array(state["scale"]), np.array(state["covariance"]))
 
 
-def _slope(prediction: FloatArray, scores: FloatArray, weight: FloatArray, clusters: NDArray[Any] | None) -> tuple[float, float]:
+def _slope(
+    prediction: FloatArray, scores: FloatArray, weight: FloatArray, clusters: NDArray[Any] | None
+) -> tuple[float, float]:
     """Slope of the scores on held-out predictions and its standard error (Chernozhukov et al. 2018, best linear predictor)."""
     share = weight / weight.sum()
     centred = prediction - share @ prediction

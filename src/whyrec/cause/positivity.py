@@ -41,7 +41,11 @@ class Positivity:
 
 
 def positivity(
-    propensity: FloatArray, treatment: IntArray, weight: FloatArray, floor: tuple[float, float], clipped: tuple[int, int]
+    propensity: FloatArray,
+    treatment: IntArray,
+    weight: FloatArray,
+    floor: tuple[float, float],
+    clipped: tuple[int, int],
 ) -> Positivity:
     """Diagnose overlap; propensity is the (clipped) probability of treatment, shape (n,).
 
@@ -66,16 +70,29 @@ def positivity(
             )
     share = sum(clipped) / len(propensity)
     loss = min(effective[arm] / rows[arm] for arm in (0, 1))
-    verdict = "poor" if share > 0.1 or loss < 0.1 or min(effective) < 50 else "fair" if share > 0.01 or loss < 0.4 else "good"
+    verdict = (
+        "poor" if share > 0.1 or loss < 0.1 or min(effective) < 50 else "fair" if share > 0.01 or loss < 0.4 else "good"
+    )
     words = (
         f"{verdict}: {rows[1]:,} treated rows weigh as much as {effective[1]:,.0f}, {rows[0]:,} control rows as {effective[0]:,.0f}; "
         f"{share:.1%} of the propensities were raised to a floor; the largest inverse weight is {largest:,.1f}"
     )
     edges = np.linspace(0.0, min(1.0, float(propensity.max()) * 1.0001), 31)
     shares = [
-        np.histogram(propensity[treatment == arm], edges, weights=weight[treatment == arm])[0] / weight[treatment == arm].sum()
+        np.histogram(propensity[treatment == arm], edges, weights=weight[treatment == arm])[0]
+        / weight[treatment == arm].sum()
         for arm in (0, 1)
     ]
     return Positivity(
-        (rows[0], rows[1]), (effective[0], effective[1]), clipped, share, floor, largest, edges, shares[0], shares[1], verdict, words
+        (rows[0], rows[1]),
+        (effective[0], effective[1]),
+        clipped,
+        share,
+        floor,
+        largest,
+        edges,
+        shares[0],
+        shares[1],
+        verdict,
+        words,
     )

@@ -38,7 +38,11 @@ class Refutation:
 def refute(model: DoCalib, random_state: int = 0, draws: int = 200) -> list[Refutation]:
     """Placebo treatment, random common cause and random halves of a fitted DoCalib."""
     generator = np.random.default_rng(random_state)
-    units = np.arange(len(model.outcome_)) if model.clusters_ is None else np.unique(model.clusters_, return_inverse=True)[1]
+    units = (
+        np.arange(len(model.outcome_))
+        if model.clusters_ is None
+        else np.unique(model.clusters_, return_inverse=True)[1]
+    )
     return [
         _placebo(model, units, generator),
         _random_cause(model, units, generator),
@@ -109,7 +113,9 @@ def _verdict(name: str, value: float, error: float, truth: float, expected: str,
     low, high = value - 1.96 * error, value + 1.96 * error
     p_value = 2 * NormalDist().cdf(-abs((value - truth) / error)) if error > 0 else 0.0
     # One placebo in a hundred fails by chance alone.
-    return Refutation(name, value, (low, high), expected, p_value > 0.01, p_value, words.format(value=value, low=low, high=high))
+    return Refutation(
+        name, value, (low, high), expected, p_value > 0.01, p_value, words.format(value=value, low=low, high=high)
+    )
 
 
 def _slope(x: FloatArray, y: FloatArray, w: FloatArray) -> float:

@@ -16,7 +16,12 @@ _NO_CONFOUNDING = "nothing unmeasured drives both treatment and outcome, given t
 
 
 def relatives(
-    nuisances: Nuisances, log: Log, *, clusters: NDArray[Any] | None, level: float, least: float | None,
+    nuisances: Nuisances,
+    log: Log,
+    *,
+    clusters: NDArray[Any] | None,
+    level: float,
+    least: float | None,
     implied_weights: FloatArray | None,
 ) -> dict[str, Estimate]:
     """Naive, IPS, SNIPS and regression estimates of the average effect, each with the interval that is right for it.
@@ -30,7 +35,9 @@ def relatives(
     share = log.weight / log.weight.mean()
     even = float(np.average(log.treatment, weights=log.weight))
     return {
-        "naive": _self_normalised(np.full(len(share), even), log, share, "naive", ("treatment was given as if at random",), common),
+        "naive": _self_normalised(
+            np.full(len(share), even), log, share, "naive", ("treatment was given as if at random",), common
+        ),
         "IPS": _inverse(propensity, log, share, nuisances.logged, common),
         "SNIPS": _self_normalised(propensity, log, share, "SNIPS", _given(nuisances.logged), common),
         "regression": _regression(nuisances.outcomes, log, share, implied_weights, common),
@@ -46,8 +53,12 @@ def _inverse(propensity: FloatArray, log: Log, share: FloatArray, logged: bool, 
     term = log.outcome * np.where(log.treatment == 1, 1 / propensity, -1 / (1 - propensity))
     value = float(np.average(term, weights=share))
     return Estimate.from_influence(
-        value, share * (term - value), estimand=EFFECT, method="IPS",
-        assumptions=(*_given(logged), "interval: propensity taken as known (conservative where it was estimated)"), **common,
+        value,
+        share * (term - value),
+        estimand=EFFECT,
+        method="IPS",
+        assumptions=(*_given(logged), "interval: propensity taken as known (conservative where it was estimated)"),
+        **common,
     )
 
 
@@ -64,7 +75,9 @@ def _self_normalised(
     return Estimate.from_influence(value, influence, estimand=EFFECT, method=method, assumptions=assumptions, **common)
 
 
-def _regression(outcomes: FloatArray, log: Log, share: FloatArray, implied: FloatArray | None, common: dict[str, Any]) -> Estimate:
+def _regression(
+    outcomes: FloatArray, log: Log, share: FloatArray, implied: FloatArray | None, common: dict[str, Any]
+) -> Estimate:
     """Mean of mu_1 - mu_0 (g-formula; Robins 1986), by the delta method where the models are linear or logistic."""
     effect = outcomes[:, 1] - outcomes[:, 0]
     value = float(np.average(effect, weights=share))
@@ -74,12 +87,17 @@ def _regression(outcomes: FloatArray, log: Log, share: FloatArray, implied: Floa
         assumptions.append("interval: outcome models taken as known, so it is too narrow")
     else:
         influence = influence + sum(
-            sign * share * implied[:, arm] * (log.treatment == arm) * (log.outcome - outcomes[:, arm]) for arm, sign in ((1, 1), (0, -1))
+            sign * share * implied[:, arm] * (log.treatment == arm) * (log.outcome - outcomes[:, arm])
+            for arm, sign in ((1, 1), (0, -1))
         )
-    return Estimate.from_influence(value, influence, estimand=EFFECT, method="regression", assumptions=assumptions, **common)
+    return Estimate.from_influence(
+        value, influence, estimand=EFFECT, method="regression", assumptions=assumptions, **common
+    )
 
 
-def implied_weights(design: FloatArray, mean: FloatArray, mine: NDArray[np.bool_], weight: FloatArray, binary: bool) -> FloatArray:
+def implied_weights(
+    design: FloatArray, mean: FloatArray, mine: NDArray[np.bool_], weight: FloatArray, binary: bool
+) -> FloatArray:
     """Weights (n,) that a linear or logistic regression of one arm implicitly gives to its residuals.
 
     alpha(x) = x' H^-1 G with G = E[mu'(x) x] over everybody and H = E[1[A = a] mu'(x) x x'], mu' = mu (1 - mu) or 1:

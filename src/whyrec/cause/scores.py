@@ -73,7 +73,13 @@ def calibrate(nuisances: Nuisances, log: Log, name: str | None, least: float | N
     for k, part in enumerate(nuisances.parts):
         of_source = part.propensity
         if not nuisances.logged:
-            fitted = fit_calibrator(name, part.propensity, log.treatment[part.source], log.weight[part.source], binary=True)
+            fitted = fit_calibrator(
+                name,
+                part.propensity,
+                log.treatment[part.source].astype(np.float64),
+                log.weight[part.source],
+                binary=True,
+            )
             propensity[part.target], of_source = fitted(nuisances.propensity[part.target]), fitted(part.propensity)
         bounds[k] = floors(of_source, log, part.source, exact=name == "isotonic" or nuisances.logged, least=least)
         bounds[k] = np.minimum(bounds[k], 0.5)
@@ -96,7 +102,9 @@ def calibrate(nuisances: Nuisances, log: Log, name: str | None, least: float | N
     return Calibrated(propensity, outcomes, floor, clipped, stepwise)
 
 
-def floors(propensity: FloatArray, log: Log, rows: IntArray, *, exact: bool, least: float | None) -> tuple[float, float]:
+def floors(
+    propensity: FloatArray, log: Log, rows: IntArray, *, exact: bool, least: float | None
+) -> tuple[float, float]:
     """Smallest chance allowed of (control, treatment), from the propensity of some rows.
 
     exact: the smallest value among the rows of the arm (the rule of C-DML, for isotonic and logged propensities).
@@ -124,5 +132,7 @@ def arm_scores(calibrated: Calibrated, log: Log) -> tuple[FloatArray, FloatArray
     scores = np.empty((len(share), 2))
     for arm in (0, 1):
         inverse = (log.treatment == arm) / (calibrated.propensity if arm else 1 - calibrated.propensity)
-        scores[:, arm] = calibrated.outcomes[:, arm] + inverse / (share @ inverse) * (log.outcome - calibrated.outcomes[:, arm])
+        scores[:, arm] = calibrated.outcomes[:, arm] + inverse / (share @ inverse) * (
+            log.outcome - calibrated.outcomes[:, arm]
+        )
     return scores, share @ scores

@@ -110,8 +110,9 @@ class Schema:
             raise BadInput(
                 f"{where}: {key!r} is not a role; the roles are {', '.join(sorted(known))}, and [items] text, category"
             )
+        roles: dict[str, Any] = {key: tuple(value) if key == "context" else value for key, value in log.items()}
         return cls(
-            **{key: tuple(value) if key == "context" else value for key, value in log.items()},
+            **roles,
             item_text=tuple(items.get("text", ())),
             item_category=items.get("category"),
         )
@@ -129,4 +130,5 @@ class Schema:
         unknown = set(roles) - names
         if unknown:
             raise BadInput(f"schema: {', '.join(sorted(unknown))} is not a role")
-        return replace(self, **dict.fromkeys(roles))
+        changes: dict[str, Any] = dict.fromkeys(roles)
+        return replace(self, **changes)

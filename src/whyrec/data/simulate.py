@@ -101,23 +101,37 @@ def purchase(covariates: FloatArray) -> FloatArray:
 def persuasion(covariates: FloatArray) -> FloatArray:
     """h: chance that a recommendation persuades a household that would not have bought."""
     pop, aff, act, price, _, income = np.moveaxis(covariates, -1, 0)
-    return _expit(-3.4 - 0.15 * pop + 0.5 * aff - 0.3 * aff**2 - 0.2 * pop * aff + 0.2 * act - 0.3 * price + 0.2 * income)
+    return _expit(
+        -3.4 - 0.15 * pop + 0.5 * aff - 0.3 * aff**2 - 0.2 * pop * aff + 0.2 * act - 0.3 * price + 0.2 * income
+    )
 
 
-def world(transactions: pl.DataFrame, products: pl.DataFrame, demographics: pl.DataFrame | None = None, candidates: int = 80) -> World:
+def world(
+    transactions: pl.DataFrame, products: pl.DataFrame, demographics: pl.DataFrame | None = None, candidates: int = 80
+) -> World:
     """The world of the `candidates` most bought products and every household of the transactions."""
     for frame, name, columns in (
-        (transactions, "transactions", ("household_id", "product_id", "quantity", "sales_value")), (products, "products", ("product_id", "department")),
+        (transactions, "transactions", ("household_id", "product_id", "quantity", "sales_value")),
+        (products, "products", ("product_id", "department")),
     ):
         for column in columns:
             if column not in frame.columns:
                 raise BadInput(f"{name}: no column {column!r}; the columns are {', '.join(frame.columns)}")
-    lines = transactions.join(products.select("product_id", pl.col("department").fill_null("")), on="product_id", how="left")
-    counts = lines.group_by("product_id").agg(
-        n=pl.len(), department=pl.col("department").first(),
-        price=(pl.col("sales_value") / pl.col("quantity")).filter((pl.col("quantity") > 0) & (pl.col("sales_value") > 0)).median(),
+    lines = transactions.join(
+        products.select("product_id", pl.col("department").fill_null("")), on="product_id", how="left"
     )
-    chosen = counts.filter(pl.col("price").is_not_null()).sort(["n", "product_id"], descending=[True, False]).head(candidates)
+    counts = lines.group_by("product_id").agg(
+        n=pl.len(),
+        department=pl.col("department").first(),
+        price=(pl.col("sales_value") / pl.col("quantity"))
+        .filter((pl.col("quantity") > 0) & (pl.col("sales_value") > 0))
+        .median(),
+    )
+    chosen = (
+        counts.filter(pl.col("price").is_not_null())
+        .sort(["n", "product_id"], descending=[True, False])
+        .head(candidates)
+    )
     households = lines.group_by("household_id").agg(n=pl.len()).sort("household_id")
     covariates = np.stack(
         np.broadcast_arrays(
@@ -132,7 +146,15 @@ def world(transactions: pl.DataFrame, products: pl.DataFrame, demographics: pl.D
     ).astype(np.float64)
     control, persuaded = purchase(covariates), persuasion(covariates)
     treated = control + (1 - control) * persuaded
-    return World(covariates, propensity(covariates), control, treated, treated - control, households["household_id"], chosen["product_id"])
+    return World(
+        covariates,
+        propensity(covariates),
+        control,
+        treated,
+        treated - control,
+        households["household_id"],
+        chosen["product_id"],
+    )
 
 
 def shop_world(candidates: int = 80) -> World:
@@ -154,7 +176,9 @@ def _affinity(lines: pl.DataFrame, households: pl.DataFrame, chosen: pl.DataFram
     per = lines.group_by("household_id", "department").agg(n=pl.len())
     columns = []
     for department in departments:
-        mine = households.select("household_id").join(per.filter(pl.col("department") == department), on="household_id", how="left", maintain_order="left")
+        mine = households.select("household_id").join(
+            per.filter(pl.col("department") == department), on="household_id", how="left", maintain_order="left"
+        )
         count = mine["n"].fill_null(0).to_numpy()
         share = count.sum() / total
         columns.append(np.log((count + prior * share) / (size[:, 0] + prior) / share))
@@ -167,7 +191,12 @@ def _flag(households: pl.DataFrame, demographics: pl.DataFrame | None, condition
     if demographics is None:
         return np.zeros(households.height)
     told = demographics.select("household_id", flag=condition.cast(pl.Float64))
-    flags = households.select("household_id").join(told, on="household_id", how="left", maintain_order="left")["flag"].fill_null(0.0).to_numpy()
+    flags = (
+        households.select("household_id")
+        .join(told, on="household_id", how="left", maintain_order="left")["flag"]
+        .fill_null(0.0)
+        .to_numpy()
+    )
     result: FloatArray = flags - flags.mean()
     return result
 

@@ -14,7 +14,7 @@ import polars as pl
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.data.schema import Schema
 from whyrec.decide.log_effects import LogEffects
-from whyrec.errors import BadInput, NotIdentified, NoOverlap
+from whyrec.errors import BadInput, NoOverlap, NotIdentified
 from whyrec.estimate import FloatArray, jsonable
 from whyrec.progress import say, track
 from whyrec.recommend.two_headed import TwoHeadedRecommender

@@ -1,8 +1,8 @@
 """What the treatment of a log changes in its outcome: on average, for each pair, and for a policy.
 
-The log is cut in two windows of time (two random halves where it has no time, or one time only). The representation and the
-features of pairs come from the first, the effect from the second, so that no outcome explains itself. To
-serve, the same features are taken from the most recent window.
+The log is cut in two windows of time (two random halves where it has no time, or one time only). The
+representation and the features of pairs come from the first, the effect from the second, so that no outcome
+explains itself. To serve, the same features are taken from the most recent window.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from whyrec.cause.pair_effects import PairEffects
 from whyrec.cause.refute import refute
 from whyrec.cause.sensitivity import sensitivity
 from whyrec.data.dataset import Codes, Dataset
-from whyrec.errors import BadInput, NotIdentified, NoOverlap
+from whyrec.errors import BadInput, NoOverlap, NotIdentified
 from whyrec.estimate import Estimate, FloatArray
 from whyrec.progress import say
 from whyrec.recommend.two_headed import TwoHeadedRecommender

@@ -53,7 +53,14 @@ def policy_value(
     (smoothed rates), what one more reward in a round adds to DM, times n: DM's interval then counts the model's error. Slots of a slate (positions) are rounds of their own.
     Raises BadInput, and NoOverlap where the target policy would never have taken a logged action.
     """
-    reward, p, pi = (_column(v, name) for v, name in ((rewards, "rewards"), (logged_propensity, "logged_propensity"), (target_probability, "target_probability")))
+    reward, p, pi = (
+        _column(v, name)
+        for v, name in (
+            (rewards, "rewards"),
+            (logged_propensity, "logged_propensity"),
+            (target_probability, "target_probability"),
+        )
+    )
     n = len(reward)
     for name, column in (("logged_propensity", p), ("target_probability", pi)):
         if len(column) != n:
@@ -61,12 +68,18 @@ def policy_value(
         if column.min() < 0 or column.max() > 1:
             raise BadInput(f"{name}: {column[(column < 0) | (column > 1)][0]:g} is not a chance between 0 and 1")
     if p.min() <= 0:
-        raise BadInput(f"logged_propensity: 0 in row {int(np.argmin(p))}; an action that was taken had a chance above 0")
+        raise BadInput(
+            f"logged_propensity: 0 in row {int(np.argmin(p))}; an action that was taken had a chance above 0"
+        )
     q = None if predicted_logged is None else _column(predicted_logged, "predicted_logged")
     baseline = None if predicted_target is None else _column(predicted_target, "predicted_target")
     if (q is None) != (baseline is None):
         raise BadInput("give predicted_logged and predicted_target together, or neither")
     through_model = None if model_weight is None else _column(model_weight, "model_weight")
+    modelled = (("predicted_logged", q), ("predicted_target", baseline), ("model_weight", through_model))
+    for name, given in modelled:
+        if given is not None and len(given) != n:
+            raise BadInput(f"{name}: {len(given):,} values for {n:,} rewards")
     chosen = methods or (METHODS if q is not None else METHODS[:3])
     weight = pi / p
     if weight.sum() == 0:
@@ -77,6 +90,12 @@ def policy_value(
 def effective_sample_size(weight: FloatArray) -> float:
     """Kish's effective sample size of importance weights (n,), in rounds."""
     return float(weight.sum() ** 2 / (weight @ weight))
+
+
+def rounds_with_half(contributions: FloatArray) -> int:
+    """How few rounds carry half of the sum of the contributions (n,) above 0, such as weight times reward; 0 for none."""
+    running = np.sort(contributions[contributions > 0])[::-1].cumsum()
+    return int(np.searchsorted(running, running[-1] / 2) + 1) if len(running) else 0
 
 
 def _value(
@@ -106,14 +125,28 @@ def _value(
         smooth = model - model.mean() + value - float((through_model * reward).mean())
     interval = _interval(name, reward, event_weight, smooth, value, level)
     spread = event_weight * reward + smooth
-    diagnostics = {"effective_sample_size": effective_sample_size(used) if used.any() else float(n), "largest_weight": float(used.max()), "events": float(reward.sum())}
+    diagnostics = {
+        "effective_sample_size": effective_sample_size(used) if used.any() else float(n),
+        "largest_weight": float(used.max()),
+        "events": float(reward.sum()),
+        "rounds_with_half_the_weight": rounds_with_half(used * reward),
+    }
     return Estimate(
-        estimate=value, interval=interval, standard_error=sum_of(spread)[1], n=n, estimand=ESTIMAND, method=name, level=level,
-        assumptions=_assumptions(name, through_model is not None), diagnostics=diagnostics,
+        estimate=value,
+        interval=interval,
+        standard_error=sum_of(spread)[1],
+        n=n,
+        estimand=ESTIMAND,
+        method=name,
+        level=level,
+        assumptions=_assumptions(name, through_model is not None),
+        diagnostics=diagnostics,
     )
 
 
-def _interval(name: str, reward: FloatArray, event_weight: FloatArray, smooth: FloatArray, value: float, level: float) -> tuple[float, float]:
+def _interval(
+    name: str, reward: FloatArray, event_weight: FloatArray, smooth: FloatArray, value: float, level: float
+) -> tuple[float, float]:
     """Interval of mean(event_weight * reward + smooth), centred on value."""
     n = len(reward)
     quantile = normal_quantile(level)
@@ -127,7 +160,9 @@ def _interval(name: str, reward: FloatArray, event_weight: FloatArray, smooth: F
     weights = np.repeat(event_weight[happened], reward[happened].astype(np.int64))
     events, low, high = signed_events(weights, event_weight, level)
     centre, error = sum_of(smooth)
-    _, low, high = mover((events / n, low / n, high / n), (centre, centre - quantile * error, centre + quantile * error))
+    _, low, high = mover(
+        (events / n, low / n, high / n), (centre, centre - quantile * error, centre + quantile * error)
+    )
     shift = value - (events / n + centre)
     return low + shift, high + shift
 
@@ -136,7 +171,11 @@ def _assumptions(name: str, model_counted: bool) -> tuple[str, ...]:
     if name == "naive":
         return ("the target policy earns what the logged one did",)
     if name == "DM":
-        return ("the reward model is right" if model_counted else "the reward model is right; the interval takes it as known, so it is too narrow",)
+        return (
+            "the reward model is right"
+            if model_counted
+            else "the reward model is right; the interval takes it as known, so it is too narrow",
+        )
     return (_PROPENSITY,)
 
 
@@ -145,5 +184,7 @@ def _column(values: Any, name: str) -> FloatArray:
     if len(column) == 0:
         raise BadInput(f"{name}: no rows")
     if not np.isfinite(column).all():
-        raise BadInput(f"{name}: {column[~np.isfinite(column)][0]} in row {int(np.argmin(np.isfinite(column)))}; fill or drop it")
+        raise BadInput(
+            f"{name}: {column[~np.isfinite(column)][0]} in row {int(np.argmin(np.isfinite(column)))}; fill or drop it"
+        )
     return column

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from whyrec.estimate import Estimate
 from whyrec.explain import plots
 from whyrec.explain.page import Page, number, with_interval
 from whyrec.explain.report import (
@@ -61,8 +62,8 @@ def _summary(page: Page, found: Any, t: Words) -> None:
         effect, naive = study.effect, study.naive
         page.text(
             t(
-                f"{name}: {with_interval(effect.estimate, *effect.interval, 2)} by DoCalib; the plain comparison says {with_interval(naive.estimate, *naive.interval, 2)}. {study.conclusion}",
-                f"{name}：DoCalib 估计 {with_interval(effect.estimate, *effect.interval, 2)}；直接比较为 {with_interval(naive.estimate, *naive.interval, 2)}。",
+                f"{name}: {_told(effect, 2)} by DoCalib; the plain comparison says {_told(naive, 2)}. {study.conclusion}",
+                f"{name}：DoCalib 估计 {_told(effect, 2)}；直接比较为 {_told(naive, 2)}。",
             ),
             "key",
         )
@@ -179,12 +180,12 @@ def _study(page: Page, key: str, study: Any, t: Words, lang: Lang) -> None:
     )
     page.chart(estimates_chart(chart, unit if len(unit) < 90 else t("effect", "效应"), t, lang))
     page.text(t(study.why_naive_misleads, "直接比较有误导性：得到干预的单位本来就不同。"))
-    page.text(t(study.conclusion, f"DoCalib：{with_interval(effect.estimate, *effect.interval, 3)}。"), "key")
+    page.text(t(study.conclusion, f"DoCalib：{_told(effect, 3)}。"), "key")
     if study.check is not None:
         page.text(
             t(
-                f"Where the answer must be zero (before the start): {with_interval(study.check.estimate, *study.check.interval, 3)}.",
-                f"答案必须为零之处（开始之前）：{with_interval(study.check.estimate, *study.check.interval, 3)}。",
+                f"Where the answer must be zero (before the start): {_told(study.check, 3)}.",
+                f"答案必须为零之处（开始之前）：{_told(study.check, 3)}。",
             )
         )
     _alternatives(page, study.alternatives, t)
@@ -313,3 +314,8 @@ def _proof(page: Page, result: Any, t: Words, lang: Lang) -> None:
         ),
         "quiet",
     )
+
+
+def _told(estimate: Estimate, digits: int) -> str:
+    """An estimate and its interval."""
+    return with_interval(estimate.estimate, estimate.interval[0], estimate.interval[1], digits)

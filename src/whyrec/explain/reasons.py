@@ -106,6 +106,8 @@ def sentences(why: Why, lang: Lang = "en") -> tuple[str, ...]:
 
 def short_reasons(model: CausalRecommender, frame: pl.DataFrame, lang: Lang = "en") -> pl.Series:
     """One line a recommendation: the strongest piece of evidence, and what the effect's interval allows to say."""
+    if frame.height == 0:
+        return pl.Series("reason", [], dtype=pl.String)
     words = _WORDS[lang]
     dataset = model.dataset_
     users, items = dataset.user_codes(frame["user"]), dataset.item_codes(frame["item"])

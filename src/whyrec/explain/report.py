@@ -18,7 +18,7 @@ from whyrec.explain.reasons import group_name, sentences, short_reasons
 
 if TYPE_CHECKING:
     from whyrec.cause.graph import CausalGraph
-    from whyrec.decide.causal_recommender import CausalRecommender
+    from whyrec.decide.causal_recommender import CausalRecommender, Ranking
 
 Lang = Literal["en", "zh"]
 Words = Callable[[str, str], str]
@@ -157,7 +157,9 @@ def calibration_charts(page: Page, calibration: Mapping[str, Mapping[str, Any]],
         shown = [
             (
                 f"{word} (ECE {curves[when]['ece']:.4f})",
-                *(np.array(curves[when][column], dtype=float) for column in ("predicted", "observed", "half_width")),
+                np.array(curves[when]["predicted"], dtype=float),
+                np.array(curves[when]["observed"], dtype=float),
+                np.array(curves[when]["half_width"], dtype=float),
             )
             for when, word in (("before", t("before", "校准前")), ("after", t("after", "校准后")))
         ]
@@ -204,7 +206,11 @@ def policies_part(page: Page, policies: Mapping[str, Mapping[str, Any]], t: Word
     )
     rows = [
         plots.Interval(
-            method_name(name, lang), e["estimate"], *e["interval"], 0 if "effect" in name or "both" in name else 1
+            method_name(name, lang),
+            e["estimate"],
+            e["interval"][0],
+            e["interval"][1],
+            0 if "effect" in name or "both" in name else 1,
         )
         for name, e in policies.items()
     ]
@@ -216,7 +222,7 @@ def policies_part(page: Page, policies: Mapping[str, Mapping[str, Any]], t: Word
             description=words,
             reference=0.0,
             legend=(t("uses effects", "使用效应"), t("does not", "不使用")),
-        )  # fmt: skip
+        )
     )
 
 
@@ -285,16 +291,22 @@ def recommendations_section(page: Page, model: CausalRecommender, t: Words, lang
     page.section(t("Recommendations and their reasons", "推荐及其理由"))
     busiest = np.argsort(-np.diff(model.dataset_.histories.offsets), kind="stable")[:people]
     ids = [model.dataset_.users["user"][int(code)] for code in busiest]
-    for by in ("preference", "effect") if model.effects_ else ("preference",):
-        frame = model.recommend(ids, 5, by=by)  # type: ignore[arg-type]
+    rankings: tuple[Ranking, ...] = ("preference", "effect") if model.effects_ else ("preference",)
+    for by in rankings:
+        frame = model.recommend(ids, 5, by=by)
         reasons = short_reasons(model, frame, lang)
         rows = [
             [
-                str(row["user"]), str(row["rank"]), row["text"][:70] or str(row["item"]), reason,
-                "–" if row["effect"] is None else f"{row['effect']:+.4f} [{row['effect_low']:+.4f}, {row['effect_high']:+.4f}]",
+                str(row["user"]),
+                str(row["rank"]),
+                row["text"][:70] or str(row["item"]),
+                reason,
+                "–"
+                if row["effect"] is None
+                else f"{row['effect']:+.4f} [{row['effect_low']:+.4f}, {row['effect_high']:+.4f}]",
             ]
             for row, reason in zip(frame.to_dicts(), reasons, strict=True)
-        ]  # fmt: skip
+        ]
         page.table(
             t(f"Five best by {by}", "按偏好的前五名" if by == "preference" else "按效应的前五名"),
             [

@@ -70,14 +70,16 @@ def reliability(
     return Reliability(mean_predicted, mean_observed, half, count, ece, interval, chance, level)
 
 
-def expected_calibration_error(predicted: FloatArray, observed: FloatArray, weights: FloatArray | None = None, bins: int = 10) -> float:
+def expected_calibration_error(
+    predicted: FloatArray, observed: FloatArray, weights: FloatArray | None = None, bins: int = 10
+) -> float:
     """Weighted mean absolute gap between observation and prediction over the bins (Naeini et al. 2015)."""
     return reliability(predicted, observed, weights=weights, bins=bins).ece
 
 
 def _bins(predicted: FloatArray, weight: FloatArray, bins: int) -> IntArray:
     """Dense bin codes by weighted quantiles of the prediction."""
-    levels, codes = np.unique(predicted, return_inverse=True)
+    _, codes = np.unique(predicted, return_inverse=True)
     mass = np.bincount(codes, weights=weight)
     middle = (np.cumsum(mass) - mass / 2) / mass.sum()
     of_level = np.minimum((middle * bins).astype(np.int64), bins - 1)
@@ -87,8 +89,8 @@ def _bins(predicted: FloatArray, weight: FloatArray, bins: int) -> IntArray:
 def _clustered_squares(residual: FloatArray, codes: IntArray, clusters: NDArray[Any] | None, bins: int) -> FloatArray:
     """Sum over clusters of the squared sum of residuals, in each bin."""
     if clusters is None:
-        return np.bincount(codes, weights=residual**2, minlength=bins)
+        return np.asarray(np.bincount(codes, weights=residual**2, minlength=bins), dtype=np.float64)
     unit = np.unique(clusters, return_inverse=True)[1].ravel()
     cells, cell = np.unique(unit.astype(np.int64) * bins + codes, return_inverse=True)
     sums = np.bincount(cell.ravel(), weights=residual)
-    return np.bincount(cells % bins, weights=sums**2, minlength=bins)
+    return np.asarray(np.bincount(cells % bins, weights=sums**2, minlength=bins), dtype=np.float64)

@@ -20,7 +20,9 @@ Hits = NDArray[np.bool_]
 def hits(recommended: Lists, relevant: sparse.csr_matrix) -> Hits:
     """Which places of each list hold a relevant item, (n_users, k)."""
     if recommended.shape[0] != relevant.shape[0]:
-        raise BadInput(f"{recommended.shape[0]} lists beside {relevant.shape[0]} rows of relevant items; pass one row per list")
+        raise BadInput(
+            f"{recommended.shape[0]} lists beside {relevant.shape[0]} rows of relevant items; pass one row per list"
+        )
     rows = np.repeat(np.arange(recommended.shape[0]), recommended.shape[1])
     columns = np.maximum(recommended.ravel(), 0)
     found = np.asarray(relevant[rows, columns]).ravel().astype(bool) if len(rows) else np.zeros(0, dtype=bool)
@@ -46,7 +48,7 @@ def recall(found: Hits, relevant_count: NDArray[np.integer]) -> FloatArray:
 
 def hit_rate(found: Hits) -> FloatArray:
     """1 where the list holds a relevant item, else 0."""
-    return found.any(axis=1).astype(np.float64)
+    return np.asarray(found.any(axis=1), dtype=np.float64)
 
 
 def reciprocal_rank(found: Hits) -> FloatArray:

@@ -17,7 +17,9 @@ from whyrec.estimate import FloatArray
 _CELLS = 1 << 22
 
 
-def bootstrap(values: FloatArray, level: float = 0.95, draws: int = 1000, random_state: int = 0) -> tuple[FloatArray, FloatArray]:
+def bootstrap(
+    values: FloatArray, level: float = 0.95, draws: int = 1000, random_state: int = 0
+) -> tuple[FloatArray, FloatArray]:
     """Percentile bootstrap interval of means over users (Efron and Tibshirani, 1993, ch. 13).
 
     values: (n_users,) or (n_users, m), the m columns resampled together. Returns low and high, each of shape (m,).

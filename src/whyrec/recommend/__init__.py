@@ -1,0 +1,1 @@
+"""Recommend: classic recommenders, the two-headed recommender, and their comparison."""

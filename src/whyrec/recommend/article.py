@@ -114,7 +114,9 @@ class RatingGraph:
     degrees: NDArray[np.int64]
 
     @classmethod
-    def build(cls, users: NDArray[np.int64], items: NDArray[np.int64], ratings: FloatTable, n_users: int, text: FloatTable) -> RatingGraph:
+    def build(
+        cls, users: NDArray[np.int64], items: NDArray[np.int64], ratings: FloatTable, n_users: int, text: FloatTable
+    ) -> RatingGraph:
         """users, items, ratings: the training edges; text: states of all items, (n_items, width)."""
         n, size = len(users), n_users + len(text)
         deviation = float(ratings.std()) or 1.0
@@ -125,7 +127,15 @@ class RatingGraph:
         heads, tails = np.concatenate([users, n_users + items]), np.concatenate([n_users + items, users])
         adjacency = sparse.csr_matrix((np.tile(weights, 2), (heads, tails)), shape=(size, size))
         graph = UserItemGraph.build(heads, tails, size, size)
-        return cls(graph, heads, tails, np.tile(weights, 2), features, np.asarray(adjacency @ features, dtype=np.float32), np.bincount(heads, minlength=size))
+        return cls(
+            graph,
+            heads,
+            tails,
+            np.tile(weights, 2),
+            features,
+            np.asarray(adjacency @ features, dtype=np.float32),
+            np.bincount(heads, minlength=size),
+        )
 
     @property
     def n_ratings(self) -> int:
@@ -146,7 +156,9 @@ class Part:
     weights: FloatTable
 
 
-def sample_part(data: RatingGraph, seeds: NDArray[np.int64], asked: NDArray[np.int64], fan_out: int, generator: np.random.Generator) -> Part:
+def sample_part(
+    data: RatingGraph, seeds: NDArray[np.int64], asked: NDArray[np.int64], fan_out: int, generator: np.random.Generator
+) -> Part:
     """Two hops around distinct `seeds`, without the ratings numbered `asked`, in either direction.
 
     The first hop is a sample of `fan_out` neighbours; the second is whole, from sums made once, with the asked edges
@@ -171,7 +183,12 @@ def sample_part(data: RatingGraph, seeds: NDArray[np.int64], asked: NDArray[np.i
     sampled = np.maximum(kept.sum(axis=1), 1)
     share = degrees[: len(seeds)] / ((degrees[: len(seeds)] + 1) * sampled)
     weights = np.where(kept, data.weights[drawn], 0) * share[:, None]
-    return Part(data.features[nodes], neighbours.astype(np.float32), np.where(kept, place[partners], 0), weights.astype(np.float32))
+    return Part(
+        data.features[nodes],
+        neighbours.astype(np.float32),
+        np.where(kept, place[partners], 0),
+        weights.astype(np.float32),
+    )
 
 
 def article(
@@ -203,7 +220,9 @@ def article(
     text = TextEncoder(text_model, cache=cache).encode(dataset.items["text"].to_list())
     text_seconds = time.perf_counter() - began
     began = time.perf_counter()
-    low, high = (float(dataset.log["outcome"].drop_nulls().cast(float).quantile(q, "nearest") or 0.0) for q in (0.0, 1.0))
+    low, high = (
+        float(dataset.log["outcome"].drop_nulls().cast(float).quantile(q, "nearest") or 0.0) for q in (0.0, 1.0)
+    )
     split = split_random(dataset, test_share, random_state)
     users, items, ratings = _ratings(split.train, low, high)
     graph = RatingGraph.build(users, items, ratings, dataset.n_users, text)
@@ -215,14 +234,30 @@ def article(
     losses = []
     optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
     for epoch in range(epochs):
-        losses.append(_epoch(network, optimiser, graph, ratings - np.float32(mean), batch_size, fan_out, generator, f"Epoch {epoch + 1} of {epochs}"))
+        losses.append(
+            _epoch(
+                network,
+                optimiser,
+                graph,
+                ratings - np.float32(mean),
+                batch_size,
+                fan_out,
+                generator,
+                f"Epoch {epoch + 1} of {epochs}",
+            )
+        )
         if on_epoch is not None:
             on_epoch(epoch + 1, losses[-1])
     test_users, test_items, test_ratings = _ratings(split.test, low, high)
     levels = node_levels(network, graph)
     predicted = mean + levels[test_users] + levels[dataset.n_users + test_items]
     starts = range(0, len(predicted), batch_size)
-    squared = [nn.functional.mse_loss(torch.from_numpy(predicted[s : s + batch_size]), torch.from_numpy(test_ratings[s : s + batch_size])) for s in starts]
+    squared = [
+        nn.functional.mse_loss(
+            torch.from_numpy(predicted[s : s + batch_size]), torch.from_numpy(test_ratings[s : s + batch_size])
+        )
+        for s in starts
+    ]
     sizes = [len(predicted[s : s + batch_size]) for s in starts]
     mse, mean_mse = rmse(predicted, test_ratings) ** 2, rmse(np.full(len(test_ratings), mean), test_ratings) ** 2
     result = ArticleResult(
@@ -246,7 +281,7 @@ def article(
     return result
 
 
-def node_levels(network: nn.Module, data: RatingGraph) -> FloatTable:
+def node_levels(network: _Network, data: RatingGraph) -> FloatTable:
     """The number of every node, (nodes,), from its whole neighbourhood of two hops."""
     size = len(data.features)
     with torch.inference_mode():
@@ -293,4 +328,8 @@ def _ratings(part: Dataset, low: float, high: float) -> tuple[NDArray[np.int64],
     """User and item codes and the ratings scaled to [0, 1]."""
     rated = part.log.filter(part.log["outcome"].is_not_null())
     scaled = (rated["outcome"].to_numpy().astype(np.float64) - low) / (high - low)
-    return rated["user_code"].to_numpy().astype(np.int64), rated["item_code"].to_numpy().astype(np.int64), scaled.astype(np.float32)
+    return (
+        rated["user_code"].to_numpy().astype(np.int64),
+        rated["item_code"].to_numpy().astype(np.int64),
+        scaled.astype(np.float32),
+    )

@@ -30,7 +30,8 @@ class ContentBased(Recommender):
 
     def score_all(self, users: Codes) -> Scores:
         """Cosines, between -1 and 1."""
-        return self.user_states_[self._checked_users(users)] @ self.item_states_.T
+        cosine: Scores = self.user_states_[self._checked_users(users)] @ self.item_states_.T
+        return cosine
 
     def _item_vectors(self) -> NDArray[np.float32]:
         return self.item_states_

@@ -59,7 +59,11 @@ def evaluate(
         low, high = bootstrap(values[name], level, draws, random_state)
         row: dict[str, Any] = {"method": name, "users": len(users)}
         for column, metric in enumerate(PER_USER):
-            row |= {metric: values[name][:, column].mean(), f"{metric}_low": low[column], f"{metric}_high": high[column]}
+            row |= {
+                metric: values[name][:, column].mean(),
+                f"{metric}_low": low[column],
+                f"{metric}_high": high[column],
+            }
         row["coverage"] = ranking.coverage(lists, train.n_items)
         row["gini"] = ranking.gini(lists, train.n_items)
         row["popularity_bias"] = ranking.popularity_bias(lists, relevant, popularity)
@@ -79,7 +83,9 @@ def relevant_items(train: Dataset, test: Dataset, new_only: bool) -> tuple[Codes
     relevant = sparse.csr_matrix(relevant, dtype=bool)
     users = np.flatnonzero(np.diff(relevant.indptr)).astype(np.int32)
     if len(users) == 0:
-        raise BadInput(f"{test.name}: no user has anything relevant to find{' that is new' if new_only else ''}; hold out more")
+        raise BadInput(
+            f"{test.name}: no user has anything relevant to find{' that is new' if new_only else ''}; hold out more"
+        )
     return users, relevant[users]
 
 
@@ -97,7 +103,9 @@ def per_user(lists: NDArray[np.int32], relevant: sparse.csr_matrix, counts: NDAr
     )
 
 
-def _rating_errors(recommender: Recommender, test: Dataset, level: float, draws: int, random_state: int) -> dict[str, Any]:
+def _rating_errors(
+    recommender: Recommender, test: Dataset, level: float, draws: int, random_state: int
+) -> dict[str, Any]:
     names = ("rmse", "rmse_low", "rmse_high", "mae")
     if not isinstance(recommender, RatingPredictor) or test.outcome_kind != "real":
         return dict.fromkeys(names)
@@ -116,11 +124,22 @@ def _compared(
 ) -> pl.DataFrame:
     others = [name for name in values if name != best]
     differences = {name: values[name][:, 0] - values[best][:, 0] for name in values}
-    adjusted = dict(zip(others, holm(np.array([sign_flip(differences[name], random_state=random_state) for name in others])), strict=True))
+    adjusted = dict(
+        zip(
+            others,
+            holm(np.array([sign_flip(differences[name], random_state=random_state) for name in others])),
+            strict=True,
+        )
+    )
     for row in rows:
         difference = differences[row["method"]]
         low, high = bootstrap(difference, level, draws, random_state)
-        row |= {"reference": best, "difference": difference.mean(), "difference_low": low[0], "difference_high": high[0]}
+        row |= {
+            "reference": best,
+            "difference": difference.mean(),
+            "difference_low": low[0],
+            "difference_high": high[0],
+        }
         row["p_value"] = adjusted.get(row["method"])
     texts, whole = {"method": pl.String, "reference": pl.String}, {"users": pl.Int64}
     schema = {name: (texts | whole).get(name, pl.Float64) for name in rows[0]}

@@ -22,7 +22,12 @@ class ImplicitALS(Recommender):
     """
 
     def __init__(
-        self, factors: int = 64, regularisation: float = 1.0, alpha: float = 10.0, iterations: int = 10, random_state: int = 0
+        self,
+        factors: int = 64,
+        regularisation: float = 1.0,
+        alpha: float = 10.0,
+        iterations: int = 10,
+        random_state: int = 0,
     ) -> None:
         self.factors = factors
         self.regularisation = regularisation
@@ -114,7 +119,8 @@ class BiasedMF(Recommender, RatingPredictor):
         """Predicted ratings of pairs, not clipped to the scale."""
         users, items = self._checked_users(users), self._checked_items(items)
         product = np.einsum("nd,nd->n", self.user_factors_[users], self.item_factors_[items])
-        return np.float32(self.mean_) + self.user_bias_[users] + self.item_bias_[items] + product
+        rating: Scores = np.float32(self.mean_) + self.user_bias_[users] + self.item_bias_[items] + product
+        return rating
 
     def _item_vectors(self) -> NDArray[np.float32]:
         return self.item_factors_

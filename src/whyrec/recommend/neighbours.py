@@ -78,5 +78,7 @@ def nearest(rows: sparse.csr_matrix, neighbours: int, shrinkage: float, descript
         height = min(_ROWS, size - start)
         place = np.arange(len(row)) - np.searchsorted(row, np.arange(height))[row]
         kept = place < neighbours
-        parts.append(sparse.csr_matrix((value[kept], (row[kept], column[kept])), shape=(height, size), dtype=np.float32))
+        parts.append(
+            sparse.csr_matrix((value[kept], (row[kept], column[kept])), shape=(height, size), dtype=np.float32)
+        )
     return sparse.vstack(parts, format="csr") if parts else sparse.csr_matrix((size, size), dtype=np.float32)

@@ -46,11 +46,15 @@ def load_state(kind: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]
     try:
         arrays = load_file(folder / _ARRAYS)
     except SafetensorError as error:
-        raise IncompatibleModel(f"{folder / _ARRAYS} is damaged ({error}); copy the model again or fit it anew") from error
+        raise IncompatibleModel(
+            f"{folder / _ARRAYS} is damaged ({error}); copy the model again or fit it anew"
+        ) from error
     state: dict[str, Any] = dict(content["state"])
     for name, (rows, columns, boolean) in content["matrices"].items():
         data, indices, indptr = (arrays.pop(f"{name}.{part}") for part in ("data", "indices", "indptr"))
-        state[name] = sparse.csr_matrix((data.astype(bool) if boolean else data, indices, indptr), shape=(rows, columns))
+        state[name] = sparse.csr_matrix(
+            (data.astype(bool) if boolean else data, indices, indptr), shape=(rows, columns)
+        )
     return content["parameters"], state | arrays
 
 

@@ -102,7 +102,14 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
         categories = _category_codes(dataset)
         material = Material.gather(dataset, text, categories, rows)
         settings = Settings(
-            self.epochs, self.learning_rate, self.batch_events, self.negatives, self.fan_out, self.head_weight, self.head_rows, self.weight_decay
+            self.epochs,
+            self.learning_rate,
+            self.batch_events,
+            self.negatives,
+            self.fan_out,
+            self.head_weight,
+            self.head_rows,
+            self.weight_decay,
         )
         length = max(float(dataset.histories.days.max(initial=0)), 1e-6)
         shape = Shape(
@@ -138,18 +145,28 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
         histories = dataset.histories
         who = np.repeat(np.arange(dataset.n_users), np.diff(histories.offsets))
         ages = torch.from_numpy(histories.days.max(initial=0) - histories.days).to(device)
-        self.item_repeats_ = _repeats(who, histories.items, network.item_repeat.weight(ages), (dataset.n_users, dataset.n_items))
+        self.item_repeats_ = _repeats(
+            who, histories.items, network.item_repeat.weight(ages), (dataset.n_users, dataset.n_items)
+        )
         kinds = (dataset.n_users, int(self.categories_.max(initial=0)) + 1)
-        self.category_repeats_ = _repeats(who, self.categories_[histories.items], network.category_repeat.weight(ages), kinds)
+        self.category_repeats_ = _repeats(
+            who, self.categories_[histories.items], network.category_repeat.weight(ages), kinds
+        )
         self.user_counts_ = np.diff(histories.offsets).astype(np.int64)
-        self.user_values_ = (np.bincount(who, weights=values, minlength=dataset.n_users) / (self.user_counts_ + 5.0)).astype(np.float32)
+        self.user_values_ = (
+            np.bincount(who, weights=values, minlength=dataset.n_users) / (self.user_counts_ + 5.0)
+        ).astype(np.float32)
 
-    def _queries(self, items: NDArray[np.int64], days: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _queries(
+        self, items: NDArray[np.int64], days: NDArray[np.float32], values: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
         """States of users after padded histories, (n, width)."""
         device = self.network_.start.device
         present = torch.from_numpy(items >= 0).to(device)
         states = torch.from_numpy(self.item_states_[np.maximum(items, 0)]).to(device) * present.unsqueeze(-1)
-        queries = self.network_.users(states, torch.from_numpy(days).to(device), torch.from_numpy(values).to(device), present)
+        queries = self.network_.users(
+            states, torch.from_numpy(days).to(device), torch.from_numpy(values).to(device), present
+        )
         return np.asarray(queries[:, -1].cpu().numpy())
 
     def score_all(self, users: Codes) -> Scores:
@@ -158,7 +175,7 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
         scores = self.user_states_[users] @ self.item_states_.T + self._popularity_term()
         scores += _term(self.network_.category_repeat, self.category_repeats_[users])[:, self.categories_]
         scores += _term(self.network_.item_repeat, self.item_repeats_[users])
-        return scores.astype(np.float32)
+        return np.asarray(scores, dtype=np.float32)
 
     def score_history(self, items: Codes, days: NDArray[np.float32] | None = None, now: float | None = None) -> Scores:
         """Ranking logits of every item, (n_items,), for a history that need not be any user's of the log.
@@ -177,7 +194,7 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
             category = _repeats(who, self.categories_[items], self.network_.category_repeat.weight(ages), (1, kinds))
         kind, item = _term(self.network_.category_repeat, category)[0], _term(self.network_.item_repeat, repeats)[0]
         scores = self.encode_history(items, times) @ self.item_states_.T + self._popularity_term()
-        return (scores + kind[self.categories_] + item).astype(np.float32)
+        return np.asarray(scores + kind[self.categories_] + item, dtype=np.float32)
 
     def encode_history(
         self, items: Codes, days: NDArray[np.float32] | None = None, outcomes: NDArray[np.float64] | None = None
@@ -188,13 +205,17 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
         if len(kept) == 0:
             kept = np.full(1, -1, dtype=np.int64)
             days = outcomes = None
-        times = np.zeros(len(kept), dtype=np.float32) if days is None else np.asarray(days, dtype=np.float32)[-self.length :]
+        times = (
+            np.zeros(len(kept), dtype=np.float32)
+            if days is None
+            else np.asarray(days, dtype=np.float32)[-self.length :]
+        )
         known = self.shape_["real"] and outcomes is not None
         values = (np.asarray(outcomes)[-self.length :] - self.center_) / self.scale_ if known else np.zeros(len(kept))
         if len(times) != len(kept) or len(values) != len(kept):
             raise BadInput(f"encode_history: {len(items)} items need as many days and outcomes")
         with torch.inference_mode():
-            return self._queries(kept[None], times[None], values[None].astype(np.float32))[0]
+            return np.asarray(self._queries(kept[None], times[None], values[None].astype(np.float32))[0])
 
     def heads(self, users: Codes, items: Codes) -> Heads:
         """Exposure and outcome of pairs at the end of the log; users and items of one length."""
@@ -202,7 +223,10 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
         if len(users) != len(items):
             raise BadInput(f"heads: {len(users)} users beside {len(items)} items; pass pairs of equal length")
         device = self.network_.start.device
-        exposure, outcome = np.zeros(len(users), dtype=np.float32), np.zeros((len(users), len(self.arms_)), dtype=np.float32)
+        exposure, outcome = (
+            np.zeros(len(users), dtype=np.float32),
+            np.zeros((len(users), len(self.arms_)), dtype=np.float32),
+        )
         for start in range(0, len(users), 1 << 16):
             part = slice(start, start + (1 << 16))
             u, i = users[part], items[part]
@@ -216,9 +240,15 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
                 ]
             ).astype(np.float32)
             with torch.inference_mode():
-                inputs = (torch.from_numpy(array).to(device) for array in (self.user_states_[u], self.item_states_[i], features))
+                inputs = (
+                    torch.from_numpy(array).to(device)
+                    for array in (self.user_states_[u], self.item_states_[i], features)
+                )
                 x, y = self.network_.heads(*inputs)
-            exposure[part], outcome[part] = x.cpu().numpy() + self.exposure_offset_, y.cpu().numpy() + self.outcome_offset_
+            exposure[part], outcome[part] = (
+                x.cpu().numpy() + self.exposure_offset_,
+                y.cpu().numpy() + self.outcome_offset_,
+            )
         if self.shape_["real"]:
             outcome = (outcome * self.scale_ + self.center_).astype(np.float32)
         return Heads(exposure, outcome, tuple(self.arms_))
@@ -230,7 +260,7 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
         if len(heads.arms) == 1:
             return level[:, 0].astype(np.float32)
         treated = 1 / (1 + np.exp(-heads.exposure_logit))
-        return ((1 - treated) * level[:, 0] + treated * level[:, 1:].mean(axis=1)).astype(np.float32)
+        return np.asarray((1 - treated) * level[:, 0] + treated * level[:, 1:].mean(axis=1), dtype=np.float32)
 
     def user_states(self) -> NDArray[np.float32]:
         """U, one state a user at the end of the log, (n_users, width)."""
@@ -244,7 +274,7 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
         return self.item_states_
 
     def _popularity_term(self) -> NDArray[np.float32]:
-        return self.popularity_ @ self.network_.popularity_scale.detach().cpu().numpy()
+        return np.asarray(self.popularity_ @ self.network_.popularity_scale.detach().cpu().numpy())
 
     def _device(self) -> torch.device:
         return torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -257,7 +287,11 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
         return state | {"shape_": shape} | {f"network.{name}": tensor.cpu().numpy() for name, tensor in weights.items()}
 
     def _restore(self, state: dict[str, Any]) -> None:
-        weights = {name.removeprefix("network."): torch.from_numpy(state.pop(name)) for name in list(state) if name.startswith("network.")}
+        weights = {
+            name.removeprefix("network."): torch.from_numpy(state.pop(name))
+            for name in list(state)
+            if name.startswith("network.")
+        }
         state["arms_"] = tuple(state["arms_"])
         super()._restore(state)
         self.shape_["half_lives"] = [float("inf") if h is None else h for h in self.shape_["half_lives"]]
@@ -274,7 +308,9 @@ def _category_codes(dataset: Dataset) -> NDArray[np.int64]:
     return dataset.items[column].cast(pl.String).fill_null("").rank("dense").to_numpy().astype(np.int64) - 1
 
 
-def _repeats(who: NDArray[np.integer], what: NDArray[np.integer], weights: torch.Tensor, shape: tuple[int, int]) -> sparse.csr_matrix:
+def _repeats(
+    who: NDArray[np.integer], what: NDArray[np.integer], weights: torch.Tensor, shape: tuple[int, int]
+) -> sparse.csr_matrix:
     matrix = sparse.coo_matrix((weights.cpu().numpy(), (who, what)), shape=shape, dtype=np.float32).tocsr()
     matrix.sum_duplicates()
     return matrix
@@ -284,4 +320,6 @@ def _term(repeat: Repeat, weights: sparse.csr_matrix) -> NDArray[np.float32]:
     """What summed weights add to the ranking logit, dense; nothing where there are none."""
     with torch.inference_mode():
         data = repeat(torch.from_numpy(weights.data).to(repeat.scale.device)).cpu().numpy()
-    return cast(NDArray[np.float32], sparse.csr_matrix((data, weights.indices, weights.indptr), shape=weights.shape).toarray())
+    return cast(
+        NDArray[np.float32], sparse.csr_matrix((data, weights.indices, weights.indptr), shape=weights.shape).toarray()
+    )

@@ -43,7 +43,9 @@ class Repeat(nn.Module):
 
     def __init__(self, half_lives: tuple[float, ...], scale: tuple[float, float]) -> None:
         super().__init__()
-        self.register_buffer("rates", torch.tensor([math.log(2) / h if math.isfinite(h) else 0.0 for h in half_lives]), persistent=False)
+        self.register_buffer(
+            "rates", torch.tensor([math.log(2) / h if math.isfinite(h) else 0.0 for h in half_lives]), persistent=False
+        )
         self.raw = nn.Parameter(torch.zeros(len(half_lives)))
         self.scale = nn.Parameter(torch.tensor(scale))
 
@@ -80,7 +82,10 @@ class Network(nn.Module):
         self.start = nn.Parameter(torch.zeros(width))
         self.query = nn.Linear(2 * width, width)
         self.value = nn.Linear(1, width, bias=False)
-        self.item_repeat, self.category_repeat = Repeat(shape.half_lives, (1.0, 0.0)), Repeat(shape.half_lives, (0.3, 0.0))
+        self.item_repeat, self.category_repeat = (
+            Repeat(shape.half_lives, (1.0, 0.0)),
+            Repeat(shape.half_lives, (0.3, 0.0)),
+        )
         self.popularity_scale = nn.Parameter(torch.tensor([0.0, 0.3, 0.5]))
         self.hidden = nn.Linear(3 * width + PAIR_FEATURES, 32)
         self.exposure, self.outcome = nn.Linear(32, 1), nn.Linear(32, shape.arms)
@@ -105,7 +110,9 @@ class Network(nn.Module):
         count = present.long().cumsum(dim=1).clamp(min=1).unsqueeze(-1)
         mean = (states * present.unsqueeze(-1)).cumsum(dim=1) / count
         known = present.long().cumsum(dim=1).unsqueeze(-1) > 0
-        both = torch.where(known, torch.cat([after, mean], dim=-1), torch.cat([self.start, torch.zeros_like(self.start)]))
+        both = torch.where(
+            known, torch.cat([after, mean], dim=-1), torch.cat([self.start, torch.zeros_like(self.start)])
+        )
         first = torch.cat([self.start, torch.zeros_like(self.start)]).expand(len(states), 1, -1)
         result: Tensor = self.query(torch.cat([first, both], dim=1))
         return result

