@@ -18,7 +18,7 @@ from whyrec.errors import BadInput, NotIdentified
 COMMAND = (sys.executable, "-c", "from whyrec.cli import main; main()")
 
 
-def make_log(rows: int = 1500, users: int = 60, items: int = 40, seed: int = 0) -> pl.DataFrame:
+def make_log(rows: int = 1200, users: int = 60, items: int = 40, seed: int = 0) -> pl.DataFrame:
     """Popular items are treated more often and chosen more often; the treatment adds 0.2 to the chance."""
     rng = np.random.default_rng(seed)
     user = rng.integers(users, size=rows)
@@ -51,7 +51,7 @@ def run(*arguments: object, timeout: float = 120) -> subprocess.CompletedProcess
 
 
 def _quiet() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "2", "COLUMNS": "100"}
+    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
 
 
 @pytest.fixture
@@ -88,8 +88,8 @@ def folder(tmp_path_factory):
 
 def test_fit_prints_one_object_and_progress_elsewhere(folder):
     answer = json.loads((folder / "fit.json").read_text())
-    assert (answer["rows"], answer["users"], answer["items"]) == (1500, 60, 40)
-    assert answer["validation"]["rows_read"] == 1500
+    assert (answer["rows"], answer["users"], answer["items"]) == (1200, 60, 40)
+    assert answer["validation"]["rows_read"] == 1200
     low, high = answer["effect"]["interval"]
     assert low < answer["effect"]["estimate"] < high
     assert 0.05 < answer["effect"]["estimate"] < 0.35, "the log's own effect is 0.2, its standard error 0.03"

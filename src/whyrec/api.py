@@ -23,6 +23,7 @@ from whyrec.decide.causal_recommender import CausalRecommender, Ranking, Why
 from whyrec.errors import BadInput
 from whyrec.estimate import Estimate
 from whyrec.files import atomic_file, write_json
+from whyrec.saved import check_free
 
 Lang = Literal["en", "zh"]
 _WIDE = 12  # columns that fit beside each other on a screen
@@ -154,6 +155,8 @@ def fit(
     schema: roles of the columns, or a TOML file of them; inferred from usual names where absent. strict: raise
     BadInput for the first faulty row instead of leaving it out of the model and in the report.
     """
+    if out is not None:
+        check_free(Path(out))
     roles = Schema.read(schema) if isinstance(schema, Path) else schema
     dataset, validation = read_dataset(log, items=items, users=users, schema=roles, strict=strict)
     model = CausalRecommender(epochs=epochs, random_state=random_state).fit(dataset)

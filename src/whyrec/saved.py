@@ -27,8 +27,7 @@ def saving(path: Path, kind: str, content: dict[str, Any]) -> Iterator[Path]:
     kind: the class that can read it back. content: JSON-ready parameters and state. An existing folder is
     replaced only when it holds a model (or nothing): somebody's other files are never deleted.
     """
-    if path.is_file() or (path.is_dir() and any(path.iterdir()) and not (path / _MANIFEST).exists()):
-        raise BadInput(f"{path} exists and is not a saved model; name another folder, or remove it first")
+    check_free(path)
     with atomic_folder(path) as folder:
         yield folder
         files = {str(file.relative_to(folder)): checksum(file) for file in sorted(folder.rglob("*")) if file.is_file()}
@@ -37,6 +36,12 @@ def saving(path: Path, kind: str, content: dict[str, Any]) -> Iterator[Path]:
         (folder / _MANIFEST).write_text(
             json.dumps(manifest, ensure_ascii=False, indent=1, allow_nan=False), encoding="utf-8"
         )
+
+
+def check_free(path: Path) -> None:
+    """Raise BadInput where a model may not be saved: something stands there that is no model."""
+    if path.is_file() or (path.is_dir() and any(path.iterdir()) and not (path / _MANIFEST).exists()):
+        raise BadInput(f"{path} exists and is not a saved model; name another folder, or remove it first")
 
 
 def opening(path: Path, kind: str) -> dict[str, Any]:

@@ -131,6 +131,12 @@ def test_no_adjustment_set_names_the_open_path() -> None:
         CausalGraph.from_text("email -> visit; email <-> visit").adjustment_set("email", "visit")
 
 
+def test_the_path_that_is_named_is_open_though_a_blocked_one_is_shorter() -> None:
+    graph = CausalGraph.from_text("t -> y; t -> c; y -> c; u -> t; u -> v -> y")
+    with pytest.raises(NotIdentified, match="t <- u -> v -> y stays open"):
+        graph.adjustment_set("t", "y", ["t", "y", "c"])
+
+
 def test_a_collider_is_left_alone_and_a_mediator_too() -> None:
     graph = CausalGraph.from_text("a -> t -> m -> y; a -> y; t -> c; y -> c")
     assert graph.adjustment_set("t", "y") == ("a",)

@@ -40,7 +40,10 @@ def read_dataset(
     described = _load(items, "item table") if items is not None else None
     people = _load(users, "user table") if users is not None else None
     if schema is None:
-        schema = Schema.infer(logged.frame.columns, described.frame.columns if described else None)
+        try:
+            schema = Schema.infer(logged.frame.columns, described.frame.columns if described else None)
+        except BadInput as error:
+            raise BadInput(f"{logged.source}: {error}") from error
     absent = [c for c in (*schema.roles.values(), *schema.context) if c not in logged.frame.columns]
     if absent:
         raise BadInput(

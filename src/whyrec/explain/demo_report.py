@@ -201,9 +201,9 @@ def _study(page: Page, key: str, study: Any, t: Words, lang: Lang) -> None:
 def _alternatives(page: Page, frame: pl.DataFrame, t: Words) -> None:
     if frame is None or frame.height == 0:
         return
-    words = [name for name in frame.columns if frame[name].dtype == pl.String]
-    head = words[:1]
-    rows = [[str(row[head[0]]), with_interval(row["estimate"], row["low"], row["high"])] for row in frame.to_dicts()]
+    words = [name for name in frame.columns if frame[name].dtype == pl.String and name not in ("kind", "reading")]
+
+    rows = [[", ".join(str(row[name]) for name in words), with_interval(row["estimate"], row["low"], row["high"])] for row in frame.to_dicts()]
     page.table(
         t("The same question asked in other ways", "用其他方式问同一问题"),
         [t("way", "方式"), t("effect", "效应")],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,7 +14,7 @@ from scipy import sparse
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.errors import BadInput
 from whyrec.recommend.base import RatingPredictor, Recommender, Scores
-from whyrec.recommend.two_headed_network import Network, Repeat, Shape
+from whyrec.recommend.two_headed_network import Network, Shape
 from whyrec.recommend.two_headed_rows import head_rows
 from whyrec.recommend.two_headed_training import Material, Settings, event_values, popularity_so_far, train
 from whyrec.represent.graph import two_hop_means
@@ -146,11 +146,11 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
         who = np.repeat(np.arange(dataset.n_users), np.diff(histories.offsets))
         ages = torch.from_numpy(histories.days.max(initial=0) - histories.days).to(device)
         self.item_repeats_ = _repeats(
-            who, histories.items, network.item_repeat.weight(ages), (dataset.n_users, dataset.n_items)
+            who, histories.items, network.item_memory(ages), (dataset.n_users, dataset.n_items)
         )
         kinds = (dataset.n_users, int(self.categories_.max(initial=0)) + 1)
         self.category_repeats_ = _repeats(
-            who, self.categories_[histories.items], network.category_repeat.weight(ages), kinds
+            who, self.categories_[histories.items], network.category_memory(ages), kinds
         )
         self.user_counts_ = np.diff(histories.offsets).astype(np.int64)
         self.user_values_ = (
@@ -170,15 +170,13 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
         return np.asarray(queries[:, -1].cpu().numpy())
 
     def score_all(self, users: Codes) -> Scores:
-        """Ranking logits: comparable between items, and a softmax over all items is the chance to be next."""
+        """Logarithm of the chance that the item is the user's next choice; the chances of all items sum to one."""
         users = self._checked_users(users)
-        scores = self.user_states_[users] @ self.item_states_.T + self._popularity_term()
-        scores += _term(self.network_.category_repeat, self.category_repeats_[users])[:, self.categories_]
-        scores += _term(self.network_.item_repeat, self.item_repeats_[users])
-        return np.asarray(scores, dtype=np.float32)
+        product = self.user_states_[users] @ self.item_states_.T
+        return self._mixed(product, self.category_repeats_[users], self.item_repeats_[users])
 
     def score_history(self, items: Codes, days: NDArray[np.float32] | None = None, now: float | None = None) -> Scores:
-        """Ranking logits of every item, (n_items,), for a history that need not be any user's of the log.
+        """Like a row of `score_all`, (n_items,), for a history that need not be any user's of the log.
 
         items: codes, oldest first. days: of each event, on any origin (all equal by default). now: the day to
         recommend for, the last event's by default.
@@ -190,11 +188,22 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
         who = np.zeros(len(items), dtype=np.int64)
         kinds = self.category_repeats_.shape[1]
         with torch.inference_mode():
-            repeats = _repeats(who, items, self.network_.item_repeat.weight(ages), (1, self.n_items_))
-            category = _repeats(who, self.categories_[items], self.network_.category_repeat.weight(ages), (1, kinds))
-        kind, item = _term(self.network_.category_repeat, category)[0], _term(self.network_.item_repeat, repeats)[0]
-        scores = self.encode_history(items, times) @ self.item_states_.T + self._popularity_term()
-        return np.asarray(scores + kind[self.categories_] + item, dtype=np.float32)
+            repeats = _repeats(who, items, self.network_.item_memory(ages), (1, self.n_items_))
+            category = _repeats(who, self.categories_[items], self.network_.category_memory(ages), (1, kinds))
+        product = self.encode_history(items, times) @ self.item_states_.T
+        return self._mixed(product[None], category, repeats)[0]
+
+    def _mixed(self, product: NDArray[np.float32], category: sparse.csr_matrix, repeats: sparse.csr_matrix) -> Scores:
+        """log p of `Network`: product (n, n_items) becomes the scores; summed memory weights by category and by item."""
+        scale, level = (float(value.detach()) for value in (self.network_.category_scale, self.network_.log_novelty))
+        scores = product + self.popularity_ @ self.network_.popularity_scale.detach().cpu().numpy()
+        scores += (np.float32(scale) * category.log1p().toarray())[:, self.categories_]
+        scores -= scores.max(axis=1, keepdims=True)
+        chance = np.exp(scores, dtype=np.float64)
+        chance *= np.exp(level) / chance.sum(axis=1, keepdims=True)
+        chance += repeats.toarray()
+        chance /= chance.sum(axis=1, keepdims=True)
+        return np.log(np.maximum(chance, 1e-300)).astype(np.float32)
 
     def encode_history(
         self, items: Codes, days: NDArray[np.float32] | None = None, outcomes: NDArray[np.float64] | None = None
@@ -273,9 +282,6 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
     def _item_vectors(self) -> NDArray[np.float32]:
         return self.item_states_
 
-    def _popularity_term(self) -> NDArray[np.float32]:
-        return np.asarray(self.popularity_ @ self.network_.popularity_scale.detach().cpu().numpy())
-
     def _device(self) -> torch.device:
         return torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
@@ -314,12 +320,3 @@ def _repeats(
     matrix = sparse.coo_matrix((weights.cpu().numpy(), (who, what)), shape=shape, dtype=np.float32).tocsr()
     matrix.sum_duplicates()
     return matrix
-
-
-def _term(repeat: Repeat, weights: sparse.csr_matrix) -> NDArray[np.float32]:
-    """What summed weights add to the ranking logit, dense; nothing where there are none."""
-    with torch.inference_mode():
-        data = repeat(torch.from_numpy(weights.data).to(repeat.scale.device)).cpu().numpy()
-    return cast(
-        NDArray[np.float32], sparse.csr_matrix((data, weights.indices, weights.indptr), shape=weights.shape).toarray()
-    )

@@ -33,41 +33,32 @@ class Shape:
     half_lives: tuple[float, ...]
 
 
-class Repeat(nn.Module):
-    """Repeat consumption: a x + b x^2, x = log(1 + sum over past events of sum_k c_k 2^(-age / h_k)), h_k half-lives.
+class Memory(nn.Module):
+    """Weight of a past event, sum_k c_k 2^(-age / h_k) with c_k >= 0 learned and h_k half-lives in days."""
 
-    c_k >= 0, a and b are learned; the square lets a habit count for more than its repetitions one by one.
-    Frequency and recency together decide what is consumed again (Anderson et al., WWW 2014); personal frequency with
-    decay is the strong baseline of next-basket recommendation (TIFU-kNN: Hu et al., SIGIR 2020).
-    """
-
-    def __init__(self, half_lives: tuple[float, ...], scale: tuple[float, float]) -> None:
+    def __init__(self, half_lives: tuple[float, ...]) -> None:
         super().__init__()
-        self.register_buffer(
-            "rates", torch.tensor([math.log(2) / h if math.isfinite(h) else 0.0 for h in half_lives]), persistent=False
-        )
-        self.raw = nn.Parameter(torch.zeros(len(half_lives)))
-        self.scale = nn.Parameter(torch.tensor(scale))
+        self.rates = tuple(math.log(2) / h if math.isfinite(h) else 0.0 for h in half_lives)
+        self.raw = nn.Parameter(torch.full((len(half_lives),), -1.5))
 
-    def weight(self, ages: Tensor) -> Tensor:
-        """Weight of an event `ages` days ago, any shape."""
-        weights = functional.softplus(self.raw)
+    def forward(self, ages: Tensor) -> Tensor:
+        """Weights of events `ages` days ago, any shape."""
+        parts = functional.softplus(self.raw)
         total = torch.zeros_like(ages)
-        for index in range(len(weights)):
-            total = total + weights[index] * torch.exp(-self.rates[index] * ages)  # type: ignore[index]
+        for part, rate in zip(parts, self.rates, strict=True):
+            total = total + part * torch.exp(-rate * ages)
         return total
-
-    def forward(self, repeats: Tensor) -> Tensor:
-        """What summed weights, of any shape, add to the ranking logit."""
-        x = torch.log1p(repeats)
-        result: Tensor = x * (self.scale[0] + self.scale[1] * x)
-        return result
 
 
 class Network(nn.Module):
     """Item state: text projection plus id embedding, through graph layers. User state: history transformer over them.
 
-    Ranking logit of a pair: q_u . e_i + repeats of the item + repeats of its category + c . log popularity.
+    Something new is chosen by a softmax over z_ui = q_u . e_i + category repeats + c . log popularity; something known
+    in proportion to R_ui, the summed memory weights of the user's past events with the item; together
+    p(i next) = (c softmax(z_u)_i + R_ui) / (c + sum_j R_uj), c learned: the predictive rule of a Dirichlet process
+    around the softmax (Teh et al., 2006), which a long history moves from exploring to repeating. Frequency and
+    recency decide what is consumed again (Anderson et al., WWW 2014; TIFU-kNN: Hu et al., SIGIR 2020; the split into
+    repeat and explore: RepeatNet, Ren et al., AAAI 2019).
     Heads: one hidden layer over (q_u * e_i, q_u, e_i, pair features).
     """
 
@@ -82,11 +73,10 @@ class Network(nn.Module):
         self.start = nn.Parameter(torch.zeros(width))
         self.query = nn.Linear(2 * width, width)
         self.value = nn.Linear(1, width, bias=False)
-        self.item_repeat, self.category_repeat = (
-            Repeat(shape.half_lives, (1.0, 0.0)),
-            Repeat(shape.half_lives, (0.3, 0.0)),
-        )
-        self.popularity_scale = nn.Parameter(torch.tensor([0.0, 0.3, 0.5]))
+        self.item_memory, self.category_memory = Memory(shape.half_lives), Memory(shape.half_lives)
+        self.category_scale = nn.Parameter(torch.tensor(0.3))
+        self.log_novelty = nn.Parameter(torch.tensor(4.0))
+        self.popularity_scale = nn.Parameter(torch.tensor([0.0, 0.4, 0.6]))
         self.hidden = nn.Linear(3 * width + PAIR_FEATURES, 32)
         self.exposure, self.outcome = nn.Linear(32, 1), nn.Linear(32, shape.arms)
         self.drop = nn.Dropout(shape.dropout)

@@ -201,41 +201,41 @@ def _ranking_loss(
     slot: NDArray[np.int64],
     negatives: int,
 ) -> Tensor:
-    """Sampled softmax over candidates, each event against what was known strictly before its moment.
+    """Mean of -log p(event | what was known strictly before its moment), see `Network`.
 
-    Candidates are drawn with known probabilities, whose logarithm is taken off the logits (Bengio and Senecal, 2008).
+    The softmax's denominator is estimated from candidates, each weighted by one over its chance to be drawn (Bengio
+    and Senecal, 2008).
     """
     device = queries.device
     present = view.items >= 0
     earlier = (view.moments[:, None, :] < view.moments[:, :, None]) & present[:, None, :] & present[:, :, None]
     who, when = np.nonzero(present)
+    n, target = len(who), view.items[who, when]
     place = (~present).sum(axis=1)[who] + earlier.sum(axis=2)[who, when]
     position = np.zeros(present.shape, dtype=np.int64)
-    position[who, when] = np.arange(len(who))
+    position[who, when] = np.arange(n)
     user, later, past = np.nonzero(earlier)
-    event = position[user, later]
+    event, item = position[user, later], view.items[user, past]
     ages = torch.from_numpy(view.days[user, later] - view.days[user, past]).to(device)
-    item, n, size = view.items[user, past], len(who), len(candidates)
+    weights = network.item_memory(ages)
+    known = _scattered(weights, event, n)
+    repeats = _scattered(weights * torch.from_numpy(item == target[event]).to(device), event, n)
     n_categories = int(material.categories.max(initial=0)) + 1
-    repeats = _scattered(network.item_repeat.weight(ages), event * size + slot[item], n * size).view(n, size)
-    kinds = _scattered(
-        network.category_repeat.weight(ages), event * n_categories + material.categories[item], n * n_categories
-    )
-    kinds = network.category_repeat(kinds.view(n, n_categories))[
-        :, torch.from_numpy(material.categories[candidates]).to(device)
-    ]
+    kinds = _scattered(network.category_memory(ages), event * n_categories + material.categories[item], n * n_categories)
+    kinds = network.category_scale * torch.log1p(kinds.view(n, n_categories))
     bins, bin_place = np.unique(material.popularity.bin(view.days[who, when]), return_inverse=True)
     popularity = torch.from_numpy(material.popularity.table[bins][:, candidates]).to(device) @ network.popularity_scale
-    query = queries[torch.from_numpy(who), torch.from_numpy(place)]
-    product = query @ states.T
-    logits = product + network.item_repeat(repeats) + kinds
-    logits = logits + popularity[torch.from_numpy(bin_place.ravel()).to(device)]
-    share = np.asarray(material.dataset.matrix.sum(axis=0)).ravel()[candidates] / max(
-        len(material.dataset.histories.items), 1
-    )
+    share = np.asarray(material.dataset.matrix.sum(axis=0)).ravel()[candidates] / max(len(material.dataset.histories.items), 1)
     missed = np.exp(-n * share) * np.exp(-negatives / material.dataset.n_items)
     drawn = torch.from_numpy(np.log(np.maximum(1 - missed, 1e-12)).astype(np.float32)).to(device)
-    return functional.cross_entropy(logits - drawn, torch.from_numpy(slot[view.items[who, when]]).to(device))
+    query = queries[torch.from_numpy(who).to(device), torch.from_numpy(place).to(device)]
+    logits = query @ states.T
+    logits = logits + kinds[:, torch.from_numpy(material.categories[candidates]).to(device)]
+    logits = logits + (popularity - drawn)[torch.from_numpy(bin_place.ravel()).to(device)]
+    chosen = torch.from_numpy(slot[target]).to(device)
+    explore = logits.gather(1, chosen[:, None]).squeeze(1) + drawn[chosen] - torch.logsumexp(logits, dim=1)
+    both = torch.logaddexp(network.log_novelty + explore, torch.log(repeats + 1e-12))
+    return (torch.logaddexp(network.log_novelty.expand(n), torch.log(known + 1e-12)) - both).mean()
 
 
 def _head_loss(
@@ -263,8 +263,8 @@ def _head_loss(
     level = (view.values[user] * earlier).sum(axis=1) / (before + 5.0)
     popularity = material.popularity.table[material.popularity.bin(days), items]
     with torch.no_grad():
-        repeats = (network.item_repeat.weight(ages) * same_item).sum(dim=1)
-        kinds = (network.category_repeat.weight(ages) * same_kind).sum(dim=1)
+        repeats = (network.item_memory(ages) * same_item).sum(dim=1)
+        kinds = (network.category_memory(ages) * same_kind).sum(dim=1)
         known = torch.from_numpy(np.column_stack([popularity, np.log1p(before), level]).astype(np.float32)).to(device)
         features = torch.cat([torch.log1p(repeats)[:, None], torch.log1p(kinds)[:, None], known], dim=1)
     query = queries[torch.from_numpy(user), torch.from_numpy(place)]
