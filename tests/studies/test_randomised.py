@@ -119,3 +119,10 @@ def test_it_reads_as_text_and_as_json() -> None:
     assert all(direction in text for direction in DIRECTIONS)
     assert "0.00690 [0.00537, 0.00872]" in text
     assert len(json.loads(json.dumps(found().to_dict()))["table"]) == 2 * len(METHODS)
+
+
+def test_dm_is_no_surer_than_its_clicks() -> None:
+    for direction in DIRECTIONS:
+        direct, naive = row(direction, "DM"), row(direction, "naive")
+        # Shrunk rates may be a little surer than the plain mean, never twice as sure.
+        assert direct["high"] - direct["low"] > 0.5 * (naive["high"] - naive["low"])

@@ -121,7 +121,8 @@ class PairEffects:
         self = cls(**state["parameters"])
         self.names_ = tuple(state["names"])
         self.mix_ = np.array(state["mix"])
-        self.blp_slope_ = (float(state["blp_slope"][0]), float(state["blp_slope"][1]))
+        slope, error = (np.nan if value is None else float(value) for value in state["blp_slope"])
+        self.blp_slope_ = (slope, error)  # not a number where the effects are flat, null in JSON
         self.calibrator_ = MonotoneBins.from_state(state["calibrator"]) if state["calibrator"] else None
         self.projection_ = Projection.from_state(state["projection"])
         self.models_ = [[from_state(part) for part in parts] for parts in state["models"]]
@@ -140,7 +141,7 @@ class PairEffects:
     def _held_out(self, model: DoCalib, x: FloatArray, scores: FloatArray, weight: FloatArray) -> FloatArray:
         """Out-of-fold predictions of every candidate, shape (n, candidates)."""
         fold = model.nuisances_.fold
-        result = np.empty((len(x), len(self.learners)))
+        result = np.empty((len(x), len(self.learners_)))
         for k in range(int(fold.max()) + 1):
             train, test = fold != k, fold == k
             for column, name in enumerate(self.learners_):

@@ -203,7 +203,10 @@ def _alternatives(page: Page, frame: pl.DataFrame, t: Words) -> None:
         return
     words = [name for name in frame.columns if frame[name].dtype == pl.String and name not in ("kind", "reading")]
 
-    rows = [[", ".join(str(row[name]) for name in words), with_interval(row["estimate"], row["low"], row["high"])] for row in frame.to_dicts()]
+    rows = [
+        [", ".join(str(row[name]) for name in words), with_interval(row["estimate"], row["low"], row["high"])]
+        for row in frame.to_dicts()
+    ]
     page.table(
         t("The same question asked in other ways", "用其他方式问同一问题"),
         [t("way", "方式"), t("effect", "效应")],

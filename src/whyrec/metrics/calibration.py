@@ -59,9 +59,12 @@ def reliability(
     mean_observed = np.bincount(codes, weights=weight * observed) / mass
     gap = mean_observed - mean_predicted
     residual = weight * (observed - predicted - gap[codes])
-    error = np.sqrt(_clustered_squares(residual, codes, clusters, len(mass))) / mass
+    covariance = _clustered_covariance(residual, codes, clusters, len(mass)) / np.outer(mass, mass)
+    error = np.sqrt(np.diag(covariance))
     share = mass / mass.sum()
-    noise = np.random.default_rng(random_state).normal(size=(2_000, len(mass))) * error
+    values, vectors = np.linalg.eigh(covariance)
+    normal = np.random.default_rng(random_state).normal(size=(2_000, len(mass)))
+    noise = (normal * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
     ece = float(share @ np.abs(gap))
     low, high = np.quantile(np.abs(gap + noise) @ share, [0.5 - level / 2, 0.5 + level / 2])
     chance = float(np.quantile(np.abs(noise) @ share, level))
@@ -86,11 +89,14 @@ def _bins(predicted: FloatArray, weight: FloatArray, bins: int) -> IntArray:
     return np.unique(of_level, return_inverse=True)[1][codes]
 
 
-def _clustered_squares(residual: FloatArray, codes: IntArray, clusters: NDArray[Any] | None, bins: int) -> FloatArray:
-    """Sum over clusters of the squared sum of residuals, in each bin."""
+def _clustered_covariance(
+    residual: FloatArray, codes: IntArray, clusters: NDArray[Any] | None, bins: int
+) -> FloatArray:
+    """Covariance (bins, bins) of the bins' sums of residuals, rows of one cluster summed first."""
     if clusters is None:
-        return np.asarray(np.bincount(codes, weights=residual**2, minlength=bins), dtype=np.float64)
-    unit = np.unique(clusters, return_inverse=True)[1].ravel()
-    cells, cell = np.unique(unit.astype(np.int64) * bins + codes, return_inverse=True)
-    sums = np.bincount(cell.ravel(), weights=residual)
-    return np.asarray(np.bincount(cells % bins, weights=sums**2, minlength=bins), dtype=np.float64)
+        return np.diag(np.bincount(codes, weights=residual**2, minlength=bins).astype(np.float64))
+    unit = np.unique(clusters, return_inverse=True)[1].ravel().astype(np.int64)
+    units = int(unit.max()) + 1
+    sums = np.bincount(unit * bins + codes, weights=residual, minlength=units * bins).reshape(units, bins)
+    result: FloatArray = sums.T @ sums
+    return result

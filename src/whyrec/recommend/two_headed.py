@@ -149,9 +149,7 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
             who, histories.items, network.item_memory(ages), (dataset.n_users, dataset.n_items)
         )
         kinds = (dataset.n_users, int(self.categories_.max(initial=0)) + 1)
-        self.category_repeats_ = _repeats(
-            who, self.categories_[histories.items], network.category_memory(ages), kinds
-        )
+        self.category_repeats_ = _repeats(who, self.categories_[histories.items], network.category_memory(ages), kinds)
         self.user_counts_ = np.diff(histories.offsets).astype(np.int64)
         self.user_values_ = (
             np.bincount(who, weights=values, minlength=dataset.n_users) / (self.user_counts_ + 5.0)

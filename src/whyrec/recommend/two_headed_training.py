@@ -106,13 +106,14 @@ def event_values(dataset: Dataset, rows: HeadRows) -> NDArray[np.float32]:
 
 def train(network: Network, material: Material, settings: Settings, generator: np.random.Generator) -> list[float]:
     """Fit the network in place; returns the mean ranking loss (nats an event) of each epoch."""
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": [network.ids.weight], "weight_decay": settings.weight_decay},
-            {"params": [p for name, p in network.named_parameters() if name != "ids.weight"], "weight_decay": 0.0},
-        ],
-        lr=settings.learning_rate,
-    )
+    single = ("item_memory.raw", "category_memory.raw", "category_scale", "log_novelty", "popularity_scale")
+    named = dict(network.named_parameters())
+    groups = [
+        {"params": [named[name] for name in single], "weight_decay": 0.0, "lr": 10 * settings.learning_rate},
+        {"params": [named["ids.weight"]], "weight_decay": settings.weight_decay},
+        {"params": [p for name, p in named.items() if name not in (*single, "ids.weight")], "weight_decay": 0.0},
+    ]
+    optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
     batches = list(_user_batches(material.dataset, network.shape.length, settings.batch_events))
     steps = settings.epochs * len(batches)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -221,11 +222,15 @@ def _ranking_loss(
     known = _scattered(weights, event, n)
     repeats = _scattered(weights * torch.from_numpy(item == target[event]).to(device), event, n)
     n_categories = int(material.categories.max(initial=0)) + 1
-    kinds = _scattered(network.category_memory(ages), event * n_categories + material.categories[item], n * n_categories)
+    kinds = _scattered(
+        network.category_memory(ages), event * n_categories + material.categories[item], n * n_categories
+    )
     kinds = network.category_scale * torch.log1p(kinds.view(n, n_categories))
     bins, bin_place = np.unique(material.popularity.bin(view.days[who, when]), return_inverse=True)
     popularity = torch.from_numpy(material.popularity.table[bins][:, candidates]).to(device) @ network.popularity_scale
-    share = np.asarray(material.dataset.matrix.sum(axis=0)).ravel()[candidates] / max(len(material.dataset.histories.items), 1)
+    share = np.asarray(material.dataset.matrix.sum(axis=0)).ravel()[candidates] / max(
+        len(material.dataset.histories.items), 1
+    )
     missed = np.exp(-n * share) * np.exp(-negatives / material.dataset.n_items)
     drawn = torch.from_numpy(np.log(np.maximum(1 - missed, 1e-12)).astype(np.float32)).to(device)
     query = queries[torch.from_numpy(who).to(device), torch.from_numpy(place).to(device)]

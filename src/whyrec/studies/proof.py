@@ -94,7 +94,7 @@ def proof(
     *,
     random_state: int = 0,
     wrong: Wrong | None = None,
-    households: int = 500,
+    households: int = 1_000,
     world: World | None = None,
 ) -> Proof:
     """Draw logs of `households` x 80 candidate products and hold each estimator against the truth.

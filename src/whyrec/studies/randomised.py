@@ -131,12 +131,13 @@ def evaluate(log: Logged, target: FloatArray, *, level: float = 0.95, random_sta
     through = np.zeros(n)
     for k in range(_FOLDS):
         train, test = fold != k, fold == k
-        rates, shrink = smoothed_rates(log, train, target.shape)
+        rates, own, everywhere = smoothed_rates(log, train, target.shape)
         logged[test] = rates[log.position[test], log.item[test]]
         mean[test] = (target * rates).sum(axis=1)[log.position[test]]
         # What a click in a training round adds to the mean over the test rounds of sum_a pi(a) q(a), times n.
         shown_in = np.bincount(log.position[test], minlength=target.shape[0])
-        through[train] += (shown_in[:, None] * target * shrink)[log.position[train], log.item[train]]
+        asked = shown_in[:, None] * target
+        through[train] += (asked * own)[log.position[train], log.item[train]] + (asked * everywhere).sum()
     return policy_value(
         log.click,
         log.propensity,
@@ -148,8 +149,11 @@ def evaluate(log: Logged, target: FloatArray, *, level: float = 0.95, random_sta
     )
 
 
-def smoothed_rates(log: Logged, rows: IntArray | Any, shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
-    """Click rates by position and item, shrunk to the overall rate, and what one click adds to its cell's rate.
+def smoothed_rates(
+    log: Logged, rows: IntArray | Any, shape: tuple[int, int]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Click rates by position and item, shrunk to the overall rate; what a click adds to its own cell's, and to every
+    cell's through the overall rate (the prior's strength held).
 
     Empirical Bayes with a gamma prior (Clayton and Kaldor 1987): q = (clicks + rate * m) / (impressions + m), where the
     prior's strength m, in impressions, is found by moments over the cells; no excess variance gives the overall rate.
@@ -162,8 +166,8 @@ def smoothed_rates(log: Logged, rows: IntArray | Any, shape: tuple[int, int]) ->
     between = max(excess / float(np.sum(shown**2)), 1e-12)  # variance of the true rates over cells
     strength = min(rate / between, 1e9)
     rates = (clicks + rate * strength) / (shown + strength)
-    gain = 1 / (shown + strength) + strength / (shown + strength) * np.average(1 / shown.sum())
-    return rates.reshape(shape), gain.reshape(shape)
+    own, everywhere = 1 / (shown + strength), strength / (shown + strength) / shown.sum()
+    return rates.reshape(shape), own.reshape(shape), everywhere.reshape(shape)
 
 
 def average_choices(log: Logged, positions: int, items: int) -> FloatArray:
@@ -193,7 +197,7 @@ def _row(
         "truth": truth,
         "truth_low": around[0],
         "truth_high": around[1],
-        "relative_error": (found.estimate - truth) / truth,
+        "relative_error": (found.estimate - truth) / truth if truth else float("nan"),
         "covers": found.covers(truth),
         "effective_sample_size": found.diagnostics["effective_sample_size"],
         "note": _note(found, truth, around, worth, log, weight),
