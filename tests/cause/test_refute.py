@@ -47,6 +47,7 @@ def test_the_placebo_is_zero_on_average_with_the_error_that_it_states(model: DoC
     assert abs(values).max() < 0.7 / 2
     stated = np.array([placebo.p_value for placebo in placebos])
     assert sum(not placebo.passed for placebo in placebos) <= 10  # P(Poisson(3) > 10) = 0.0003
+    assert all((placebo.interval[0] <= 0 <= placebo.interval[1]) == placebo.passed for placebo in placebos)
     assert 0.05 < (stated < 0.1).mean() < 0.17
 
 
@@ -66,6 +67,15 @@ def test_an_error_that_is_too_small_or_too_large_is_refuted(model: DoCalib, fact
     wrong = copy.copy(model)
     wrong.effect_ = replace(model.effect_, standard_error=model.effect_.standard_error * factor)
     assert not refute(wrong)[2].passed
+
+
+def test_three_clusters_still_give_numbers() -> None:
+    generator = np.random.default_rng(2)
+    treatment = np.arange(300) % 2
+    fitted = DoCalib(propensity="constant", outcome="constant", folds=2).fit(
+        np.zeros((300, 1)), treatment, generator.normal(size=300), clusters=np.arange(300) % 3
+    )
+    assert all(np.isfinite(attempt.estimate) for attempt in refute(fitted))
 
 
 def test_without_clusters_and_weights() -> None:

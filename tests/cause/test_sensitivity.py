@@ -11,6 +11,7 @@ import pytest
 
 from whyrec.cause.docalib import DoCalib
 from whyrec.cause.sensitivity import _e_value, _robustness, marginal_bounds, sensitivity
+from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray
 
 GRID = [1.0, 1.1, 1.3, 1.6, 2.0, 3.0, 5.0]
@@ -103,10 +104,17 @@ def test_gamma_at_zero_lies_where_the_bounds_first_hold_zero(model: DoCalib) -> 
     first = int(np.argmax(holds))
     assert holds.any() and first > 0
     assert answer.gamma[first - 1] < answer.gamma_at_zero <= answer.gamma[first]
+    at = marginal_bounds(model, np.array([sensitivity(model, np.linspace(1, 5, 401)).gamma_at_zero]))[0][0]
+    assert at == pytest.approx(0.0, abs=1e-4)
     beyond = sensitivity(model, [1.0, 1.01])
     assert beyond.gamma_at_zero == inf
     assert beyond.to_dict()["gamma_at_zero"] is None
     json.dumps(answer.to_dict(), allow_nan=False)
+
+
+def test_gammas_below_one_are_refused(model: DoCalib) -> None:
+    with pytest.raises(BadInput, match="1 or more"):
+        sensitivity(model, [0.5, 1.0])
 
 
 def test_bounds_are_the_extremes_over_all_corners() -> None:

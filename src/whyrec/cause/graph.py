@@ -15,6 +15,7 @@ import polars as pl
 
 from whyrec.data.schema import Schema
 from whyrec.errors import BadInput, NotIdentified
+from whyrec.estimate import FloatArray
 
 Edge = tuple[str, str]
 _LINE = re.compile(r"\s*(<->|->|<-)\s*")
@@ -41,6 +42,9 @@ class CausalGraph:
         """From pairs (cause, effect) and unordered pairs; BadInput names the cycle or the unknown latent node."""
         arrows, double = list(directed), [(min(pair), max(pair)) for pair in bidirected]
         nodes = tuple(sorted({name for pair in (*arrows, *double) for name in pair}))
+        loop = next((a for a, b in double if a == b), None)
+        if loop is not None:
+            raise BadInput(f"the graph has an edge from {loop!r} to itself; name two different nodes")
         strange = set(latent) - set(nodes)
         if strange:
             raise BadInput(f"latent node {sorted(strange)[0]!r} is in no edge of the graph")
@@ -91,6 +95,8 @@ class CausalGraph:
     def d_separated(self, a: str, b: str, given: Collection[str] = ()) -> bool:
         """Whether `given` blocks every path between a and b (m-separation, by the canonical DAG; Richardson 2003)."""
         self._known((a, b, *given))
+        if a == b or {a, b} & set(given):
+            raise BadInput(f"separation of {a!r} and {b!r} given {', '.join(sorted(given))}: name distinct nodes")
         return bool(nx.is_d_separator(self._canonical(), {a}, {b}, set(given)))
 
     def adjustment_set(self, treatment: str, outcome: str, observed: Collection[str] | None = None) -> tuple[str, ...]:
@@ -137,12 +143,18 @@ class CausalGraph:
         return found
 
     def check(self, frame: pl.DataFrame, level: float = 0.05) -> pl.DataFrame:
-        """Test each implied independence on numeric columns by partial rank correlation, Holm-corrected.
+        """Test each implied independence on numeric columns by partial correlation of normal scores, Holm-corrected.
 
+        Normal scores of the ranks (Liu, Lafferty and Wasserman 2009, nonparanormal) make the partial correlation of
+        an independence zero whatever the scale of each column; regression on plain ranks does not, and rejects right
+        graphs as rows grow. Columns of few values remain approximate. Rows with a missing value are left out.
         Columns: a, b, given (text), correlation, p_value (corrected), verdict ("holds" or "rejected").
         """
         columns = [name for name in self.nodes if name in frame.columns and frame[name].dtype.is_numeric()]
-        ranks = {name: _standard(frame[name].cast(pl.Float64).rank().to_numpy()) for name in columns}
+        frame = frame.select(pl.col(name).cast(pl.Float64).fill_nan(None) for name in columns).drop_nulls()
+        if columns and frame.height < len(columns) + 3:
+            raise BadInput(f"{frame.height} rows have no missing value in {', '.join(columns)}; fill or drop columns")
+        ranks = {name: _normal_scores(frame[name].rank().to_numpy()) for name in columns}
         rows = []
         for a, b, given in self.implied_independences(columns):
             correlation = _partial(ranks[a], ranks[b], [ranks[name] for name in given])
@@ -208,12 +220,17 @@ def _passes(graph: nx.DiGraph, a: str, middle: str, c: str, given: set[str]) -> 
     return middle not in given
 
 
-def _standard(values: np.ndarray) -> np.ndarray:
-    spread = values.std()
-    return (values - values.mean()) / spread if spread > 0 else np.zeros_like(values)
+def _normal_scores(ranks: FloatArray) -> FloatArray:
+    """Normal quantiles of ranks (van der Waerden), with mean 0 and variance 1; zeros for a constant column."""
+    from scipy.special import ndtri
+
+    scores = ndtri(ranks / (len(ranks) + 1))
+    spread = scores.std()
+    result: FloatArray = (scores - scores.mean()) / spread if spread > 1e-12 else np.zeros_like(scores)
+    return result
 
 
-def _partial(a: np.ndarray, b: np.ndarray, given: list[np.ndarray]) -> float:
+def _partial(a: FloatArray, b: FloatArray, given: list[FloatArray]) -> float:
     """Correlation of what is left of a and b after linear regression on `given`."""
     if given:
         z = np.column_stack(given)

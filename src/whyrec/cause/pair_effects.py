@@ -66,6 +66,8 @@ class PairEffects:
         if len(x) != len(scores):
             raise BadInput(f"features: {len(x):,} rows; the model was fitted on {len(scores):,}")
         self.learners_ = tuple(name for name in self.learners if name != "t" or features is None)
+        if not self.learners_:
+            raise BadInput("learners: only the T-learner, which needs all features of the model; add 'dr' or 'linear'")
         names = model.feature_names_ if features is None else feature_names
         self.names_ = tuple(names) if names is not None else tuple(f"modifier_{k}" for k in range(x.shape[1]))
         held_out = self._held_out(model, x, scores, weight)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyrec.cause.docalib import DoCalib
-from whyrec.estimate import FloatArray, jsonable
+from whyrec.estimate import FloatArray, jsonable, normal_quantile
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _placebo(model: DoCalib, units: NDArray[Any], generator: np.random.Generator
     error = _clustered(w * noise * (residual - value * noise), units) / bottom
     return _verdict(
         "placebo treatment", value, error, 0.0, "zero",
-        "A treatment drawn by chance has an effect of {value:+.4g} [{low:+.4g}, {high:+.4g}]; it must include zero.",
+        "A treatment drawn by chance has an effect of {value:+.4g}; its 99% interval [{low:+.4g}, {high:+.4g}] must include zero.",
     )  # fmt: skip
 
 
@@ -96,8 +96,8 @@ def _halves(model: DoCalib, units: NDArray[Any], generator: np.random.Generator,
     """The effect in random halves of the units against its standard error: their ratio is 1 when the error is right."""
     w, scores = model.weights_, model.effect_scores_
     top, bottom = np.bincount(units, weights=w * scores), np.bincount(units, weights=w)
-    chosen = generator.random((draws, len(top))) < 0.5
-    values = np.array([top[half].sum() / bottom[half].sum() for half in chosen])
+    halves = (generator.random(len(top), dtype=np.float32) < 0.5 for _ in range(draws))
+    values = np.array([(half @ top) / (half @ bottom) for half in halves if half.any()])
     error = model.effect_.standard_error
     ratio = float(values.std(ddof=1) / error) if error > 0 else np.inf
     low, high = (float(bound) for bound in np.quantile(values, (0.025, 0.975)))
@@ -110,7 +110,8 @@ def _halves(model: DoCalib, units: NDArray[Any], generator: np.random.Generator,
 
 
 def _verdict(name: str, value: float, error: float, truth: float, expected: str, words: str) -> Refutation:
-    low, high = value - 1.96 * error, value + 1.96 * error
+    half = normal_quantile(0.99) * error
+    low, high = value - half, value + half
     p_value = 2 * NormalDist().cdf(-abs((value - truth) / error)) if error > 0 else 0.0
     # One placebo in a hundred fails by chance alone.
     return Refutation(

@@ -83,6 +83,8 @@ def calibrate(nuisances: Nuisances, log: Log, name: str | None, least: float | N
             propensity[part.target], of_source = fitted(nuisances.propensity[part.target]), fitted(part.propensity)
         bounds[k] = floors(of_source, log, part.source, exact=name == "isotonic" or nuisances.logged, least=least)
         bounds[k] = np.minimum(bounds[k], 0.5)
+        if nuisances.logged and least is None:
+            bounds[k] = 1e-12  # a logged chance is the truth: only a division by zero is kept away
     floor = (float(bounds[:, 0].min()), float(bounds[:, 1].min()))
     clipped = (0, 0)
     for part, (low0, low1) in zip(nuisances.parts, bounds, strict=True):

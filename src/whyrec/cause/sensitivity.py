@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, inf, sqrt
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from whyrec.cause.docalib import DoCalib
-from whyrec.estimate import FloatArray, jsonable
+from whyrec.errors import BadInput
+from whyrec.estimate import FloatArray, jsonable, normal_quantile
 
 GAMMAS = tuple(np.round(np.concatenate([np.arange(1.0, 2.0, 0.05), np.arange(2.0, 3.01, 0.1)]), 2))
 
@@ -23,7 +24,8 @@ class Sensitivity:
     explain the estimate away, and to bring zero into its interval (VanderWeele and Ding 2017). robustness_value,
     robustness_value_interval: the share of the residual variance of both that it must explain (Cinelli and Hazlett
     2020). gamma, low, high: bounds of the effect when the hidden cause may change each row's odds of treatment up to
-    gamma times (Tan 2006; Zhao, Small and Bhattacharya 2019); gamma_at_zero: where they first hold zero.
+    gamma times (Tan 2006; Zhao, Small and Bhattacharya 2019); gamma_at_zero: where they first hold zero,
+    between grid points on a straight line.
     """
 
     e_value: float
@@ -42,18 +44,19 @@ class Sensitivity:
         return content
 
 
-def sensitivity(model: DoCalib, gammas: Sequence[float] | None = None) -> Sensitivity:
-    """Sensitivity of a fitted DoCalib's average effect."""
-    gamma = np.asarray(gammas or GAMMAS, dtype=np.float64)
+def sensitivity(model: DoCalib, gammas: ArrayLike | None = None) -> Sensitivity:
+    """Sensitivity of a fitted DoCalib's average effect; BadInput where a gamma is below 1."""
+    gamma = np.unique(np.asarray(GAMMAS if gammas is None else gammas, dtype=np.float64))
+    if len(gamma) == 0 or not np.all(gamma >= 1):
+        raise BadInput("gammas: give odds ratios of 1 or more; 1 means that nothing is hidden")
     effect = model.effect_
     low, high = marginal_bounds(model, gamma)
-    crossing = (low <= 0) & (high >= 0)
-    at_zero = float(gamma[np.argmax(crossing)]) if crossing.any() else inf
+    at_zero = _crossing(gamma, low if effect.estimate > 0 else -high)
     nearest = min(effect.interval, key=abs) if effect.interval[0] * effect.interval[1] > 0 else 0.0
     e_point, e_limit = (_e_value(_risk_ratio(model, value)) for value in (effect.estimate, nearest))
     degrees = max(effect.n - 1, 1)
     t = abs(effect.estimate) / effect.standard_error if effect.standard_error > 0 else inf
-    t_limit = max(t - 1.96, 0.0)
+    t_limit = max(t - normal_quantile(effect.level), 0.0)
     rv, rv_limit = (_robustness(value / sqrt(degrees)) for value in (t, t_limit))
     words = (
         f"A hidden cause would have to be tied to treatment and outcome by a risk ratio of {e_point:.2f} each to explain the effect away "
@@ -88,6 +91,17 @@ def marginal_bounds(model: DoCalib, gamma: FloatArray) -> tuple[FloatArray, Floa
             bounds[arm, 1, place] = base + _largest_mean(r[::-1], light[::-1], heavy[::-1])
             bounds[arm, 0, place] = base - _largest_mean(-r, light, heavy)
     return bounds[1, 0] - bounds[0, 1], bounds[1, 1] - bounds[0, 0]
+
+
+def _crossing(gamma: FloatArray, bound: FloatArray) -> float:
+    """Where a falling bound reaches zero, straight between grid points; inf where it stays above."""
+    if bound[-1] > 0:
+        return inf
+    last = int(np.argmax(bound <= 0))
+    if last == 0:
+        return float(gamma[0])
+    step = bound[last - 1] / (bound[last - 1] - bound[last])
+    return float(gamma[last - 1] + step * (gamma[last] - gamma[last - 1]))
 
 
 def _largest_mean(values: FloatArray, light: FloatArray, heavy: FloatArray) -> float:

@@ -94,9 +94,10 @@ def _clustered_covariance(
 ) -> FloatArray:
     """Covariance (bins, bins) of the bins' sums of residuals, rows of one cluster summed first."""
     if clusters is None:
-        return np.diag(np.bincount(codes, weights=residual**2, minlength=bins).astype(np.float64))
+        return np.asarray(np.diag(np.bincount(codes, weights=residual**2, minlength=bins)), dtype=np.float64)
     unit = np.unique(clusters, return_inverse=True)[1].ravel().astype(np.int64)
     units = int(unit.max()) + 1
-    sums = np.bincount(unit * bins + codes, weights=residual, minlength=units * bins).reshape(units, bins)
+    flat = np.bincount(unit * bins + codes, weights=residual, minlength=units * bins)
+    sums: FloatArray = np.asarray(flat, dtype=np.float64).reshape(units, bins)
     result: FloatArray = sums.T @ sums
     return result

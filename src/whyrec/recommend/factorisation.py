@@ -17,7 +17,7 @@ class ImplicitALS(Recommender):
     """Alternating least squares on interactions (Hu, Koren and Volinsky, 2008), computed by `implicit`.
 
     Minimises sum over all pairs of c_ui (p_ui - x_u . y_i)^2 + regularisation (|x_u|^2 + |y_i|^2), with preference
-    p_ui = 1 where u interacted with i and confidence c_ui = 1 + alpha r_ui, r_ui the count.
+    p_ui = 1 and confidence c_ui = alpha r_ui where u interacted with i r_ui times, and p_ui = 0, c_ui = 1 elsewhere.
     Learns `user_factors_` (n_users, factors) and `item_factors_` (n_items, factors).
     """
 

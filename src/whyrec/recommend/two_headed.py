@@ -189,7 +189,7 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
             repeats = _repeats(who, items, self.network_.item_memory(ages), (1, self.n_items_))
             category = _repeats(who, self.categories_[items], self.network_.category_memory(ages), (1, kinds))
         product = self.encode_history(items, times) @ self.item_states_.T
-        return self._mixed(product[None], category, repeats)[0]
+        return np.asarray(self._mixed(product[None], category, repeats)[0], dtype=np.float32)
 
     def _mixed(self, product: NDArray[np.float32], category: sparse.csr_matrix, repeats: sparse.csr_matrix) -> Scores:
         """log p of `Network`: product (n, n_items) becomes the scores; summed memory weights by category and by item."""
@@ -201,7 +201,7 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
         chance *= np.exp(level) / chance.sum(axis=1, keepdims=True)
         chance += repeats.toarray()
         chance /= chance.sum(axis=1, keepdims=True)
-        return np.log(np.maximum(chance, 1e-300)).astype(np.float32)
+        return np.asarray(np.log(np.maximum(chance, 1e-300)), dtype=np.float32)
 
     def encode_history(
         self, items: Codes, days: NDArray[np.float32] | None = None, outcomes: NDArray[np.float64] | None = None
@@ -299,7 +299,8 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
         state["arms_"] = tuple(state["arms_"])
         super()._restore(state)
         self.shape_["half_lives"] = [float("inf") if h is None else h for h in self.shape_["half_lives"]]
-        self.network_ = Network(Shape(**self.shape_ | {"half_lives": tuple(self.shape_["half_lives"])}))
+        with torch.random.fork_rng():
+            self.network_ = Network(Shape(**self.shape_ | {"half_lives": tuple(self.shape_["half_lives"])}))
         self.network_.load_state_dict(weights)
         self.network_.to(self._device()).eval()
 
