@@ -26,6 +26,7 @@ from whyrec.metrics.accuracy import rmse
 from whyrec.progress import track
 from whyrec.represent.graph import UserItemGraph
 from whyrec.represent.text import TextEncoder
+from whyrec.represent.threads import one_thread
 
 FloatTable = NDArray[np.float32]
 
@@ -234,18 +235,11 @@ def article(
     losses = []
     optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
     for epoch in range(epochs):
-        losses.append(
-            _epoch(
-                network,
-                optimiser,
-                graph,
-                ratings - np.float32(mean),
-                batch_size,
-                fan_out,
-                generator,
-                f"Epoch {epoch + 1} of {epochs}",
+        step = f"Epoch {epoch + 1} of {epochs}"
+        with one_thread():
+            losses.append(
+                _epoch(network, optimiser, graph, ratings - np.float32(mean), batch_size, fan_out, generator, step)
             )
-        )
         if on_epoch is not None:
             on_epoch(epoch + 1, losses[-1])
     test_users, test_items, test_ratings = _ratings(split.test, low, high)
@@ -284,7 +278,7 @@ def article(
 def node_levels(network: _Network, data: RatingGraph) -> FloatTable:
     """The number of every node, (nodes,), from its whole neighbourhood of two hops."""
     size = len(data.features)
-    with torch.inference_mode():
+    with one_thread(), torch.inference_mode():
         around = data.sums / (data.degrees + 1)[:, None].astype(np.float32)
         hidden = network.hidden(torch.from_numpy(data.features), torch.from_numpy(around.astype(np.float32))).numpy()
         adjacency = sparse.csr_matrix((data.weights, (data.heads, data.tails)), shape=(size, size))

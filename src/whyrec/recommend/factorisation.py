@@ -24,8 +24,8 @@ class ImplicitALS(Recommender):
     def __init__(
         self,
         factors: int = 64,
-        regularisation: float = 1.0,
-        alpha: float = 10.0,
+        regularisation: float = 10.0,
+        alpha: float = 2.0,
         iterations: int = 10,
         random_state: int = 0,
     ) -> None:

@@ -21,7 +21,7 @@ class ItemKNN(Recommender):
     Learns `similarity_`, items x items, row i the neighbours of i.
     """
 
-    def __init__(self, neighbours: int = 100, shrinkage: float = 10.0) -> None:
+    def __init__(self, neighbours: int = 1000, shrinkage: float = 100.0) -> None:
         self.neighbours = neighbours
         self.shrinkage = shrinkage
 
@@ -42,7 +42,7 @@ class UserKNN(Recommender):
     s_uv r_vi over the neighbours v of u. Learns `similarity_`, users x users.
     """
 
-    def __init__(self, neighbours: int = 100, shrinkage: float = 10.0) -> None:
+    def __init__(self, neighbours: int = 300, shrinkage: float = 1.0) -> None:
         self.neighbours = neighbours
         self.shrinkage = shrinkage
 

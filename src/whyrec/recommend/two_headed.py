@@ -19,6 +19,7 @@ from whyrec.recommend.two_headed_rows import head_rows
 from whyrec.recommend.two_headed_training import Material, Settings, event_values, popularity_so_far, train
 from whyrec.represent.graph import two_hop_means
 from whyrec.represent.history import event_moments, windows
+from whyrec.represent.threads import one_thread
 
 _USERS = 512
 
@@ -48,8 +49,8 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
     Each event is predicted from strictly earlier ones, in batches of users none of whose edges carry a message. The
     heads learn from the log's rows with their weights, each row seen with what was known before its moment.
 
-    text_model, cache: as in `TextEncoder`. width: numbers in a state. length: events of a history that the
-    transformer sees. epochs, learning_rate, batch_events, negatives, fan_out: see `Settings`. device: "cuda", "cpu" or
+    text_model, cache: as in `TextEncoder`. width: numbers in a state. length: events of a history that are
+    remembered, the latest. epochs, learning_rate, batch_events, negatives, fan_out: see `Settings`. device: "cuda", "cpu" or
     None for what there is. On the CPU a seed gives the same digits again.
 
     Learns `user_states_` and `item_states_` (both (n, width)), `item_repeats_`, `category_repeats_`, `popularity_`, `losses_`.
@@ -63,15 +64,15 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
         length: int = 100,
         layers: int = 1,
         attention_heads: int = 2,
-        dropout: float = 0.2,
+        dropout: float = 0.4,
         epochs: int = 6,
         learning_rate: float = 0.003,
-        batch_events: int = 2048,
-        negatives: int = 1024,
+        batch_events: int = 1024,
+        negatives: int = 512,
         fan_out: int = 5,
-        head_weight: float = 0.3,
-        head_rows: int = 8192,
-        weight_decay: float = 0.1,
+        head_weight: float = 0.1,
+        head_rows: int = 2048,
+        weight_decay: float = 10.0,
         device: str | None = None,
         random_state: int = 0,
     ) -> None:
@@ -116,7 +117,7 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
             text.shape[1], dataset.n_items, len(rows.arms), self.width, self.length, self.layers, self.attention_heads, self.dropout,
             dataset.outcome_kind == "real", tuple(length * f for f in (1 / 256, 1 / 64, 1 / 16, 1 / 4, float("inf"))),
         )  # fmt: skip
-        with torch.random.fork_rng():
+        with one_thread(), torch.random.fork_rng():
             torch.manual_seed(self.random_state)
             network = Network(shape).to(self._device())
             self.losses_ = train(network, material, settings, generator)
@@ -128,6 +129,7 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
         self._summarise(dataset, text, event_values(dataset, rows))
 
     @torch.inference_mode()
+    @one_thread()
     def _summarise(self, dataset: Dataset, text: NDArray[np.float32], values: NDArray[np.float32]) -> None:
         """States and repeat terms as they stand at the end of the log."""
         network, device = self.network_, self._device()
@@ -142,18 +144,24 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
             view = windows(dataset.histories, users, self.length, moments, values)
             parts.append(self._queries(view.items, view.days, view.values))
         self.user_states_ = np.concatenate(parts)
-        histories = dataset.histories
-        who = np.repeat(np.arange(dataset.n_users), np.diff(histories.offsets))
-        ages = torch.from_numpy(histories.days.max(initial=0) - histories.days).to(device)
-        self.item_repeats_ = _repeats(
-            who, histories.items, network.item_memory(ages), (dataset.n_users, dataset.n_items)
-        )
+        who, items, ages, values = self._remembered(dataset, values)
+        weights = torch.from_numpy(ages).to(device)
+        shape = (dataset.n_users, dataset.n_items)
+        self.item_repeats_ = _repeats(who, items, network.item_memory(weights), shape)
         kinds = (dataset.n_users, int(self.categories_.max(initial=0)) + 1)
-        self.category_repeats_ = _repeats(who, self.categories_[histories.items], network.category_memory(ages), kinds)
-        self.user_counts_ = np.diff(histories.offsets).astype(np.int64)
+        self.category_repeats_ = _repeats(who, self.categories_[items], network.category_memory(weights), kinds)
+        self.user_counts_ = np.bincount(who, minlength=dataset.n_users).astype(np.int64)
         self.user_values_ = (
             np.bincount(who, weights=values, minlength=dataset.n_users) / (self.user_counts_ + 5.0)
         ).astype(np.float32)
+
+    def _remembered(self, dataset: Dataset, values: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
+        """User, item, age in days and value of the last `length` events of every user."""
+        histories = dataset.histories
+        who = np.repeat(np.arange(dataset.n_users), np.diff(histories.offsets))
+        kept = np.arange(len(who)) >= histories.offsets[who + 1] - self.length
+        ages = histories.days.max(initial=0) - histories.days
+        return who[kept], histories.items[kept], ages[kept].astype(np.float32), values[kept]
 
     def _queries(
         self, items: NDArray[np.int64], days: NDArray[np.float32], values: NDArray[np.float32]
@@ -179,8 +187,12 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
         items: codes, oldest first. days: of each event, on any origin (all equal by default). now: the day to
         recommend for, the last event's by default.
         """
-        items = self._checked_items(items) if len(items) else np.zeros(0, dtype=np.int32)
-        times = np.zeros(len(items), dtype=np.float32) if days is None else np.asarray(days, dtype=np.float32)
+        items = self._checked_items(items)[-self.length :] if len(items) else np.zeros(0, dtype=np.int32)
+        times = (
+            np.zeros(len(items), dtype=np.float32)
+            if days is None
+            else np.asarray(days, dtype=np.float32)[-self.length :]
+        )
         moment = np.float32(now if now is not None else times.max(initial=0))
         ages = torch.from_numpy(np.maximum(moment - times, 0)).to(self.network_.start.device)
         who = np.zeros(len(items), dtype=np.int64)

@@ -62,6 +62,8 @@ class Network(nn.Module):
     Heads: one hidden layer over (q_u * e_i, q_u, e_i, pair features).
     """
 
+    center: Tensor
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         width = shape.width
@@ -72,6 +74,7 @@ class Network(nn.Module):
         self.history = HistoryTransformer(width, shape.length, shape.layers, shape.attention_heads, shape.dropout)
         self.start = nn.Parameter(torch.zeros(width))
         self.query = nn.Linear(2 * width, width)
+        self.register_buffer("center", torch.zeros(width))
         self.value = nn.Linear(1, width, bias=False)
         self.item_memory, self.category_memory = Memory(shape.half_lives), Memory(shape.half_lives)
         self.category_scale = nn.Parameter(torch.tensor(0.3))
@@ -93,7 +96,8 @@ class Network(nn.Module):
         """Queries before and after each event: (n, length, width) item states -> (n, length + 1, width).
 
         Place j is the user after the first j columns; place 0, and any place before the first event, is a user
-        without history. The second half of a query's input is the mean item state so far: the user's own graph message.
+        without history. Queries are centred (over the batch in training, over batches past after it), so that what all
+        users like is left to popularity. The second half of a query's input is the mean item state so far: the user's own graph message.
         """
         inputs = states + self.value(values.unsqueeze(-1)) if self.shape.real else states
         after = self.history(inputs, days, present)
@@ -105,7 +109,11 @@ class Network(nn.Module):
         )
         first = torch.cat([self.start, torch.zeros_like(self.start)]).expand(len(states), 1, -1)
         result: Tensor = self.query(torch.cat([first, both], dim=1))
-        return result
+        if self.training and bool(present.any()):
+            mean_query = result[:, 1:][present].mean(dim=0)
+            self.center.lerp_(mean_query.detach(), 0.05)
+            return result - mean_query
+        return result - self.center
 
     def heads(self, query: Tensor, item: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """query, item (n, width), features (n, PAIR_FEATURES) -> exposure logit (n,), outcome (n, arms)."""

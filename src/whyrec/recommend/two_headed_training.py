@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -106,18 +107,23 @@ def event_values(dataset: Dataset, rows: HeadRows) -> NDArray[np.float32]:
 
 def train(network: Network, material: Material, settings: Settings, generator: np.random.Generator) -> list[float]:
     """Fit the network in place; returns the mean ranking loss (nats an event) of each epoch."""
+    _start_heads(network, material.rows)
     single = ("item_memory.raw", "category_memory.raw", "category_scale", "log_novelty", "popularity_scale")
     named = dict(network.named_parameters())
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [named[name] for name in single], "weight_decay": 0.0, "lr": 10 * settings.learning_rate},
-        {"params": [named["ids.weight"]], "weight_decay": settings.weight_decay},
-        {"params": [p for name, p in named.items() if name not in (*single, "ids.weight")], "weight_decay": 0.0},
+        {"params": [named["ids.weight"]], "weight_decay": settings.weight_decay, "lr": settings.learning_rate},
+        {
+            "params": [p for name, p in named.items() if name not in (*single, "ids.weight")],
+            "weight_decay": 0.0,
+            "lr": settings.learning_rate,
+        },
     ]
-    optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
+    optimiser = torch.optim.AdamW(groups)
     batches = list(_user_batches(material.dataset, network.shape.length, settings.batch_events))
     steps = settings.epochs * len(batches)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, total_steps=max(steps, 2), pct_start=0.2
+        optimiser, [group["lr"] for group in groups], total_steps=max(steps, 2), pct_start=0.2
     )
     losses: list[float] = []
     network.train()
@@ -139,6 +145,19 @@ def train(network: Network, material: Material, settings: Settings, generator: n
             total, events = 0.0, 0
     network.eval()
     return losses
+
+
+def _start_heads(network: Network, rows: HeadRows) -> None:
+    """Let the heads begin at the averages of the rows: log odds, or means where the outcome is real."""
+    with torch.no_grad():
+        network.exposure.bias.fill_(_log_odds(rows.exposure_mean))
+        start = [mean if network.shape.real else _log_odds(mean) for mean in rows.arm_means]
+        network.outcome.bias.copy_(torch.tensor(start))
+
+
+def _log_odds(share: float) -> float:
+    share = min(max(share, 1e-6), 1 - 1e-6)
+    return float(np.log(share / (1 - share)))
 
 
 def _user_batches(dataset: Dataset, length: int, batch_events: int) -> Iterator[Codes]:
@@ -253,11 +272,17 @@ def _head_loss(
     user: NDArray[np.int64],
     row: NDArray[np.int64],
 ) -> Tensor:
-    """Weighted log loss of exposure plus that of the outcome in the arm given (half the squared error if it is real)."""
+    """Weighted loss of exposure plus that of the outcome in the arm given, each in units of the average's own loss."""
     rows, device = material.rows, queries.device
     items, days = rows.items[row], rows.days[row]
     present = view.items[user] >= 0
     earlier = present & (view.moments[user] < rows.moments[row][:, None])
+    # A row from before a full window has a past that the window does not show: it teaches nothing.
+    shown = (
+        (~present[:, 0] | earlier[:, 0])
+        if view.items.shape[1] == network.shape.length
+        else np.ones(len(row), dtype=bool)
+    )
     place = (~present).sum(axis=1) + earlier.sum(axis=1)
     ages = torch.from_numpy(np.maximum(days[:, None] - view.days[user], 0)).to(device)
     same_item = torch.from_numpy(earlier & (view.items[user] == items[:, None])).to(device)
@@ -276,25 +301,29 @@ def _head_loss(
     exposure, outcome = network.heads(query, states[torch.from_numpy(slot[items]).to(device)], features)
     arm = torch.from_numpy(np.maximum(rows.arm[row], 0)).to(device)
     chosen = outcome.gather(1, arm[:, None]).squeeze(1)
-    weight = torch.from_numpy(rows.weight[row]).to(device)
-    seen, real = torch.from_numpy(rows.exposure[row]).to(device), network.shape.real
-    result = torch.from_numpy(rows.outcome[row]).to(device)
-    teaches = weight * torch.from_numpy((rows.arm[row] >= 0).astype(np.float32)).to(device)
-    return _weighted(functional.binary_cross_entropy_with_logits, exposure, seen, weight) + _weighted(
-        (lambda p, y, reduction: 0.5 * (p - y) ** 2) if real else functional.binary_cross_entropy_with_logits,
-        chosen,
-        result,
-        teaches,
-    )
+    seen, result = torch.from_numpy(rows.exposure[row]).to(device), torch.from_numpy(rows.outcome[row]).to(device)
+    seen_weight = torch.from_numpy(rows.exposure_weight[row] * shown).to(device)
+    weight = torch.from_numpy(rows.outcome_weight[row] * (shown & (rows.arm[row] >= 0))).to(device)
+    exposure_loss = _weighted(_log_loss(exposure, seen), seen, seen_weight) / _entropy(rows.exposure_mean)
+    if network.shape.real:
+        return exposure_loss + _weighted((chosen - torch.nan_to_num(result)) ** 2, result, weight)
+    return exposure_loss + _weighted(_log_loss(chosen, result), result, weight) / _entropy(rows.outcome_mean)
 
 
-def _weighted(loss, predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-    """Weighted mean over the rows with a target; zero where there is none."""
-    known = ~torch.isnan(target)
-    if not bool(known.any()) or float(weight[known].sum()) == 0:
-        return predicted.sum() * 0
-    each: Tensor = loss(predicted[known], target[known], reduction="none")
-    return (each * weight[known]).sum() / weight[known].sum()
+def _log_loss(logit: Tensor, target: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(logit, torch.nan_to_num(target), reduction="none")
+
+
+def _weighted(loss: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean over the rows whose target is known; zero where there is none."""
+    weight = weight * ~torch.isnan(target)
+    return (loss * weight).sum() / weight.sum().clamp(min=1e-12)
+
+
+def _entropy(share: float) -> float:
+    """Log loss of always saying the average: what a head's loss is measured in, so that rare outcomes teach too."""
+    share = min(max(share, 1e-6), 1 - 1e-6)
+    return float(-share * np.log(share) - (1 - share) * np.log(1 - share))
 
 
 def _rows_of(
