@@ -227,14 +227,16 @@ class CausalRecommender:
     def _with_effects(self, frame: pl.DataFrame) -> pl.DataFrame:
         if self.effects_ is None:
             empty = pl.lit(None, dtype=pl.Float64)
-            return frame.with_columns(effect=empty, effect_low=empty, effect_high=empty)
+            return frame.with_columns(effect=empty, effect_low=empty, effect_high=empty, effect_order=empty)
         users, items = frame["user_code"].to_numpy(), frame["item_code"].to_numpy()
         parts = []
         for start in track(range(0, len(users), 1 << 17), "Effects of pairs"):
             part = slice(start, start + (1 << 17))
-            parts.append(np.column_stack(self.effects_.predict(users[part], items[part])))
-        effect, low, high = (np.concatenate(parts) if parts else np.zeros((0, 3))).T
-        return frame.with_columns(effect=pl.Series(effect), effect_low=pl.Series(low), effect_high=pl.Series(high))
+            predicted = self.effects_.predict(users[part], items[part])
+            parts.append(np.column_stack([*predicted, self.effects_.rank_score(users[part], items[part])]))
+        columns = (np.concatenate(parts) if parts else np.zeros((0, 4))).T
+        names = ("effect", "effect_low", "effect_high", "effect_order")
+        return frame.with_columns(pl.Series(name, values) for name, values in zip(names, columns, strict=True))
 
 
 def effect_drivers(effects: LogEffects, user: Codes, item: Codes) -> tuple[float, dict[str, float]]:
@@ -270,16 +272,20 @@ def _long(users: Codes, lists: Codes, scores: Any) -> pl.DataFrame:
 
 
 def _ranked(frame: pl.DataFrame, by: Ranking, mix: float) -> pl.DataFrame:
-    """Add `score` and `rank` within each user; ties go to the preferred item, then to the lower code."""
+    """Add `score` and `rank` within each user; ties go to the preferred item, then to the lower code.
+
+    `effect_order` orders as `effect` does and tells apart what calibration made equal.
+    """
     preference = pl.col("preference").rank("ordinal", descending=True).over("user_code")
-    effect = pl.col("effect").rank("ordinal", descending=True).over("user_code")
+    effect = pl.col("effect_order").rank("ordinal", descending=True).over("user_code")
     score = {
         "preference": pl.col("preference"),
         "effect": pl.col("effect"),
         "mix": -((1 - mix) * preference + mix * effect).cast(pl.Float64),
     }[by]
-    ordered = frame.with_columns(score=score).sort(
-        "user_code", "score", "preference", "item_code", descending=[False, True, True, False], maintain_order=True
+    key = pl.col("effect_order") if by == "effect" else score
+    ordered = frame.with_columns(score=score, _key=key).sort(
+        "user_code", "_key", "preference", "item_code", descending=[False, True, True, False], maintain_order=True
     )
     return ordered.with_columns(rank=pl.int_range(1, pl.len() + 1).over("user_code"))
 

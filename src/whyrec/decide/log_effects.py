@@ -138,6 +138,10 @@ class LogEffects:
         effect, low, high = self.pairs_.predict(self.modifiers(users, items))
         return effect, low, high
 
+    def rank_score(self, users: Codes, items: Codes) -> FloatArray:
+        """Orders pairs as their effects do, and tells apart those that calibration made equal, (n,)."""
+        return self.pairs_.rank_score(self.modifiers(users, items))
+
     def save(self, folder: Path) -> None:
         """Write what serving needs below `folder`."""
         self.early_.save(folder / "early")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -239,6 +240,21 @@ def _legend(axes: Any, names: Sequence[str], handles: bool = False) -> None:
     )
 
 
+def _fit_narrow(axes: Any) -> None:
+    """Few enough ticks, and a label broken into lines, for a telephone's width."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.ticker import MaxNLocator
+
+    locator = axes.xaxis.get_major_locator()
+    if isinstance(locator, AutoDateLocator):
+        fewer = AutoDateLocator(minticks=2, maxticks=4)
+        axes.xaxis.set_major_locator(fewer)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(fewer))
+    elif isinstance(locator, MaxNLocator):
+        locator.set_params(nbins=4)
+    axes.set_xlabel("\n".join(textwrap.wrap(axes.get_xlabel(), 42)))
+
+
 def _svg(paint: Painter, width: float, height: float, narrow: bool) -> str:
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -264,9 +280,7 @@ def _svg(paint: Painter, width: float, height: float, narrow: bool) -> str:
         axes = figure.add_subplot()
         paint(axes, narrow)
         if narrow:
-            axes.xaxis.get_major_locator().set_params(
-                **({"nbins": 4} if hasattr(axes.xaxis.get_major_locator(), "_nbins") else {})
-            )
+            _fit_narrow(axes)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = stream.getvalue()
