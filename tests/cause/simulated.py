@@ -26,7 +26,7 @@ def draw(n: int, random_state: int, effect: float = EFFECT) -> Drawn:
     propensity = 1 / (1 + np.exp(-(0.5 * x[:, 0] - 0.35 * x[:, 1])))
     a = (rng.random(n) < propensity).astype(np.int64)
     tau = effect * (1 + 0.5 * x[:, 0])
-    y = x[:, 0] - 0.5 * x[:, 1] + a * tau + rng.normal(size=n)
+    y = x[:, 0] + 0.5 * x[:, 1] + a * tau + rng.normal(size=n)
     return Drawn(x, a, y, propensity, tau)
 
 

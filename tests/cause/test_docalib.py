@@ -52,24 +52,8 @@ def coverage(estimates: list[Estimate]) -> float:
 @pytest.mark.parametrize("wrong", ["nothing", "propensity", "outcome"])
 def test_one_right_model_is_enough(wrong: str) -> None:
     ours = runs(wrong)["DoCalib"]
+    assert abs(bias_in_errors(ours)) < 3
     assert abs(coverage(ours) - 0.95) < SLACK
-    if wrong != "propensity":
-        assert abs(bias_in_errors(ours)) < 3
-
-
-@pytest.mark.slow
-def test_wrong_propensity_leaves_a_bias_of_the_steps_and_none_without_them() -> None:
-    """Isotonic steps over a right linear model keep about a quarter of a standard deviation at 1,000 rows; the scores do not."""
-    stepped = runs("propensity")["DoCalib"]
-    values = np.array([found.estimate for found in stepped])
-    assert abs(values.mean() - EFFECT) < 0.4 * values.std(ddof=1)
-    smooth = []
-    for run in range(RUNS):
-        log = draw(1_000, run)
-        settings = RIGHT | {"propensity": "constant"}
-        smooth.append(DoCalib(**settings, calibration=None).fit(log.x, log.a, log.y).effect_)  # type: ignore[arg-type]
-    assert abs(bias_in_errors(smooth)) < 3
-    assert abs(coverage(smooth) - 0.95) < SLACK
 
 
 @pytest.mark.slow
@@ -79,12 +63,9 @@ def test_each_relative_fails_where_its_only_model_is_wrong() -> None:
     assert coverage(runs("propensity")["IPS"]) < 0.5
     assert coverage(runs("propensity")["SNIPS"]) < 0.1
     assert coverage(runs("outcome")["regression"]) < 0.1
-    for name in ("IPS", "SNIPS", "regression"):
-        assert (
-            abs(coverage(runs("nothing")[name]) - 0.95) < SLACK
-            or (name != "regression"
-            and coverage(runs("nothing")[name]) > 0.95)
-        )
+    assert abs(coverage(runs("nothing")["regression"]) - 0.95) < SLACK
+    for name in ("IPS", "SNIPS"):  # they take an estimated propensity as known, which is conservative
+        assert coverage(runs("nothing")[name]) > 0.95 - SLACK
 
 
 @pytest.mark.slow
@@ -211,13 +192,13 @@ def test_every_calibration_and_scheme_finds_the_effect(calibration: str | None, 
 
 
 def test_boosting_takes_what_is_given() -> None:
-    log = rare_purchases(20_000, 2)
-    model = DoCalib().fit(log.x, log.a, log.y, clusters=np.arange(20_000) // 4)
+    log = rare_purchases(12_000, 2)
+    model = DoCalib().fit(log.x, log.a, log.y, clusters=np.arange(12_000) // 4)
     truth = log.effect.mean()
     assert abs(model.effect_.estimate - truth) < 3.5 * model.effect_.standard_error
     assert abs(model.naive_.estimate - truth) > 5 * model.naive_.standard_error
-    assert model.effect_.n == 5_000
-    again = DoCalib().fit(log.x, log.a, log.y, clusters=np.arange(20_000) // 4)
+    assert model.effect_.n == 3_000
+    again = DoCalib().fit(log.x, log.a, log.y, clusters=np.arange(12_000) // 4)
     assert again.effect_ == model.effect_
 
 
@@ -242,6 +223,24 @@ def test_calibration_repairs_overconfident_models_on_held_out_folds() -> None:
     assert model.calibration_["propensity"]["before"].ece > model.calibration_["propensity"]["before"].ece_by_chance
     assert model.calibration_["propensity"]["after"].ece < 2 * model.calibration_["propensity"]["after"].ece_by_chance
     json.dumps(model.to_dict(), allow_nan=False)
+
+
+def test_an_outcome_is_calibrated_where_it_needs_it_and_left_alone_where_not() -> None:
+    from sklearn.linear_model import LinearRegression
+
+    class Overconfident(LinearRegression):
+        def predict(self, features: FloatArray) -> FloatArray:
+            return 3 * super().predict(features)
+
+    log = draw(2_000, 11)
+    assert fitted(log).outcome_calibrated_ == (False, False)
+    model = DoCalib(propensity="logistic", outcome=Overconfident()).fit(log.x, log.a, log.y)
+    assert model.outcome_calibrated_ == (True, True)
+    for name in ("outcome_control", "outcome_treated"):
+        assert model.calibration_[name]["after"].ece < 0.3 * model.calibration_[name]["before"].ece
+    alone = DoCalib(propensity="logistic", outcome=Overconfident(), calibration=None).fit(log.x, log.a, log.y)
+    assert alone.outcome_calibrated_ == (False, False)
+    assert model.effect_.standard_error < alone.effect_.standard_error
 
 
 def test_a_logged_propensity_is_used_as_it_is() -> None:
@@ -315,6 +314,7 @@ def with_value(values: FloatArray, place: tuple[int, ...], value: float) -> Floa
         ({"treatment": np.arange(200) == 0}, NoOverlap, "treated"),
         ({"propensity": np.full(200, 1.2)}, BadInput, "1.2 in row 0"),
         ({"propensity": np.full(200, -0.1)}, BadInput, "-0.1 in row 0"),
+        ({"propensity": 1.0 - draw(200, 0).a}, BadInput, "had the other arm"),
         ({"weights": np.zeros(200)}, BadInput, "not positive"),
         ({"clusters": np.zeros(200)}, BadInput, "1 clusters"),
         ({"clusters": np.zeros(3)}, BadInput, "3 labels"),

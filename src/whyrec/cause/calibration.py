@@ -29,8 +29,13 @@ class Isotonic:
     values: FloatArray
 
     @classmethod
-    def fit(cls, score: FloatArray, label: FloatArray, weight: FloatArray) -> Isotonic:
-        """Weighted least squares over non-decreasing functions of the score; equal scores are pooled first."""
+    def fit(cls, score: FloatArray, label: FloatArray, weight: FloatArray, ends: float = 0.0) -> Isotonic:
+        """Weighted least squares over non-decreasing functions of the score; equal scores are pooled first.
+
+        ends: the first and the last step hold at least this share of the weight, times k^(-1/3) for k levels of the
+        score. At its ends an isotonic fit follows single rows, however many there are in all (Woodroofe and Sun 1993);
+        steps of the width that those inside have cure it (Kulikov and Lopuhaae 2006).
+        """
         from scipy.optimize import isotonic_regression
 
         used = weight > 0
@@ -39,7 +44,22 @@ class Isotonic:
         means = np.bincount(codes, weights=weight[used] * label[used]) / mass
         fitted = isotonic_regression(means, weights=mass)
         first = fitted.blocks[:-1]
-        return cls(levels[first], np.asarray(fitted.x[first], dtype=np.float64))
+        steps = cls(levels[first], np.asarray(fitted.x[first], dtype=np.float64))
+        return steps._widened(np.add.reduceat(mass, first), ends * len(levels) ** (-1 / 3)) if ends else steps
+
+    def _widened(self, mass: FloatArray, least: float) -> Isotonic:
+        """The same steps with those at each end merged until they hold a share `least` of the mass."""
+        share = mass / mass.sum()
+        low = int(np.searchsorted(np.cumsum(share), least - 1e-12)) + 1
+        last = len(share) - int(np.searchsorted(np.cumsum(share[::-1]), least - 1e-12)) - 1
+        if low > last:
+            return Isotonic(self.starts[:1], np.array([np.average(self.values, weights=mass)]))
+        first_value = np.average(self.values[:low], weights=mass[:low])
+        last_value = np.average(self.values[last:], weights=mass[last:])
+        return Isotonic(
+            np.r_[self.starts[0], self.starts[low:last], self.starts[last]],
+            np.r_[first_value, self.values[low:last], last_value],
+        )
 
     def __call__(self, score: FloatArray) -> FloatArray:
         """The value of the step in which each score lies."""
@@ -77,13 +97,13 @@ class Platt:
 
 
 def fit_calibrator(
-    name: str | None, score: FloatArray, label: FloatArray, weight: FloatArray, *, binary: bool
+    name: str | None, score: FloatArray, label: FloatArray, weight: FloatArray, *, binary: bool, ends: float = 0.0
 ) -> Calibrator:
-    """A fitted calibrator by name; None is the identity."""
+    """A fitted calibrator by name; None is the identity. ends: see `Isotonic.fit`."""
     if name is None:
         return lambda values: values
     if name == "isotonic":
-        return Isotonic.fit(score, label, weight)
+        return Isotonic.fit(score, label, weight, ends)
     if name == "platt":
         return Platt.fit(score, label, weight, binary)
     raise BadInput(f"no calibration {name!r}; the choices are 'isotonic', 'platt' and None")

@@ -4,7 +4,8 @@ The name is from an article that defines no algorithm; this one is whyrec's, mad
 
 1. Cross-fitted propensity e(x) and outcomes mu_a(x) (Chernozhukov et al. 2018), folds by cluster.
 2. Both calibrated on out-of-fold predictions: the propensity (Deshpande and Kuleshov 2024), each arm's outcome
-   weighted by the inverse propensity (van der Laan, Luedtke and Carone 2024, C-DML; Kweon and Yu 2024).
+   weighted by the inverse propensity (van der Laan, Luedtke and Carone 2024, C-DML; Kweon and Yu 2024), where that
+   lowers its held-out error: an outcome model that is calibrated already is left as it is.
 3. Doubly robust scores psi_a = mu_a + 1[A = a] / e_a (Y - mu_a) (Robins et al. 1994), self-normalised.
 4. The average effect with an interval from the influence function summed by cluster, or from a cluster
    bootstrap that calibrates anew in every draw. `PairEffects` turns the scores into an effect for each pair.
@@ -21,15 +22,16 @@ from functools import cached_property
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from whyrec.cause.calibration import fit_calibrator
 from whyrec.cause.glm import with_ones
 from whyrec.cause.influence import arm_influence
+from whyrec.cause.inputs import binary_treatment, cluster_codes, feature_matrix, logged_propensity, numbers
 from whyrec.cause.nuisance import assign_folds, fit_or_constant
 from whyrec.cause.positivity import positivity
 from whyrec.cause.relatives import EFFECT, implied_weights, relatives
-from whyrec.cause.scores import CalibrationPart, Log, Nuisances, arm_scores, calibrate
+from whyrec.cause.scores import OUTCOME_ENDS, CalibrationPart, Log, Nuisances, arm_scores, calibrate
 from whyrec.errors import BadInput, NoOverlap
 from whyrec.estimate import Estimate, FloatArray, IntArray, jsonable
 from whyrec.metrics.calibration import Reliability, reliability
@@ -49,13 +51,15 @@ class DoCalib:
     propensity: "boosting", "logistic", "constant" or any scikit-learn classifier. outcome: "boosting", "linear",
     "logistic", "constant" or any regressor (for an outcome of zeros and ones a classifier). calibration: "isotonic",
     "platt" or None. scheme: "pooled" calibrates all out-of-fold predictions at once; "nested" keeps half of each
-    training part for the calibrator (Ballinari and Bearth 2025, arXiv 2503.17290), for small or overfitted samples.
+    training part for the calibrator (Ballinari and Bearth 2025, arXiv 2503.17290), for models
+    that overfit; in simulated logs of 500 to 4,000 rows its root mean squared error was never the lower one.
     level: of the intervals. bootstrap: number of cluster-bootstrap draws (None: influence function).
     min_propensity: floor of both arms' chances (None: from the data).
 
     After `fit`: `effect_`, `naive_`, `arms_` (control, treated), `relatives_` (naive, IPS, SNIPS, regression),
     `scores_` (n, 2), `propensity_` (n,), `outcomes_` (n, 2), `positivity_`, `calibration_` (for propensity,
-    outcome_control and outcome_treated the reliability before and after, on held-out folds).
+    outcome_control and outcome_treated the reliability before and after, on held-out folds), `outcome_calibrated_`
+    (control, treated: whether that outcome was calibrated, or left as it was since it was calibrated already).
     """
 
     def __init__(
@@ -99,17 +103,17 @@ class DoCalib:
         Raises BadInput (not-a-number, constant outcome, lengths, propensity outside [0, 1]) and NoOverlap.
         """
         self._check_parameters()
-        x, names = _features(features, feature_names)
+        x, names = feature_matrix(features, feature_names)
         n = len(x)
-        a = _treatment(treatment, n)
-        y = _column(outcome, "outcome", n)
-        w = np.ones(n) if weights is None else _column(weights, "weights", n)
+        a = binary_treatment(treatment, n)
+        y = numbers(outcome, "outcome", n)
+        w = np.ones(n) if weights is None else numbers(weights, "weights", n)
         if np.any(w <= 0):
             raise BadInput(f"weights: row {int(np.argmax(w <= 0))} is not positive; drop rows of weight zero")
         if np.all(y == y[0]):
             raise BadInput(f"outcome: all {n:,} values are {y[0]:g}; a constant outcome has no effect to estimate")
-        logged = None if propensity is None else _logged_propensity(propensity, n)
-        self.clusters_ = None if clusters is None else _clusters(clusters, n)
+        logged = None if propensity is None else logged_propensity(propensity, a)
+        self.clusters_ = None if clusters is None else cluster_codes(clusters, n)
         units = np.arange(n) if self.clusters_ is None else self.clusters_
         self.features_, self.feature_names_ = x, names
         self.log_ = Log(a, y, w, bool(np.all((y == 0) | (y == 1))))
@@ -216,6 +220,7 @@ class DoCalib:
     def _estimate(self, units: IntArray) -> None:
         calibrated = calibrate(self.nuisances_, self.log_, self.calibration, self.min_propensity)
         self.propensity_, self.outcomes_ = calibrated.propensity, calibrated.outcomes
+        self.outcome_calibrated_ = calibrated.applied
         self.positivity_ = positivity(
             calibrated.propensity, self.log_.treatment, self.log_.weight, calibrated.floor, calibrated.clipped
         )
@@ -296,7 +301,8 @@ class DoCalib:
         result = np.empty((draws, 2))
         for draw in range(draws):
             log = replace(self.log_, weight=self.log_.weight * generator.exponential(size=size)[units])
-            result[draw] = arm_scores(calibrate(self.nuisances_, log, self.calibration, self.min_propensity), log)[1]
+            redone = calibrate(self.nuisances_, log, self.calibration, self.min_propensity, self.outcome_calibrated_)
+            result[draw] = arm_scores(redone, log)[1]
         return result
 
     @cached_property
@@ -316,15 +322,21 @@ class DoCalib:
                 log.weight / chance[:, arm],
                 log.binary,
             )
+        applied = {
+            "propensity": not self.nuisances_.logged,
+            **dict(zip(("outcome_control", "outcome_treated"), self.outcome_calibrated_, strict=True)),
+        }
         report = {}
         for name, (raw, label, mine, weight, binary) in tasks.items():
             after = raw.copy()
-            if not (name == "propensity" and self.nuisances_.logged):
+            if applied[name]:
                 for k in range(self.folds):
                     learn, apply = mine & (fold != k), fold == k
-                    after[apply] = fit_calibrator(
-                        self.calibration, raw[learn], label[learn], weight[learn], binary=binary
-                    )(raw[apply])
+                    ends = 0.0 if name == "propensity" else OUTCOME_ENDS
+                    fitted = fit_calibrator(
+                        self.calibration, raw[learn], label[learn], weight[learn], binary=binary, ends=ends
+                    )
+                    after[apply] = fitted(raw[apply])
             groups = None if self.clusters_ is None else self.clusters_[mine]
             report[name] = {
                 when: reliability(values[mine], label[mine], weights=weight[mine], clusters=groups, level=self.level)
@@ -338,62 +350,3 @@ def _percentile(estimate: Estimate, draws: FloatArray) -> Estimate:
     tail = 0.5 - estimate.level / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
     return replace(estimate, interval=(float(low), float(high)), standard_error=float(draws.std(ddof=1)))
-
-
-def _features(features: ArrayLike, names: Sequence[str] | None) -> tuple[FloatArray, tuple[str, ...]]:
-    try:
-        x = np.asarray(features, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise BadInput(f"features: not numbers ({error}); encode categories first") from error
-    x = x[:, None] if x.ndim == 1 else x
-    if x.ndim != 2 or x.shape[0] == 0:
-        raise BadInput(f"features: shape {x.shape}; give (rows, columns) with at least one row")
-    labels = tuple(names) if names is not None else tuple(f"x{k}" for k in range(x.shape[1]))
-    if len(labels) != x.shape[1]:
-        raise BadInput(f"feature_names: {len(labels)} names for {x.shape[1]} columns")
-    bad = ~np.isfinite(x)
-    if bad.any():
-        row, column = (int(i) for i in np.argwhere(bad)[0])
-        raise BadInput(f"features: column {labels[column]!r} is {x[row, column]} in row {row}; fill or drop it")
-    return x, labels
-
-
-def _column(values: ArrayLike, name: str, n: int) -> FloatArray:
-    try:
-        column = np.asarray(values, dtype=np.float64).ravel()
-    except (TypeError, ValueError) as error:
-        raise BadInput(f"{name}: not numbers ({error})") from error
-    if len(column) != n:
-        raise BadInput(f"{name}: {len(column):,} values for {n:,} rows of features")
-    if not np.isfinite(column).all():
-        row = int(np.argmin(np.isfinite(column)))
-        raise BadInput(f"{name}: {column[row]} in row {row}; fill or drop it")
-    return column
-
-
-def _treatment(values: ArrayLike, n: int) -> IntArray:
-    column = _column(values, "treatment", n)
-    other = (column != 0) & (column != 1)
-    if other.any():
-        row = int(np.argmax(other))
-        raise BadInput(f"treatment: {column[row]:g} in row {row}; this estimator takes 0 (control) and 1 (treated)")
-    for arm, name in ((0, "control"), (1, "treated")):
-        if not np.any(column == arm):
-            raise NoOverlap(f"treatment: none of the {n:,} rows is {name}; log some {name} impressions, best at random")
-    return column.astype(np.int64)
-
-
-def _logged_propensity(values: ArrayLike, n: int) -> FloatArray:
-    column = _column(values, "propensity", n)
-    outside = (column < 0) | (column > 1)
-    if outside.any():
-        row = int(np.argmax(outside))
-        raise BadInput(f"propensity: {column[row]:g} in row {row}; a chance lies between 0 and 1")
-    return column
-
-
-def _clusters(values: ArrayLike, n: int) -> IntArray:
-    labels: NDArray[Any] = np.asarray(values).ravel()
-    if len(labels) != n:
-        raise BadInput(f"clusters: {len(labels):,} labels for {n:,} rows of features")
-    return np.unique(labels, return_inverse=True)[1].ravel().astype(np.int64)

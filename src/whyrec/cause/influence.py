@@ -32,14 +32,14 @@ def arm_influence(
         inverse = given / chance
         inverse = inverse / (share @ inverse)
         correction = inverse * (log.outcome - mean)
-        if calibrated.stepwise:
+        if calibrated.outcome_steps[arm]:
             inverse = _normalised_within(mean, inverse, share)
             correction = inverse * (log.outcome - mean) * _freedom(mean, given)
         else:
             correction = correction - inverse * (share @ correction)
         if outcome_design is not None:
             correction = correction + _of_outcome_model(outcome_design, mean, given, inverse, log, share)
-        if calibrated.stepwise:
+        if calibrated.propensity_steps:
             correction = correction - _of_propensity_steps(chance, given, correction, share)
         if propensity_design is not None:
             correction = correction - _of_propensity_model(

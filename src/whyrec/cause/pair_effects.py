@@ -37,8 +37,8 @@ class PairEffects:
     After `fit`: `out_of_fold_` ((n,), the combined effect of each row before calibration, by models that never saw its
     fold), `mix_` (weight of each candidate), `names_`, `blp_slope_` (slope of the scores on the
     held-out predictions with its standard error: 1 where the effects are calibrated, 0 where nothing was learnt).
-    The interval is that of the best linear projection (Semenova and Chernozhukov 2021), widened by the spread
-    between the candidates (Buckland, Burnham and Augustin 1997, equation 9). It covers the effect of a pair as often
+    The interval is that of the best linear projection (Semenova and Chernozhukov 2021), widened by the distance
+    of the candidates from the reported effect (Buckland, Burnham and Augustin 1997, equation 9). It covers the effect of a pair as often
     as it says where effects are about linear in the features; elsewhere it is a guide (tests measure both).
     """
 
@@ -90,7 +90,7 @@ class PairEffects:
             candidates = self._candidates(x[rows])
             combined = candidates @ self.mix_
             effect[rows] = self.calibrator_(combined) if self.calibrator_ else combined
-            spread = ((candidates - combined[:, None]) ** 2) @ self.mix_
+            spread = ((candidates - effect[rows, None]) ** 2) @ self.mix_
             half[rows] = quantile * np.sqrt(self.projection_.variance(x[rows]) + spread)
         return effect, effect - half, effect + half
 

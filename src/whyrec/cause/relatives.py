@@ -29,7 +29,8 @@ def relatives(
     Propensities are the raw ones, clipped but not calibrated: what these estimators are in common use.
     implied_weights: (n, 2), the derivative of the regression estimate by the residuals, for linear models.
     """
-    floor = floors(nuisances.propensity, log, np.arange(len(log.outcome)), exact=nuisances.logged, least=least)
+    everyone = np.arange(len(log.outcome))
+    floor = floors(nuisances.propensity, log, everyone, exact=False, logged=nuisances.logged, least=least)
     propensity = np.clip(nuisances.propensity, floor[1], 1 - floor[0])
     common = {"clusters": clusters, "level": level}
     share = log.weight / log.weight.mean()
