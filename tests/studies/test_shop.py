@@ -72,3 +72,24 @@ def test_a_study_speaks_and_becomes_json(study: object) -> None:
         or "dollars" in result.why_naive_misleads
     )
     assert result.effect.n > 500
+
+
+def test_the_graph_is_held_against_one_row_of_each_cluster() -> None:
+    """A planted dependence between two nodes that the graph keeps apart is rejected, and noise is not."""
+    import numpy as np
+    import polars as pl
+
+    from whyrec.studies.panel import Panel
+    from whyrec.studies.shop import _graph_checks
+
+    random = np.random.default_rng(0)
+    season = random.normal(size=4_000)
+    columns = {"season": season, "price": random.normal(size=4_000), "traffic": season + random.normal(size=4_000)}
+    frame = pl.DataFrame({**columns, "treatment": random.integers(0, 2, 4_000), "outcome": random.normal(size=4_000)})
+    frame = frame.with_columns(unit=pl.int_range(4_000) // 4, weight=pl.lit(1.0))
+    panel = Panel.from_frame(frame, list(columns), "unit", "units")
+    names = {name: name for name in columns}
+    checks = _graph_checks("season -> price; price -> other; traffic -> other", "hidden -> other", panel, names, 0)
+    verdicts = {frozenset((row["a"], row["b"])): row["verdict"] for row in checks.to_dicts()}
+    assert verdicts[frozenset(("season", "traffic"))] == "rejected"
+    assert verdicts[frozenset(("price", "traffic"))] == "holds"

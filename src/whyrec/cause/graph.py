@@ -78,10 +78,16 @@ class CausalGraph:
         """The graph of a log: user, item, popularity and context before exposure, exposure before outcome.
 
         `intent`, what the user is after at the moment, is latent: it moves the outcome and, through it, what later
-        logs hold. The treatment is called by its role name "treatment", or "exposure" where the log has none.
+        logs hold. The treatment is called by its role name "treatment", or "exposure" where the log has none. Several
+        context columns are one node, "context", as nothing is claimed of how they depend on each other.
         """
         exposure = "treatment" if schema.treatment else "exposure"
-        before = ["user", "popularity", *schema.context, *(["position"] if schema.position else [])]
+        before = [
+            "user",
+            "popularity",
+            *(schema.context if len(schema.context) < 2 else ["context"]),
+            *(["position"] if schema.position else []),
+        ]
         edges = [
             ("item", "popularity"),
             ("item", exposure),

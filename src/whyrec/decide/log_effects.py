@@ -107,6 +107,7 @@ class LogEffects:
         self.refutations_ = refute(self.model_, random_state=self.random_state)
         self.sensitivity_ = sensitivity(self.model_)
         self.graph_ = CausalGraph.from_schema(dataset.schema)
+        self.graph_checks_ = self._graph_checks(users)
         return self.attach(dataset)
 
     def _estimated(self, dataset: Dataset, rows: pl.DataFrame, past: PairFeatures, names: tuple[str, ...]) -> DoCalib:
@@ -176,6 +177,8 @@ class LogEffects:
             "effect": self.effect_.to_dict(),
             "naive": self.naive_.to_dict(),
             "left_out": self.left_out_,
+            "graph": {"text": self.graph_.to_text(), "latent": sorted(self.graph_.latent)},
+            "graph_checks": self.graph_checks_.to_dicts(),
             "relatives": {name: estimate.to_dict() for name, estimate in self.model_.relatives_.items()},
             "policies": {name: estimate.to_dict() for name, estimate in self.policies_.items()},
             "refutations": [refutation.to_dict() for refutation in self.refutations_],
@@ -201,6 +204,25 @@ class LogEffects:
     def _modifiers(past: PairFeatures, early: TwoHeadedRecommender, users: Codes, items: Codes) -> FloatArray:
         heads = early.heads(users, items)
         return np.column_stack([past.transform(users, items), heads.exposure_logit, heads.outcome_logit.mean(axis=1)])
+
+    def _graph_checks(self, users: Codes) -> pl.DataFrame:
+        """The role graph's testable implications, on one row of each user, drawn by its weight.
+
+        A user stands by its earlier choices, popularity by the item's, context by its first column.
+        """
+        model, names = self.model_, self.model_.feature_names_
+        draw = np.random.default_rng(self.random_state).exponential(size=len(users)) / model.weights_
+        order = np.argsort(draw, kind="stable")
+        rows = np.sort(order[np.unique(users[order], return_index=True)[1]])
+        columns = {"user": "user_purchases", "popularity": "item_purchases"}
+        rest = [name for name in names if name not in (*self.modifier_names_, "days", "position")]
+        if rest:
+            columns["context" if "context" in self.graph_.nodes else rest[0]] = rest[0]
+        columns |= {"position": "position"} if "position" in names else {}
+        frame = pl.DataFrame({node: model.features_[rows, names.index(column)] for node, column in columns.items()})
+        return self.graph_.check(
+            frame.with_columns(treatment=model.treatment_[rows].astype(float), outcome=model.outcome_[rows])
+        )
 
     def _policy_values(self, rows: pl.DataFrame, users: Codes, items: Codes) -> dict[str, Estimate]:
         """Effect per treated pair when a `budget` share of the pairs is treated, by what they are chosen.

@@ -17,6 +17,7 @@ from whyrec.explain.report import (
     data_section,
     effects_section,
     estimates_chart,
+    graph_checks_part,
     graph_part,
     limits_section,
     method_name,
@@ -94,7 +95,7 @@ def _validation(page: Page, validation: Any, t: Words) -> None:
         page.table(
             t("What validation found", "检查结果"),
             columns,
-            [[str(row[c]) for c in columns] for row in frame.to_dicts()],
+            [[_way(row[c], t) for c in columns] for row in frame.to_dicts()],
             len(columns),
         )
 
@@ -171,6 +172,7 @@ def _study(page: Page, key: str, study: Any, t: Words, lang: Lang) -> None:
     hidden = {name for name in graph.nodes if name in study.unmeasured and name not in study.graph}
     graph = CausalGraph.from_edges(graph.directed, graph.bidirected, latent=hidden)
     graph_part(page, graph, t, treatment, outcome)
+    graph_checks_part(page, study.graph_checks.to_dicts(), t)
     page.heading(t("The answer", "答案"))
     naive, effect = study.naive, study.effect
     chart = {"DoCalib": effect.to_dict(), "naive": naive.to_dict()}
@@ -198,13 +200,33 @@ def _study(page: Page, key: str, study: Any, t: Words, lang: Lang) -> None:
         page.items(list(study.notes))
 
 
+_WAYS = {
+    "one half of the households shows the price, the other half's units count": "一半家庭显示价格，另一半计销量",
+    "the same, counting only weeks that were seen": "同上，只计观察到价格的周",
+    "unseen weeks imputed, five times": "未观察到的周五次插补",
+    "weeks without a sale left out": "去掉没有销售的周",
+    "last seen price carried on": "沿用最近一次价格",
+    "unseen weeks taken as undiscounted": "未观察到的周视为无折扣",
+    "unseen weeks taken as discounted": "未观察到的周视为有折扣",
+    "while it runs": "活动期间", "before it starts": "开始之前", "all households": "所有家庭",
+    "chance between 5% and 95%": "概率在 5% 到 95% 之间", "naive difference": "直接比较", "regression adjustment": "回归调整",
+    "BTS to random": "由学习策略的日志估计随机策略", "random to BTS": "由随机策略的日志估计学习策略",
+    "outlier": "异常值", "kept": "保留", "rejected": "拒绝",
+}  # fmt: skip
+
+
+def _way(words: Any, t: Words) -> str:
+    """Words of a table's cell in the page's language."""
+    return t(str(words), _WAYS.get(str(words), str(words)))
+
+
 def _alternatives(page: Page, frame: pl.DataFrame, t: Words) -> None:
     if frame is None or frame.height == 0:
         return
     words = [name for name in frame.columns if frame[name].dtype == pl.String and name not in ("kind", "reading")]
 
     rows = [
-        [", ".join(str(row[name]) for name in words), with_interval(row["estimate"], row["low"], row["high"])]
+        [", ".join(_way(row[name], t) for name in words), with_interval(row["estimate"], row["low"], row["high"])]
         for row in frame.to_dicts()
     ]
     page.table(
@@ -247,12 +269,12 @@ def _randomised(page: Page, result: Any, t: Words, lang: Lang) -> None:
                 2,
             )
         )
-        page.heading(str(direction[0]))
+        page.heading(_way(direction[0], t))
         page.chart(
             plots.intervals(
                 intervals,
                 unit=t("clicks per 1,000 impressions", "每千次展示的点击数"),
-                description=str(direction[0]),
+                description=_way(direction[0], t),
                 reference=1000 * truth["truth"],
                 legend=(t("doubly robust", "双重稳健"), t("others", "其他"), t("truth", "真值")),
             )

@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from whyrec.explain.plots import BLUE, GREY, ORANGE
+from whyrec.explain.plots import BLUE, GREY, ORANGE, letters
 
 Edge = tuple[str, str]
 Point = tuple[float, float]
@@ -167,7 +167,7 @@ def _head(source: Point, tip: Point) -> str:
 
 
 def _wrap(label: str, limit: int) -> tuple[str, ...]:
-    if _letters(label) <= limit:
+    if letters(label) <= limit:
         return (label,)
     lines, line = [], ""
     for word in (
@@ -176,7 +176,7 @@ def _wrap(label: str, limit: int) -> tuple[str, ...]:
         else [label[i : i + limit // 2] for i in range(0, len(label), max(1, limit // 2))]
     ):
         joined = f"{line} {word}".strip() if " " in label else line + word
-        if line and _letters(joined) > limit:
+        if line and letters(joined) > limit:
             lines.append(line)
             line = word
         else:
@@ -184,13 +184,8 @@ def _wrap(label: str, limit: int) -> tuple[str, ...]:
     return (*lines, line)
 
 
-def _letters(text: str) -> int:
-    """Width in Latin letters; a Chinese character takes two."""
-    return sum(2 if ord(letter) > 0x2E80 else 1 for letter in text)
-
-
 def _width(lines: Sequence[str]) -> float:
-    return 7.2 * max(_letters(line) for line in lines) + 2 * _PAD
+    return 7.2 * max(letters(line) for line in lines) + 2 * _PAD
 
 
 def _height(lines: Sequence[str]) -> float:

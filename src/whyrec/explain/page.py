@@ -21,6 +21,7 @@ p{margin:.5rem 0;max-width:46rem}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-size:.88rem;margin:.6rem 0;min-width:60%}
 caption{text-align:left;font-weight:600;padding:.3rem 0}
+td{min-width:3.2rem}
 th,td{padding:.3rem .7rem .3rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 tr.ours td{font-weight:600}

@@ -89,7 +89,7 @@ def intervals(
         axes.set_xlabel(unit)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", color="#dddddd", linewidth=0.6)
-        _legend(axes, legend)
+        _legend(axes, legend, narrow)
 
     base = 0.9 + (0.3 if legend else 0)
     return draw(paint, description=description, height=base + 0.34 * len(rows), narrow_height=base + 0.5 * len(rows))
@@ -121,7 +121,7 @@ def reliability(
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         axes.grid(color="#eeeeee", linewidth=0.6)
-        _legend(axes, [name for name, *_ in curves], handles=True)
+        _legend(axes, [name for name, *_ in curves], narrow, handles=True)
 
     return draw(paint, description=description, height=3.4, narrow_height=3.3)
 
@@ -137,7 +137,7 @@ def histogram(groups: Sequence[tuple[str, FloatArray]], edges: FloatArray, *, x:
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         axes.grid(axis="y", color="#eeeeee", linewidth=0.6)
-        _legend(axes, [name for name, _ in groups], handles=True)
+        _legend(axes, [name for name, _ in groups], narrow, handles=True)
 
     return draw(paint, description=description, height=2.8, narrow_height=2.8)
 
@@ -194,7 +194,7 @@ def lines(
         axes.set_ylabel(y_label)
         axes.grid(axis="y", color="#eeeeee", linewidth=0.6)
         if len(series) > 1:
-            _legend(axes, [name for name, _ in series], handles=True)
+            _legend(axes, [name for name, _ in series], narrow, handles=True)
 
     return draw(paint, description=description, height=2.4, narrow_height=2.4)
 
@@ -214,7 +214,7 @@ def contributions(names: Sequence[str], values: FloatArray, *, unit: str, descri
     return draw(paint, description=description, height=0.85 + 0.3 * len(names), narrow_height=0.85 + 0.3 * len(names))
 
 
-def _legend(axes: Any, names: Sequence[str], handles: bool = False) -> None:
+def _legend(axes: Any, names: Sequence[str], narrow: bool, handles: bool = False) -> None:
     if not names:
         return
     from matplotlib.lines import Line2D
@@ -231,7 +231,7 @@ def _legend(axes: Any, names: Sequence[str], handles: bool = False) -> None:
         handles=own,
         loc="lower left",
         bbox_to_anchor=(0, 1.0),
-        ncols=1 if len(names) > 3 else len(names),
+        ncols=1 if len(names) > 3 or (narrow and sum(map(letters, names)) > 30) else len(names),
         frameon=False,
         fontsize=9,
         handlelength=1.6,
@@ -252,7 +252,13 @@ def _fit_narrow(axes: Any) -> None:
         axes.xaxis.set_major_formatter(ConciseDateFormatter(fewer))
     elif isinstance(locator, MaxNLocator):
         locator.set_params(nbins=4)
-    axes.set_xlabel("\n".join(textwrap.wrap(axes.get_xlabel(), 42)))
+    label = axes.get_xlabel()
+    axes.set_xlabel("\n".join(textwrap.wrap(label, 42 * len(label) // max(letters(label), 1))))
+
+
+def letters(text: str) -> int:
+    """Width in Latin letters; a Chinese character takes two."""
+    return sum(2 if ord(letter) > 0x2E80 else 1 for letter in text)
 
 
 def _svg(paint: Painter, width: float, height: float, narrow: bool) -> str:

@@ -44,6 +44,33 @@ _METHODS = {
 }
 
 
+_NODES = {
+    "discount": "折扣", "units": "销量", "popularity": "热度", "season": "季节", "traffic": "客流", "price": "价格",
+    "past_discounts": "以往折扣", "category_discounts": "同类折扣", "product_kind": "商品种类", "promotion_plan": "促销计划",
+    "campaign": "活动", "spend": "支出", "past_spend": "以往支出", "past_visits": "以往到店", "past_campaigns": "以往活动",
+    "past_redemptions": "以往兑券", "demographics": "人口特征", "campaign_design": "活动设计", "loyalty": "忠诚度",
+    "user": "用户", "item": "商品", "intent": "意图", "context": "情境", "position": "位置", "treatment": "干预",
+    "exposure": "展示", "outcome": "结果",
+}  # fmt: skip
+_CHECKS = {"placebo treatment": "安慰剂干预", "random common cause": "随机共同原因", "random halves": "随机一半"}
+_VERDICTS = {"good": "良好", "fair": "一般", "poor": "较差"}
+
+
+def node_name(name: str, lang: str) -> str:
+    """A graph node's name in a language."""
+    return _NODES.get(name, name) if lang == "zh" else name.replace("_", " ")
+
+
+def _check_in_chinese(check: Mapping[str, Any]) -> str:
+    low, high = check["interval"]
+    numbers = f"{check['estimate']:+.4g} [{low:+.4g}, {high:+.4g}]"
+    return {
+        "placebo treatment": f"随机产生的干预的效应为 {numbers}，应与零无法区分。",
+        "random common cause": f"加入纯噪声变量后效应为 {numbers}，应基本不变。",
+        "random halves": f"随机一半单位的效应为 {numbers}，其离散程度应与标准误一致。",
+    }.get(check["name"], numbers)
+
+
 def chooser(lang: Lang) -> Words:
     """`t(english, chinese)` for a language."""
     return (lambda english, chinese: chinese) if lang == "zh" else (lambda english, chinese: english)
@@ -110,6 +137,13 @@ def effects_section(page: Page, content: Mapping[str, Any], t: Words, lang: Lang
     """Average effect beside the others, calibration, overlap, policies, refutations and sensitivity of a log's effects."""
     page.section(t("What treating a pair changes", "干预一个配对会改变什么"))
     estimates = {"DoCalib": content["effect"], **content["relatives"]}
+    if content.get("graph"):
+        from whyrec.cause.graph import CausalGraph
+
+        drawn = CausalGraph.from_text(content["graph"]["text"])
+        drawn = CausalGraph.from_edges(drawn.directed, drawn.bidirected, latent=content["graph"]["latent"])
+        graph_part(page, drawn, t, "treatment", "outcome")
+        graph_checks_part(page, content["graph_checks"], t)
     page.chart(
         estimates_chart(estimates, t("change of the outcome per treated pair", "每个被干预配对的结果变化"), t, lang)
     )
@@ -144,8 +178,10 @@ def calibration_charts(page: Page, calibration: Mapping[str, Mapping[str, Any]],
     page.heading(t("Are the models calibrated?", "模型校准了吗？"))
     page.text(
         t(
-            "On the dashed line a prediction of 30% comes true in 30 of 100 cases. Distance from it is bias that weighting would carry into the effect.",
-            "在虚线上，预测为 30% 的事件在 100 次中发生 30 次；偏离虚线的部分会通过加权带入效应。",
+            "On the dashed line a prediction of 30% comes true in 30 of 100 cases. Distance from it is bias that weighting would carry into the effect. "
+            "An outcome model whose error on held-out rows calibration does not lower is left as it is: both curves are then the same.",
+            "在虚线上，预测为 30% 的事件在 100 次中发生 30 次；偏离虚线的部分会通过加权带入效应。"
+            "如果校准不能降低留出数据上的误差，结果模型保持不变，两条曲线相同。",
         )
     )
     titles = {
@@ -191,7 +227,9 @@ def overlap_chart(page: Page, positivity: Mapping[str, Any], t: Words) -> None:
         )
     )
     if positivity.get("words"):
-        page.text(t(positivity["words"], f"重叠程度：{positivity['verdict']}"), "quiet")
+        page.text(
+            t(positivity["words"], f"重叠程度：{_VERDICTS.get(positivity['verdict'], positivity['verdict'])}"), "quiet"
+        )
 
 
 def policies_part(page: Page, policies: Mapping[str, Mapping[str, Any]], t: Words, lang: Lang) -> None:
@@ -229,7 +267,14 @@ def policies_part(page: Page, policies: Mapping[str, Mapping[str, Any]], t: Word
 def checks_part(page: Page, refutations: Sequence[Mapping[str, Any]], sensitivity: Mapping[str, Any], t: Words) -> None:
     """Refutations as a table and sensitivity to what was not measured as a band."""
     page.heading(t("Attempts to refute it", "反驳检验"))
-    rows = [[r["name"], t("passed", "通过") if r["passed"] else t("FAILED", "未通过"), r["words"]] for r in refutations]
+    rows = [
+        [
+            t(r["name"], _CHECKS.get(r["name"], r["name"])),
+            t("passed", "通过") if r["passed"] else t("FAILED", "未通过"),
+            t(r["words"], _check_in_chinese(r)),
+        ]
+        for r in refutations
+    ]
     page.table(
         t("Each should pass if the effect is real", "如果效应真实，每项都应通过"),
         [t("check", "检验"), t("result", "结果"), t("what was seen", "所见")],
@@ -271,7 +316,7 @@ def graph_part(page: Page, graph: CausalGraph, t: Words, treatment: str, outcome
             sorted(graph.directed),
             sorted(graph.bidirected),
             description=graph.to_text(),
-            labels={name: name.replace("_", " ") for name in graph.nodes},
+            labels={name: node_name(name, page.lang) for name in graph.nodes},
             latent=graph.latent,
             treatment=treatment,
             outcome=outcome,
@@ -283,6 +328,56 @@ def graph_part(page: Page, graph: CausalGraph, t: Words, treatment: str, outcome
             "箭头由原因指向结果；蓝色是被改变的量，橙色是被测量的结果；虚线表示未测量。",
         ),
         "quiet",
+    )
+
+
+def graph_checks_part(page: Page, checks: Sequence[Mapping[str, Any]], t: Words) -> None:
+    """What the graph says must be independent, and whether the data agree."""
+    if not checks:
+        page.text(
+            t("The graph implies no independence that these columns could test.", "该图没有这些列能够检验的独立性。"),
+            "quiet",
+        )
+        return
+    rejected = sum(check["verdict"] == "rejected" for check in checks)
+    page.text(
+        t(
+            f"The graph implies {len(checks)} independences that the data can test (one row of each unit, corrected for "
+            f"their number); {rejected} rejected. "
+            + (
+                "Between the nodes of a rejected line an arrow is missing. Every measured node of the graph is adjusted for, "
+                "so that the arrow would not change the adjustment; what was not measured is a matter for the sensitivity below."
+                if rejected
+                else "That no test rejects does not prove the graph."
+            ),
+            f"该图有 {len(checks)} 条数据可以检验的独立性（每个单位取一行，并校正检验次数），其中 {rejected} 条被拒绝。"
+            + (
+                "被拒绝的一行表示两点之间缺少箭头。图中所有测量到的变量都已被调整，因此补上箭头不会改变调整；未测量的因素见下面的敏感性分析。"
+                if rejected
+                else "没有被拒绝并不证明图是对的。"
+            ),
+        )
+    )
+    page.table(
+        t("Tested implications of the graph", "图的可检验推论"),
+        [
+            t("independent", "独立"),
+            t("given", "给定"),
+            t("verdict", "结论"),
+            t("correlation", "相关"),
+            t("p, corrected", "校正后的 p"),
+        ],
+        [
+            [
+                f"{node_name(c['a'], page.lang)} ⟂ {node_name(c['b'], page.lang)}",
+                ", ".join(node_name(name, page.lang) for name in c["given"].split(", ") if name) or "–",
+                t(c["verdict"], "被拒绝" if c["verdict"] == "rejected" else "成立"),
+                number(c["correlation"], 3),
+                number(c["p_value"], 3),
+            ]
+            for c in checks
+        ],
+        3,
     )
 
 

@@ -4,9 +4,11 @@ spend.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from whyrec.data.samples import ShopTables, shop_tables
@@ -31,6 +33,17 @@ demographics -> campaign; demographics -> spend; demographics -> past_spend; dem
 campaign_design -> campaign; campaign_design -> spend; season -> campaign_design; season -> spend
 """
 CAMPAIGN_UNMEASURED = "loyalty -> campaign; loyalty -> spend"
+# The column that stands for a node of the graph where its implied independences are tested.
+DISCOUNT_COLUMNS = {
+    "discount": "treatment", "units": "outcome", "popularity": "units_other_weeks", "season": "season_cosine",
+    "traffic": "log_baskets", "price": "log_price", "past_discounts": "discounted_share_before",
+    "category_discounts": "category_discounted",
+}  # fmt: skip
+CAMPAIGN_COLUMNS = {
+    "campaign": "treatment", "spend": "outcome", "past_spend": "spend_a_week", "past_visits": "visits_a_week",
+    "past_campaigns": "campaigns_before", "past_redemptions": "redeemed_before", "demographics": "income",
+    "campaign_design": "campaign_reach", "season": "season_cosine",
+}  # fmt: skip
 LEAST_CHANCE = 0.05
 CAMPAIGN_ESTIMAND = "sampled dollars a household spends on a campaign's products while it runs, with it minus without"
 
@@ -41,7 +54,8 @@ class EffectStudy:
 
     graph: edges assumed, causes to effects, as `CausalGraph.from_text` reads them; unmeasured: common causes
     that may exist and cannot be adjusted for, to which `sensitivity` speaks. effect: DoCalib's average
-    effect. check: the same question where the answer must be zero, if there is such a one. alternatives: one
+    effect. graph_checks: the independences that the graph implies, tested on one row of each cluster (see
+    `CausalGraph.check`). check: the same question where the answer must be zero, if there is such a one. alternatives: one
     row per other way.
     """
 
@@ -59,6 +73,7 @@ class EffectStudy:
     sensitivity: Any
     positivity: Any
     calibration: Any
+    graph_checks: pl.DataFrame
     notes: tuple[str, ...] = ()
     panel: Panel | None = field(default=None, repr=False, compare=False)
 
@@ -117,6 +132,7 @@ def discount_effect(tables: ShopTables | None = None, *, splits: int = 2, random
             "discount as the shop runs it",
         ),
         panel=panel,
+        graph_checks=_graph_checks(DISCOUNT_GRAPH, DISCOUNT_UNMEASURED, panel, DISCOUNT_COLUMNS, random_state),
         **_checked(model),
     )
 
@@ -176,6 +192,7 @@ def campaign_effect(tables: ShopTables | None = None, *, random_state: int = 0) 
             f"{len(close):,} of {len(panel):,} household-campaigns had a chance between 5% and 95% of being sent it",
         ),
         panel=close,
+        graph_checks=_graph_checks(CAMPAIGN_GRAPH, CAMPAIGN_UNMEASURED, panel, CAMPAIGN_COLUMNS, random_state),
         **_checked(model),
     )
 
@@ -197,6 +214,18 @@ def _fitted(panel: Panel, random_state: int) -> Any:
         weights=panel.weights,
         feature_names=panel.feature_names,
     )
+
+
+def _graph_checks(
+    graph: str, unmeasured: str, panel: Panel, columns: Mapping[str, str], random_state: int
+) -> pl.DataFrame:
+    """The graph's testable implications on one random row of each cluster, as rows of one cluster are not independent."""
+    from whyrec.cause.graph import CausalGraph
+
+    order = np.random.default_rng(random_state).permutation(len(panel))
+    first = order[np.unique(panel.clusters[order], return_index=True)[1]]
+    frame = panel.frame[np.sort(first)].select(pl.col(column).alias(node) for node, column in columns.items())
+    return CausalGraph.from_text(f"{graph}; {unmeasured}").check(frame)
 
 
 def _checked(model: Any) -> dict[str, Any]:
@@ -227,13 +256,15 @@ def _how_much_it_hangs(alternatives: pl.DataFrame) -> str:
 
 
 def _campaign_conclusion(effect: Estimate, check: Estimate) -> str:
-    if check.interval[0] <= 0 <= check.interval[1]:
-        found = "differs from zero" if effect.interval[0] > 0 or effect.interval[1] < 0 else "cannot be told from zero"
-        return f"The adjusted effect {found}, and the same method finds none before the start, as it must."
+    clean = check.interval[0] <= 0 <= check.interval[1]
+    found = "differs from zero" if effect.interval[0] > 0 or effect.interval[1] < 0 else "cannot be told from zero"
+    told = f"{check.estimate:.2f} dollars [{check.interval[0]:.2f}, {check.interval[1]:.2f}]"
+    if clean and abs(check.estimate) < abs(effect.estimate):
+        return f"The adjusted effect {found}; before the start, where it must be zero, the same method gives {told}."
     return (
-        f"The same method finds {check.estimate:.2f} dollars before the campaign started, where the answer "
-        "must be zero: adjustment does not remove all of the targeting, and no effect of this size can be "
-        "credited to the campaign."
+        f"The adjusted effect {found}. Before the campaign started, where the answer must be zero, the same method gives "
+        f"{told}, {'no smaller than the effect itself' if clean else 'which is not zero'}: adjustment may not remove all of the "
+        "targeting, and nothing of this size can be credited to the campaign."
     )
 
 

@@ -1,0 +1,85 @@
+"""The demo from end to end on the carried samples: what it leaves is a contract."""
+
+import json
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from whyrec import api
+from whyrec.studies.demo import Demo
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    return api.demo(tmp_path_factory.mktemp("demo"), draws=2)
+
+
+@pytest.mark.slow
+def test_the_folder_holds_what_is_documented(found: Demo) -> None:
+    assert {file.name for file in found.folder.iterdir()} == {
+        "report.html",
+        "recommendations.parquet",
+        "effects.json",
+        "model",
+    }
+    frame = pl.read_parquet(found.folder / "recommendations.parquet")
+    assert frame.columns == [
+        "user", "item", "rank", "by", "score", "preference", "effect", "effect_low", "effect_high", "text", "reason",
+    ]  # fmt: skip
+    assert set(frame["by"]) == {"preference", "effect"}
+    assert frame.group_by("user", "by").agg(pl.col("rank").sort())["rank"].to_list() == [list(range(1, 11))] * (
+        2 * found.model.dataset_.n_users
+    )
+    assert frame.null_count().sum_horizontal()[0] == 0
+    effects = json.loads((found.folder / "effects.json").read_text(encoding="utf-8"))
+    assert set(effects) == {"discount", "campaign", "recommendation", "randomised", "proof"}
+    for name in ("discount", "campaign", "recommendation"):
+        assert {
+            "naive",
+            "effect",
+            "refutations",
+            "sensitivity",
+            "positivity",
+            "calibration",
+            "graph",
+            "graph_checks",
+        } <= set(effects[name])
+        low, high = effects[name]["effect"]["interval"]
+        assert low <= effects[name]["effect"]["estimate"] <= high
+
+
+@pytest.mark.slow
+def test_the_report_opens_offline_and_hides_no_method(found: Demo) -> None:
+    page = (found.folder / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r'(?:src|href)="(?!#)|@import|url\((?!#)', page)
+    for frame in (frame for _, frame in found.baselines.values()):
+        assert set(frame["method"]) == {
+            "popularity", "content-based", "user-kNN", "item-kNN", "matrix factorisation", "causal recommender",
+        }  # fmt: skip
+        assert all(method in page for method in frame["method"])
+
+
+@pytest.mark.slow
+def test_ranking_by_effect_is_not_ranking_by_preference(found: Demo) -> None:
+    frame = pl.read_parquet(found.folder / "recommendations.parquet")
+    first, second = (frame.filter(by=by).select("user", "item") for by in ("preference", "effect"))
+    assert first.join(second, on=["user", "item"]).height < 0.9 * first.height
+
+
+@pytest.mark.slow
+def test_the_saved_model_copied_elsewhere_says_the_same(found: Demo, tmp_path: Path) -> None:
+    import shutil
+
+    copy = shutil.copytree(found.folder / "model", tmp_path / "elsewhere")
+    users = found.model.dataset_.users["user"][:50].to_list()
+    again = api.recommend(api.load(copy), users, by="mix").frame
+    assert again.equals(api.recommend(found.model, users, by="mix").frame)
+
+
+@pytest.mark.slow
+def test_the_answer_is_one_json_object_and_a_summary(found: Demo) -> None:
+    answer = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert set(answer) == {"folder", "files", "seconds", "baselines", "effects"}
+    assert "report.html" in found.to_text()
