@@ -28,7 +28,8 @@ tr.ours td{font-weight:600}
 .chart{margin:.6rem 0}.chart svg{max-width:100%;height:auto}.narrow{display:none}
 nav a{margin-right:1rem;white-space:nowrap}a{color:#005a8c}
 @media(max-width:640px){body{padding:.8rem}.wide{display:none}.narrow{display:block}h1{font-size:1.4rem}}
-@media print{body{max-width:none;font-size:11pt}h2{break-after:avoid}.chart,table,.key{break-inside:avoid}nav{display:none}}
+@media print{body{max-width:none;font-size:10pt;padding:0}h2,h3{break-after:avoid}.scroll{overflow:visible}
+table{font-size:7.5pt}td.n,th.n{padding-right:.4rem}.chart,tr,.key{break-inside:avoid}nav{display:none}}
 """
 
 
