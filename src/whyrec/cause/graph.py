@@ -16,6 +16,7 @@ import polars as pl
 from whyrec.data.schema import Schema
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import FloatArray
+from whyrec.metrics.significance import holm
 
 Edge = tuple[str, str]
 _LINE = re.compile(r"\s*(<->|->|<-)\s*")
@@ -168,7 +169,7 @@ class CausalGraph:
                 max(frame.height - len(given) - 3, 1)
             )
             rows.append((a, b, ", ".join(given), correlation, _two_sided(float(strength))))
-        adjusted = _holm([row[4] for row in rows])
+        adjusted = holm(np.array([row[4] for row in rows])).tolist()
         return pl.DataFrame(
             [(*row[:4], p, "rejected" if p < level else "holds") for row, p in zip(rows, adjusted, strict=True)],
             schema={"a": pl.String, "b": pl.String, "given": pl.String, "correlation": pl.Float64, "p_value": pl.Float64,
@@ -250,12 +251,3 @@ def _two_sided(z: float) -> float:
     from statistics import NormalDist
 
     return 2 * NormalDist().cdf(-abs(z))
-
-
-def _holm(p_values: list[float]) -> list[float]:
-    order = np.argsort(p_values)
-    adjusted, highest = [0.0] * len(p_values), 0.0
-    for place, index in enumerate(order):
-        highest = max(highest, min(1.0, p_values[index] * (len(p_values) - place)))
-        adjusted[index] = highest
-    return adjusted

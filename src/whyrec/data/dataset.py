@@ -124,6 +124,25 @@ class Dataset:
         return sparse.coo_matrix((ones, (rows, columns)), shape=(self.n_users, self.n_items)).tocsr()
 
     @cached_property
+    def category_codes(self) -> NDArray[np.int64]:
+        """A number for each item's category, (n_items,); all 0 where the items have none."""
+        column = self.schema.item_category
+        if column is None or column not in self.items.columns:
+            return np.zeros(self.n_items, dtype=np.int64)
+        codes: NDArray[np.int64] = (
+            self.items[column].cast(pl.String).fill_null("").rank("dense").to_numpy().astype(np.int64) - 1
+        )
+        return codes
+
+    @cached_property
+    def category_matrix(self) -> sparse.csr_matrix:
+        """Users x categories, float32: how often each user chose an item of each category."""
+        codes = self.category_codes
+        ones = np.ones(self.n_items, dtype=np.float32)
+        shape = (self.n_items, int(codes.max(initial=0)) + 1)
+        return (self.matrix @ sparse.csr_matrix((ones, (np.arange(self.n_items), codes)), shape=shape)).tocsr()
+
+    @cached_property
     def histories(self) -> Histories:
         """Interactions of every user in time order (file order where the log has no time or times tie)."""
         frame = self.interactions.with_row_index("_row")

@@ -19,6 +19,7 @@ from whyrec.estimate import FloatArray, jsonable
 from whyrec.progress import say, track
 from whyrec.recommend.two_headed import TwoHeadedRecommender
 from whyrec.represent.pairs import GROUPS
+from whyrec.represent.vectors import unit_rows
 from whyrec.saved import opening, saving
 
 Ranking = Literal["preference", "effect", "mix"]
@@ -151,13 +152,12 @@ class CausalRecommender:
         u, i = self.dataset_.user_codes([user]), self.dataset_.item_codes([item])
         scores = self.recommender_.score_all(u)[0]
         history = self.dataset_.histories.of(int(u[0]))
-        states = _unit(self.recommender_.item_states())
+        states = unit_rows(self.recommender_.item_states())
         past = np.unique(history)
         cosine = states[past] @ states[i[0]] if len(past) else np.zeros(0)
         nearest = [int(past[j]) for j in np.argsort(-cosine, kind="stable") if past[j] != i[0]][:3]
-        category = self.dataset_.schema.item_category
-        kinds = self.dataset_.items[category] if category else None
-        same = 0 if kinds is None else int(sum(kinds[int(code)] == kinds[int(i[0])] for code in history))
+        kinds = self.dataset_.category_codes
+        same = int((kinds[history] == kinds[i[0]]).sum()) if self.dataset_.schema.item_category else 0
         popularity = np.asarray(self.dataset_.matrix.sum(axis=0)).ravel()
         effect: list[float | None] = [None, None, None]
         average: float | None = None
@@ -198,7 +198,7 @@ class CausalRecommender:
             "name": self.dataset_.name,
             "repeats": self.repeats_,
             "no_effects": self.no_effects_,
-            "effects": self.effects_.content() | {"cache": None} if self.effects_ else None,
+            "effects": self.effects_.content() if self.effects_ else None,
             "estimates": self.estimates_,
         }
         with saving(Path(path), "CausalRecommender", content) as folder:
@@ -288,7 +288,3 @@ def _ranked(frame: pl.DataFrame, by: Ranking, mix: float) -> pl.DataFrame:
         "user_code", "_key", "preference", "item_code", descending=[False, True, True, False], maintain_order=True
     )
     return ordered.with_columns(rank=pl.int_range(1, pl.len() + 1).over("user_code"))
-
-
-def _unit(states: Any) -> Any:
-    return states / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-12)

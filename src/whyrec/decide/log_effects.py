@@ -163,7 +163,8 @@ class LogEffects:
 
     def content(self) -> dict[str, Any]:
         """JSON-ready state beside the files of `save`."""
-        names = ("window", "folds", "epochs", "budget", "least_chance", "text_model", "cache", "random_state")
+        # Not the cache: a folder of this machine.
+        names = ("window", "folds", "epochs", "budget", "least_chance", "text_model", "random_state")
         return {
             "parameters": {name: getattr(self, name) for name in names},
             "modifier_names": self.modifier_names_,

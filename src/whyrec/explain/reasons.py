@@ -135,17 +135,11 @@ def short_reasons(model: CausalRecommender, frame: pl.DataFrame, lang: Lang = "e
 
 
 def _category_counts(model: CausalRecommender, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """How often each user chose the category of each item."""
-    from scipy import sparse
-
+    """How often each user chose the category of each item; 0 where items have no category."""
     dataset = model.dataset_
-    column = dataset.schema.item_category
-    if column is None:
+    if dataset.schema.item_category is None:
         return np.zeros(len(users), dtype=int)
-    kinds = dataset.items[column].cast(pl.String).fill_null("").rank("dense").to_numpy().astype(int) - 1
-    ones = np.ones(len(kinds), dtype=np.float32)
-    member = sparse.csr_matrix((ones, (np.arange(len(kinds)), kinds)), shape=(len(kinds), kinds.max() + 1))
-    return np.asarray((dataset.matrix @ member).tocsr()[users, kinds[items]]).ravel().astype(int)
+    return np.asarray(dataset.category_matrix[users, dataset.category_codes[items]]).ravel().astype(int)
 
 
 def _short(text: str, most: int = 60) -> str:

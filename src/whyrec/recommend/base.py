@@ -14,6 +14,7 @@ from scipy import sparse
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.errors import BadInput, UnknownId
 from whyrec.recommend.store import load_state, save_state
+from whyrec.represent.vectors import unit_rows
 
 Scores = NDArray[np.float32]
 # Scores held at once: 2^24 of them are 64 MiB.
@@ -96,7 +97,7 @@ class Recommender(ABC):
         Returns codes and cosines, both (len(items), k); -1 and NaN where the model knows no more items.
         """
         items = self._checked_items(items)
-        unit = _unit_rows(self._item_vectors())
+        unit = unit_rows(self._item_vectors())
         chosen = np.full((len(items), k), -1, dtype=np.int32)
         cosines = np.full((len(items), k), np.nan, dtype=np.float32)
         for start, part in self.batches(items):
@@ -183,11 +184,3 @@ def _checked(codes: Codes, size: int, role: str) -> Codes:
         wrong = array[(array < 0) | (array >= size)][0]
         raise UnknownId(f"{role} code {wrong} is not one of the {size} that the model was fitted on")
     return array.astype(np.int32)
-
-
-def _unit_rows(vectors: Any) -> Any:
-    if sparse.issparse(vectors):
-        length = np.sqrt(np.asarray(vectors.multiply(vectors).sum(axis=1)).ravel())
-        return sparse.diags_array(np.divide(1, length, out=np.zeros_like(length), where=length > 0)).tocsr() @ vectors
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)

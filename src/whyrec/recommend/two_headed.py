@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
@@ -100,7 +99,7 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
         text = TextEncoder(self.text_model, cache=self.cache).encode(dataset.items["text"].to_list())
         generator = np.random.default_rng(self.random_state)
         rows = head_rows(dataset, generator)
-        categories = _category_codes(dataset)
+        categories = dataset.category_codes
         material = Material.gather(dataset, text, categories, rows)
         settings = Settings(
             self.epochs,
@@ -315,14 +314,6 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
             self.network_ = Network(Shape(**self.shape_ | {"half_lives": tuple(self.shape_["half_lives"])}))
         self.network_.load_state_dict(weights)
         self.network_.to(self._device()).eval()
-
-
-def _category_codes(dataset: Dataset) -> NDArray[np.int64]:
-    """A number for each item's category; all 0 where the items have none."""
-    column = dataset.schema.item_category
-    if column is None or column not in dataset.items.columns:
-        return np.zeros(dataset.n_items, dtype=np.int64)
-    return dataset.items[column].cast(pl.String).fill_null("").rank("dense").to_numpy().astype(np.int64) - 1
 
 
 def _repeats(

@@ -11,10 +11,10 @@ from typing import Self
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import sparse
 
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.estimate import FloatArray
+from whyrec.represent.vectors import unit_rows
 
 # The groups in which contributions are told; every feature belongs to one.
 GROUPS = ("popularity", "habit", "taste", "activity", "kind", "past treatment", "representation", "moment")
@@ -35,17 +35,13 @@ class PairFeatures:
         self.pair_counts_ = window.matrix
         self.item_count_ = np.asarray(self.pair_counts_.sum(axis=0)).ravel()
         self.user_count_ = np.asarray(self.pair_counts_.sum(axis=1)).ravel()
-        self.item_category_ = _category_codes(window)
-        membership = sparse.csr_matrix(
-            (np.ones(window.n_items, dtype=np.float32), (np.arange(window.n_items), self.item_category_)),
-            shape=(window.n_items, int(self.item_category_.max(initial=0)) + 1),
-        )
-        self.category_counts_ = (self.pair_counts_ @ membership).tocsr()
+        self.item_category_ = window.category_codes
+        self.category_counts_ = window.category_matrix
         self.item_treated_ = _treated_share(window, "item_code", window.n_items)
         self.user_treated_ = _treated_share(window, "user_code", window.n_users)
         states = np.zeros((window.n_items, 1), dtype=np.float32) if text_states is None else text_states
-        self.item_text_ = _unit(states)
-        self.user_text_ = _unit(np.asarray(self.pair_counts_ @ self.item_text_))
+        self.item_text_ = unit_rows(states)
+        self.user_text_ = unit_rows(np.asarray(self.pair_counts_ @ self.item_text_))
         self.components_ = _principal(
             states, min(self.text_components, states.shape[1]) if text_states is not None else 0
         )
@@ -81,14 +77,6 @@ class PairFeatures:
         return np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
 
 
-def _category_codes(window: Dataset) -> NDArray[np.int64]:
-    column = window.schema.item_category
-    if column is None or column not in window.items.columns:
-        return np.zeros(window.n_items, dtype=np.int64)
-    ranks = window.items[column].cast(pl.String).fill_null("").rank("dense")
-    return ranks.to_numpy().astype(np.int64) - 1
-
-
 def _treated_share(window: Dataset, code: str, size: int) -> FloatArray:
     """Share treated of each user's or item's rows, shrunk towards the mean by ten rows' worth."""
     if not window.has("treatment"):
@@ -102,12 +90,6 @@ def _treated_share(window: Dataset, code: str, size: int) -> FloatArray:
     mean = float(hits.sum() / rows.sum()) if rows.sum() > 0 else 0.0
     shrunk: FloatArray = (hits + 10 * mean) / (rows + 10)
     return shrunk
-
-
-def _unit(states: NDArray[np.float32]) -> NDArray[np.float32]:
-    length = np.linalg.norm(states, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = np.divide(states, length, out=np.zeros_like(states, dtype=np.float32), where=length > 0)
-    return unit
 
 
 def _principal(states: NDArray[np.float32], count: int) -> FloatArray:

@@ -27,6 +27,7 @@ from whyrec.cause.pair_effects import PairEffects
 from whyrec.data.simulate import COVARIATES, SimulatedLog, World, shop_world
 from whyrec.errors import BadInput
 from whyrec.estimate import Estimate, FloatArray, jsonable
+from whyrec.metrics.significance import holm
 from whyrec.progress import track
 
 Wrong = Literal["propensity", "outcome", "both"]
@@ -226,7 +227,7 @@ def _summary(table: pl.DataFrame, draws: int) -> pl.DataFrame:
         difference = cp["DoCalib"] - cp[method]
         if method != "DoCalib":
             raw[method] = 1.0 if np.ptp(difference) < 1e-12 else float(ttest_1samp(difference, 0.0).pvalue)
-    corrected = _holm(raw)
+    corrected = dict(zip(raw, (float(p) for p in holm(np.array(list(raw.values())))), strict=True))
     rows = []
     for method in METHODS:
         mine = table.filter((pl.col("method") == method) & pl.col("estimate").is_not_null())
@@ -246,12 +247,3 @@ def _summary(table: pl.DataFrame, draws: int) -> pl.DataFrame:
             }
         )
     return pl.DataFrame(rows, infer_schema_length=None)
-
-
-def _holm(p_values: dict[str, float]) -> dict[str, float]:
-    """Holm's (1979) step-down correction."""
-    result, largest = {}, 0.0
-    for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda entry: entry[1])):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p))
-        result[name] = largest
-    return result
