@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from whyrec.estimate import Estimate, jsonable, normal_quantile
+from whyrec.estimate import Estimate, clustered_error, jsonable, normal_quantile
 
 
 def from_sample(values, **options):
@@ -81,3 +81,32 @@ def test_jsonable_turns_everything_into_what_json_knows():
     value = {1: (np.int64(3), np.bool_(True), {np.float32(0.5)}), "bad": [math.inf, -math.inf, math.nan, None, "text"]}
     assert jsonable(value) == {"1": [3, True, [0.5]], "bad": [None, None, None, None, "text"]}
     json.dumps(jsonable(value), allow_nan=False)
+
+
+def test_two_groupings_cover_where_one_does_not() -> None:
+    """A mean over users x items with a shock of each: by user alone the shared items are not seen."""
+    draws, users, items = 500, 60, 40
+    random = np.random.default_rng(0)
+    user, item = (codes.ravel() for codes in np.indices((users, items)))
+    found = {"user": 0, "both": 0}
+    for _ in range(draws):
+        values = random.normal(size=users)[user] + random.normal(size=items)[item] + random.normal(size=users * items)
+        for name, clusters in (("user", user), ("both", np.column_stack([user, item]))):
+            estimate = Estimate.from_influence(
+                float(values.mean()), values - values.mean(), estimand="mean", method="mean", clusters=clusters
+            )
+            found[name] += estimate.covers(0.0)
+    slack = 3 * np.sqrt(0.95 * 0.05 / draws)
+    assert found["user"] / draws < 0.85
+    assert abs(found["both"] / draws - 0.95) < slack
+
+
+def test_two_groupings_by_hand() -> None:
+    """Influence 1, -1, 1, -1 in users a, a, b, b and items x, y, x, y: users sum to 0, items to 2 and -2."""
+    influence = np.array([1.0, -1.0, 1.0, -1.0])
+    clusters = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    error, units = clustered_error(influence, clusters)
+    # By item: sums 2 and -2, spread sqrt(8) sqrt(2) / 4 = 1; by user 0; crossing sqrt(4) sqrt(4/3) / 4; at least either.
+    assert error == pytest.approx(1.0)
+    assert units == 2
+    assert clustered_error(influence, clusters[:, 0])[0] == pytest.approx(0.0)

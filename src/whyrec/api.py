@@ -140,12 +140,12 @@ class Written:
 
 
 def fit(
-    log: Path | pl.DataFrame,
+    log: str | Path | pl.DataFrame,
     *,
-    items: Path | pl.DataFrame | None = None,
-    users: Path | pl.DataFrame | None = None,
-    schema: Schema | Path | None = None,
-    out: Path | None = None,
+    items: str | Path | pl.DataFrame | None = None,
+    users: str | Path | pl.DataFrame | None = None,
+    schema: Schema | str | Path | None = None,
+    out: str | Path | None = None,
     strict: bool = False,
     epochs: int = 6,
     random_state: int = 0,
@@ -157,21 +157,21 @@ def fit(
     """
     if out is not None:
         check_free(Path(out))
-    roles = Schema.read(schema) if isinstance(schema, Path) else schema
+    roles = Schema.read(Path(schema)) if isinstance(schema, str | Path) else schema
     dataset, validation = read_dataset(log, items=items, users=users, schema=roles, strict=strict)
     model = CausalRecommender(epochs=epochs, random_state=random_state).fit(dataset)
     if out is not None:
         model.save(Path(out))
-    return Fitted(model, validation, out)
+    return Fitted(model, validation, None if out is None else Path(out))
 
 
-def load(path: Path) -> CausalRecommender:
+def load(path: str | Path) -> CausalRecommender:
     """A saved model; raises BadInput where there is none, IncompatibleModel where it was changed."""
     return CausalRecommender.load(Path(path))
 
 
 def recommend(
-    model: CausalRecommender | Path,
+    model: CausalRecommender | str | Path,
     users: Sequence[Any] | None = None,
     *,
     k: int = 10,
@@ -192,7 +192,7 @@ def recommend(
 
 
 def effect(
-    source: Path | pl.DataFrame,
+    source: str | Path | pl.DataFrame,
     treatment: str | None = None,
     outcome: str | None = None,
     *,
@@ -225,7 +225,7 @@ def effect(
     return EffectAnswer(content, describe(content))
 
 
-def why(model: CausalRecommender | Path, user: Any, item: Any, *, lang: Lang = "en") -> WhyAnswer:
+def why(model: CausalRecommender | str | Path, user: Any, item: Any, *, lang: Lang = "en") -> WhyAnswer:
     """Why this item for this user, in words and numbers."""
     from whyrec.explain.reasons import sentences
 
@@ -235,7 +235,7 @@ def why(model: CausalRecommender | Path, user: Any, item: Any, *, lang: Lang = "
 
 
 def evaluate(
-    model: CausalRecommender | Path, test: Path | pl.DataFrame, *, k: int = 10, random_state: int = 0
+    model: CausalRecommender | str | Path, test: str | Path | pl.DataFrame, *, k: int = 10, random_state: int = 0
 ) -> Table:
     """Ranking accuracy of a model on a later log, beside popularity, with bootstrap intervals over users.
 
@@ -261,7 +261,7 @@ def evaluate(
     return Table(compared, "methods")
 
 
-def report(model: CausalRecommender | Path, out: Path, *, lang: Lang = "en") -> Written:
+def report(model: CausalRecommender | str | Path, out: Path, *, lang: Lang = "en") -> Written:
     """A self-contained HTML page about a fitted model."""
     from whyrec.explain.report import model_report
     from whyrec.files import write_text
@@ -317,7 +317,7 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
             frame.write_parquet(temporary)
 
 
-def _model(model: CausalRecommender | Path) -> CausalRecommender:
+def _model(model: CausalRecommender | str | Path) -> CausalRecommender:
     return model if isinstance(model, CausalRecommender) else load(Path(model))
 
 

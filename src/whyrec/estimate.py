@@ -58,16 +58,10 @@ class Estimate:
 
         influence: shape (n,), centred, so that the estimator's error is about its mean
         (van der Vaart 1998, section 25.3). clusters: labels of shape (n,); rows of one cluster are
-        summed first, so that they may depend on each other in any way (Liang and Zeger 1986).
+        summed first, so that they may depend on each other in any way (Liang and Zeger 1986). Labels of shape
+        (n, 2) are two groupings, such as user and item, of which rows may share either (see `clustered_error`).
         """
-        rows = len(influence)
-        if clusters is not None:
-            _, codes = np.unique(clusters, return_inverse=True)
-            influence = np.bincount(codes.ravel(), weights=influence).astype(np.float64)
-        units = len(influence)
-        spread = float(np.sqrt(np.sum((influence - influence.sum() / units) ** 2)))
-        correction = math.sqrt(units / (units - 1)) if units > 1 else math.inf
-        error = spread * correction / rows
+        error, units = clustered_error(influence, clusters)
         half = normal_quantile(level) * error
         return cls(
             estimate=float(value),
@@ -121,6 +115,35 @@ class Estimate:
             f"{self.method}: {self.estimate:.4g} [{low:.4g}, {high:.4g}] "
             f"({self.level:.0%} interval, n = {self.n:,}) for {self.estimand}"
         )
+
+
+def clustered_error(influence: FloatArray, clusters: NDArray[Any] | None = None) -> tuple[float, int]:
+    """Standard error of the mean of an influence function, and the number of independent units.
+
+    clusters: None, labels (n,), or labels (n, 2) of two groupings. For two the variance is that of the one plus that of
+    the other less that of their crossing (Cameron, Gelbach and Miller 2011, equation 2.11), and at least that of either.
+    """
+    rows = len(influence)
+    if clusters is None:
+        return _error_of_sums(influence, rows), rows
+    if clusters.ndim == 1:
+        sums = _sums(influence, np.unique(clusters, return_inverse=True)[1].ravel())
+        return _error_of_sums(sums, rows), len(sums)
+    first, second = (np.unique(column, return_inverse=True)[1].ravel().astype(np.int64) for column in clusters.T)
+    crossing = np.unique(first * (second.max(initial=0) + 1) + second, return_inverse=True)[1].ravel()
+    groups = [_sums(influence, codes) for codes in (first, second, crossing)]
+    one, other, both = (_error_of_sums(group, rows) ** 2 for group in groups)
+    return math.sqrt(max(one + other - both, one, other)), min(len(groups[0]), len(groups[1]))
+
+
+def _sums(influence: FloatArray, codes: NDArray[Any]) -> FloatArray:
+    return np.bincount(codes, weights=influence).astype(np.float64)
+
+
+def _error_of_sums(sums: FloatArray, rows: int) -> float:
+    units = len(sums)
+    spread = float(np.sqrt(np.sum((sums - sums.sum() / units) ** 2)))
+    return spread * (math.sqrt(units / (units - 1)) if units > 1 else math.inf) / rows
 
 
 def jsonable(value: Any) -> Any:

@@ -346,3 +346,34 @@ def test_bad_parameters_are_named(parameters: dict[str, object], text: str) -> N
     log = draw(100, 0)
     with pytest.raises(BadInput, match=text):
         DoCalib(**RIGHT | parameters).fit(log.x, log.a, log.y)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_a_treatment_shared_by_the_rows_of_an_item_needs_the_items_in_the_interval() -> None:
+    """Treatment and a shock belong to the item: the interval by user alone fails, that by user and item does not."""
+    draws, users, items = 200, 40, 80
+    user, item = (codes.ravel() for codes in np.indices((users, items)))
+    found = {"user": 0, "both": 0}
+    for draw_number in range(draws):
+        random = np.random.default_rng(draw_number)
+        trait = random.normal(size=items)
+        treated = (random.random(items) < 1 / (1 + np.exp(-0.5 * trait))).astype(int)
+        shock = 0.5 * random.normal(size=items)
+        y = (trait + shock + EFFECT * treated)[item] + random.normal(size=users)[user] + random.normal(size=len(user))
+        for name, clusters in (("user", user), ("both", np.column_stack([user, item]))):
+            model = DoCalib(propensity="logistic", outcome="linear", calibration=None, folds=2)
+            found[name] += model.fit(trait[item, None], treated[item], y, clusters=clusters).effect_.covers(EFFECT)
+    assert found["user"] / draws < 0.7
+    assert found["both"] / draws > 0.95 - 3 * np.sqrt(0.95 * 0.05 / draws) - 0.01
+
+
+def test_two_groupings_and_what_cannot_be_had_with_them() -> None:
+    log = draw(300, 0)
+    clusters = np.column_stack([np.arange(300) // 3, np.arange(300) % 10])
+    two, one = (DoCalib(**RIGHT).fit(log.x, log.a, log.y, clusters=c) for c in (clusters, clusters[:, 0]))  # type: ignore[arg-type]
+    assert two.effect_.estimate == one.effect_.estimate
+    assert two.effect_.standard_error >= one.effect_.standard_error
+    with pytest.raises(BadInput, match="one grouping"):
+        DoCalib(**RIGHT, bootstrap=20).fit(log.x, log.a, log.y, clusters=clusters)  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="one label a row"):
+        DoCalib(**RIGHT).fit(log.x, log.a, log.y, clusters=np.zeros((300, 3)))  # type: ignore[arg-type]

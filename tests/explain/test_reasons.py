@@ -79,8 +79,16 @@ def test_numbers_of_the_evidence_stand_in_the_sentences(lang):
 
 def test_a_new_item_is_said_to_be_new():
     told = "\n".join(sentences(replace(WHY, bought=0)))
-    assert "never chose it before; its category 9 times" in told
+    assert "never chose it before." in told
+    assert "category were chosen before (9 times)" in told
     assert "3 times" not in told
+    assert "category" not in "\n".join(sentences(replace(WHY, category_bought=None)))
+
+
+def test_nothing_is_more_popular_than_everything():
+    told = "\n".join(sentences(replace(WHY, popularity_share=0.9999)))
+    assert "99% of all items" in told
+    assert "100%" not in told
 
 
 def test_a_long_text_is_cut():

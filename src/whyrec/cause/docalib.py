@@ -98,7 +98,9 @@ class DoCalib:
     ) -> Self:
         """Estimate from features (n, d), treatment (n,) of 0 and 1, and outcome (n,).
 
-        clusters: labels (n,) of rows that depend on each other, usually the user. weights: (n,), inverse sampling
+        clusters: labels (n,) of rows that depend on each other, usually the user; or (n, 2), user and item, where the
+        treatment or a shock is shared by the rows of an item (Abadie et al. 2023: cluster where treatment is assigned).
+        The first parts the folds, both enter the intervals of effect, arms and relatives. weights: (n,), inverse sampling
         rates of the rows. propensity: (n,), the logged chance of treatment, if known: no model is then fitted.
         Raises BadInput (not-a-number, constant outcome, lengths, propensity outside [0, 1]) and NoOverlap.
         """
@@ -113,7 +115,11 @@ class DoCalib:
         if np.all(y == y[0]):
             raise BadInput(f"outcome: all {n:,} values are {y[0]:g}; a constant outcome has no effect to estimate")
         logged = None if propensity is None else logged_propensity(propensity, a)
-        self.clusters_ = None if clusters is None else cluster_codes(clusters, n)
+        groupings = None if clusters is None else cluster_codes(clusters, n)
+        if self.bootstrap and groupings is not None and groupings.shape[1] > 1:
+            raise BadInput("bootstrap: draws clusters of one grouping; pass one, or bootstrap=None for two")
+        self.clusters_ = None if groupings is None else groupings[:, 0]
+        self.groupings_ = groupings[:, 0] if groupings is not None and groupings.shape[1] == 1 else groupings
         units = np.arange(n) if self.clusters_ is None else self.clusters_
         self.features_, self.feature_names_ = x, names
         self.log_ = Log(a, y, w, bool(np.all((y == 0) | (y == 1))))
@@ -248,7 +254,7 @@ class DoCalib:
                 of_row,
                 estimand=estimand,
                 method="DoCalib",
-                clusters=self.clusters_,
+                clusters=self.groupings_,
                 level=self.level,
                 assumptions=_ASSUMPTIONS,
                 diagnostics=diagnostics,
@@ -265,7 +271,7 @@ class DoCalib:
         self.relatives_ = relatives(
             self.nuisances_,
             self.log_,
-            clusters=self.clusters_,
+            clusters=self.groupings_,
             level=self.level,
             least=self.min_propensity,
             implied_weights=self._implied(design),

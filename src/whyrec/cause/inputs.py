@@ -75,8 +75,11 @@ def logged_propensity(values: ArrayLike, treatment: IntArray) -> FloatArray:
 
 
 def cluster_codes(values: ArrayLike, n: int) -> IntArray:
-    """Dense codes of the clusters, in the order of their sorted labels."""
-    labels: NDArray[Any] = np.asarray(values).ravel()
+    """Dense codes of the clusters, (n, groupings), each in the order of its sorted labels; one or two groupings."""
+    labels: NDArray[Any] = np.asarray(values)
+    labels = labels[:, None] if labels.ndim == 1 else labels
+    if labels.ndim != 2 or labels.shape[1] not in (1, 2):
+        raise BadInput(f"clusters: shape {labels.shape}; give one label a row, or two for two groupings")
     if len(labels) != n:
         raise BadInput(f"clusters: {len(labels):,} labels for {n:,} rows of features")
-    return np.unique(labels, return_inverse=True)[1].ravel().astype(np.int64)
+    return np.column_stack([np.unique(column, return_inverse=True)[1].ravel() for column in labels.T]).astype(np.int64)

@@ -31,9 +31,9 @@ class Why:
     """What is known about one recommendation.
 
     rank: place among all items by preference, 1 is best. effect, low, high: change of the outcome if treated
-    (None where the log has no treatment). drivers: group of features to its share of the pair's effect above
+    (None where the log has no treatment). average_effect: of a pair at the mean of all features. drivers: group of features to its share of the pair's effect above
     `average_effect` (Shapley values; they sum to the effect of the model less the average). bought: how often
-    the user took the item; similar: items of the user's history most like it, with cosine.
+    the user took the item; category_bought: how often one of its category (None where items have none); similar: items of the user's history most like it, with cosine.
     """
 
     user: Any
@@ -43,7 +43,7 @@ class Why:
     of: int
     preference: float
     bought: int
-    category_bought: int
+    category_bought: int | None
     popularity_share: float
     similar: tuple[tuple[Any, str, float], ...]
     effect: float | None
@@ -157,7 +157,8 @@ class CausalRecommender:
         cosine = states[past] @ states[i[0]] if len(past) else np.zeros(0)
         nearest = [int(past[j]) for j in np.argsort(-cosine, kind="stable") if past[j] != i[0]][:3]
         kinds = self.dataset_.category_codes
-        same = int((kinds[history] == kinds[i[0]]).sum()) if self.dataset_.schema.item_category else 0
+        known = self.dataset_.schema.item_category is not None
+        same = int((kinds[history] == kinds[i[0]]).sum()) if known else None
         popularity = np.asarray(self.dataset_.matrix.sum(axis=0)).ravel()
         effect: list[float | None] = [None, None, None]
         average: float | None = None

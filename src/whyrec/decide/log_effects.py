@@ -7,6 +7,7 @@ explains itself. To serve, the same features are taken from the most recent wind
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +22,7 @@ from whyrec.cause.pair_effects import PairEffects
 from whyrec.cause.refute import refute
 from whyrec.cause.sensitivity import sensitivity
 from whyrec.data.dataset import Codes, Dataset
+from whyrec.decide.targeting import share_below, targeting_value
 from whyrec.errors import BadInput, NoOverlap, NotIdentified
 from whyrec.estimate import Estimate, FloatArray
 from whyrec.progress import say
@@ -34,6 +36,9 @@ ESTIMAND = "change of the outcome of a pair when it is treated instead of not, a
 
 class LogEffects:
     """Average and per-pair effect of the log's `treatment` on its `outcome`, by DoCalib on the representation.
+
+    Rows share users and items, and a treatment may be given to an item for all users at once (a discount): the
+    intervals of averages and policies allow for both.
 
     window: share of the time (or rows) that the representation sees. folds: cross-fitting folds, by user.
     epochs: of the early representation. budget: share of the pairs that a policy may treat when policies are
@@ -98,12 +103,12 @@ class LogEffects:
         self.model_ = model
         users, items = usable["user_code"].to_numpy(), usable["item_code"].to_numpy()
         modifiers = model.features_[:, : len(names)]
-        self.effect_, self.naive_ = self.model_.effect_, self.model_.naive_
+        self.effect_, self.naive_ = replace(model.effect_, estimand=ESTIMAND), replace(model.naive_, estimand=ESTIMAND)
         self.modifier_names_ = names
         self.modifier_groups_ = (*past.groups_, "representation", "representation")
         self.pairs_ = PairEffects(random_state=self.random_state).fit(self.model_, modifiers, names)
         self.mean_modifiers_ = np.average(modifiers, axis=0, weights=self.model_.weights_)
-        self.policies_ = self._policy_values(usable, users, items)
+        self.policies_ = self._policy_values(users, items)
         self.refutations_ = refute(self.model_, random_state=self.random_state)
         self.sensitivity_ = sensitivity(self.model_)
         self.graph_ = CausalGraph.from_schema(dataset.schema)
@@ -118,7 +123,7 @@ class LogEffects:
             np.column_stack([self._modifiers(past, self.early_, users, items), moment]),
             rows["treatment"].to_numpy(),
             rows["outcome"].to_numpy(),
-            clusters=users,
+            clusters=np.column_stack([users, items]),
             weights=rows["weight"].to_numpy() if dataset.has("weight") else None,
             propensity=rows["propensity"].to_numpy() if dataset.has("propensity") else None,
             feature_names=(*names, *moment_names),
@@ -225,7 +230,7 @@ class LogEffects:
             frame.with_columns(treatment=model.treatment_[rows].astype(float), outcome=model.outcome_[rows])
         )
 
-    def _policy_values(self, rows: pl.DataFrame, users: Codes, items: Codes) -> dict[str, Estimate]:
+    def _policy_values(self, users: Codes, items: Codes) -> dict[str, Estimate]:
         """Effect per treated pair when a `budget` share of the pairs is treated, by what they are chosen.
 
         The choice never sees the scores it is judged by: the early ranking knows the first window only, and
@@ -240,20 +245,13 @@ class LogEffects:
             "by popularity": popularity,
             "by preference": preference,
             "by effect": effect,
-            "by both": _rank(preference, weights) + _rank(effect, weights),
+            "by both": share_below(preference, weights) + share_below(effect, weights),
         }
-        return {name: self._value(score, weights, users, name) for name, score in chosen_by.items()}
-
-    def _value(self, score: FloatArray | None, weights: FloatArray, users: Codes, name: str) -> Estimate:
-        gain = self.model_.effect_scores_
-        treated = np.ones(len(gain)) if score is None else (_rank(score, weights) > 1 - self.budget).astype(float)
-        mass = float((weights * treated).sum())
-        value = float((weights * treated * gain).sum() / mass)
-        influence = weights * treated * (gain - value) / mass * len(gain)
-        return Estimate.from_influence(
-            value, influence, clusters=users, method=f"treat {name}", estimand="effect per treated pair",
-            assumptions=("nothing unmeasured drives both treatment and outcome",), diagnostics={"share_treated": mass / weights.sum()},
-        )  # fmt: skip
+        gain, groupings = self.model_.effect_scores_, np.column_stack([users, items])
+        return {
+            name: targeting_value(gain, score, weights, groupings, budget=self.budget, name=name)
+            for name, score in chosen_by.items()
+        }
 
 
 def comparable_rows(dataset: Dataset) -> pl.DataFrame:
@@ -292,14 +290,6 @@ def _moment(dataset: Dataset, rows: pl.DataFrame) -> tuple[FloatArray, tuple[str
         columns[name] = values.to_numpy()
     table = np.column_stack(list(columns.values())).astype(np.float64) if columns else np.zeros((rows.height, 0))
     return table, tuple(columns)
-
-
-def _rank(values: FloatArray, weights: FloatArray) -> FloatArray:
-    """Weighted share of rows that are not above each value: 1 for the largest."""
-    order = np.argsort(values, kind="stable")
-    ranks = np.empty(len(values))
-    ranks[order] = np.cumsum(weights[order]) / weights.sum()
-    return ranks
 
 
 def _leading(states: NDArray[np.float32], width: int) -> NDArray[np.float32]:

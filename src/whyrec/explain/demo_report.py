@@ -104,16 +104,15 @@ def _baselines(page: Page, baselines: Any, t: Words, lang: Lang) -> None:
     page.section(t("Who finds the next purchases?", "谁能找到接下来的购买？"))
     page.text(
         t(
-            "Every method ranks the whole catalogue for every household; what it bought in the held-out part is relevant, repeat purchases included, as groceries are bought again. "
+            "Every method ranks the whole catalogue for every household; what it bought in the held-out part is relevant: repeat purchases included, as groceries are bought again, and, harder, products new to the household only. "
             "Intervals are bootstrapped over households; the p-value compares with the best method, corrected for the number of comparisons.",
-            "每种方法为每个家庭对全部商品排序；保留部分中的购买为相关项，包括重复购买。区间由对家庭的自助法得到；p 值与最佳方法比较，并经多重比较校正。",
+            "每种方法为每个家庭对全部商品排序；保留部分中的购买为相关项：一种包括重复购买，另一种更难，只计对该家庭而言的新商品。区间由对家庭的自助法得到；p 值与最佳方法比较，并经多重比较校正。",
         )
     )
     for name, (how, frame) in baselines.items():
         ordered = frame.sort("ndcg", descending=True).to_dicts()
-        title = t(
-            f"Held out: {how}", "保留：每个家庭的最后一次购物" if name == "last basket" else "保留：最后五分之一的时间"
-        )
+        chinese = "保留：每个家庭的最后一次购物" if name.startswith("last basket") else "保留：最后五分之一的时间"
+        title = t(f"Held out: {how}", chinese + ("，只计新商品" if "new" in name else ""))
         rows = [
             [
                 method_name(r["method"], lang), with_interval(r["ndcg"], r["ndcg_low"], r["ndcg_high"], 4),

@@ -24,8 +24,9 @@ _WORDS: dict[str, dict[str, str]] = {
         "lowers": "treating it lowers the outcome",
         "unclear": "what treating it changes cannot be told from zero",
         "head": "{text} (item {item}) for user {user}: rank {rank:,} of {of:,} by preference.",
-        "why_bought": "The user chose it {n} times before, and its category {c} times.",
-        "why_new": "The user never chose it before; its category {c} times.",
+        "why_bought": "The user chose it before ({n} times).",
+        "why_new": "The user never chose it before.",
+        "why_category": "Items of its category were chosen before ({c} times).",
         "why_popular": "It was chosen more often than {share:.0%} of all items.",
         "why_like": "Most like it in the user's history: {items}.",
         "effect": "Treating it (instead of not) changes the outcome by {effect:+.4f}, "
@@ -49,8 +50,9 @@ _WORDS: dict[str, dict[str, str]] = {
         "lowers": "干预会降低结果",
         "unclear": "干预的作用与零无法区分",
         "head": "{text}（商品 {item}），用户 {user}：按偏好在 {of:,} 个商品中排第 {rank:,}。",
-        "why_bought": "该用户以前选过它 {n} 次，同类 {c} 次。",
-        "why_new": "该用户以前没有选过它；同类选过 {c} 次。",
+        "why_bought": "该用户以前选过它 {n} 次。",
+        "why_new": "该用户以前没有选过它。",
+        "why_category": "同类商品以前选过 {c} 次。",
         "why_popular": "它被选择的次数多于 {share:.0%} 的商品。",
         "why_like": "该用户历史中与它最相似的：{items}。",
         "effect": "干预（与不干预相比）使结果变化 {effect:+.4f}，区间 {low:+.4f} 至 {high:+.4f}：{verdict}。",
@@ -86,8 +88,10 @@ def sentences(why: Why, lang: Lang = "en") -> tuple[str, ...]:
     """What `CausalRecommender.why` found, in sentences."""
     words = _WORDS[lang]
     told = [words["head"].format(text=_short(why.text) or "-", item=why.item, user=why.user, rank=why.rank, of=why.of)]
-    told.append(words["why_bought" if why.bought else "why_new"].format(n=why.bought, c=why.category_bought))
-    told.append(words["why_popular"].format(share=why.popularity_share))
+    told.append(words["why_bought" if why.bought else "why_new"].format(n=why.bought))
+    if why.category_bought:
+        told.append(words["why_category"].format(c=why.category_bought))
+    told.append(words["why_popular"].format(share=_down(why.popularity_share)))
     if why.similar:
         told.append(
             words["why_like"].format(items="; ".join(_short(text) or str(item) for item, text, _ in why.similar))
@@ -125,7 +129,7 @@ def short_reasons(model: CausalRecommender, frame: pl.DataFrame, lang: Lang = "e
         elif same[row] > 0:
             reason = words["category"].format(n=same[row])
         elif share[row] > 0.5:
-            reason = words["popular"].format(share=share[row])
+            reason = words["popular"].format(share=_down(share[row]))
         else:
             reason = words["text"]
         if low[row] is not None:
@@ -140,6 +144,11 @@ def _category_counts(model: CausalRecommender, users: np.ndarray, items: np.ndar
     if dataset.schema.item_category is None:
         return np.zeros(len(users), dtype=int)
     return np.asarray(dataset.category_matrix[users, dataset.category_codes[items]]).ravel().astype(int)
+
+
+def _down(share: float) -> float:
+    """A share in whole per cent, rounded down: no item is more popular than all of them, itself included."""
+    return int(share * 100) / 100
 
 
 def _short(text: str, most: int = 60) -> str:

@@ -108,9 +108,18 @@ def demo(out: Path, *, draws: int = 20, lang: Literal["en", "zh"] = "en", random
 
 
 def compare(dataset: Dataset, random_state: int = 0) -> dict[str, tuple[str, pl.DataFrame]]:
-    """Every recommender on two held-out parts: each household's last basket, and the last fifth of the time."""
+    """Every recommender on two held-out parts: each household's last basket, and the last fifth of the time.
+
+    Each part twice: with repeat purchases, and with products that are new to the household only.
+    """
     splits = {"last basket": split_last_session(dataset), "temporal": split_time(dataset, 0.2)}
-    return {name: (split.how, _compared(split, random_state)) for name, split in splits.items()}
+    found = {}
+    for name, split in splits.items():
+        methods = _fitted(split, random_state)
+        for only, new in (("", False), (", new products only", True)):
+            table = evaluate(methods, split.train, split.test, exclude_seen=new, random_state=random_state)
+            found[name + only] = (split.how + only, table)
+    return found
 
 
 def shop_studies(tables: ShopTables, random_state: int = 0) -> dict[str, EffectStudy]:
@@ -134,7 +143,7 @@ def effects_content(found: Demo) -> dict[str, Any]:
     return content
 
 
-def _compared(split: Split, random_state: int) -> pl.DataFrame:
+def _fitted(split: Split, random_state: int) -> dict[str, Recommender]:
     from whyrec.recommend.content import ContentBased
     from whyrec.recommend.factorisation import ImplicitALS
     from whyrec.recommend.neighbours import ItemKNN, UserKNN
@@ -151,4 +160,4 @@ def _compared(split: Split, random_state: int) -> pl.DataFrame:
     }
     for method in methods.values():
         method.fit(split.train)
-    return evaluate(methods, split.train, split.test, exclude_seen=False, random_state=random_state)
+    return methods

@@ -1,0 +1,57 @@
+"""What it is worth to treat some pairs and not others, from doubly robust scores of the effect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whyrec.errors import BadInput
+from whyrec.estimate import Estimate, FloatArray
+
+ESTIMAND = "effect per treated pair"
+
+
+def targeting_value(
+    gain: FloatArray,
+    score: FloatArray | None,
+    weights: FloatArray,
+    clusters: NDArray[Any] | None = None,
+    *,
+    budget: float = 0.1,
+    name: str = "by score",
+    level: float = 0.95,
+) -> Estimate:
+    """Mean effect of the pairs that are treated when a share `budget` of them is, those of the highest score.
+
+    gain: doubly robust scores of the effect, (n,). score: what the pairs are chosen by, (n,), made without these
+    scores; None treats at random. weights: of the rows, (n,). clusters: as in `Estimate.from_influence`. A weighted
+    mean of the chosen rows' scores (Athey and Wager 2021, "Policy learning with observational data", equation 7, for a
+    given policy); its influence is that of a ratio, so the chosen share counts as drawn and not as fixed.
+    """
+    if not 0 < budget <= 1:
+        raise BadInput(f"budget={budget}: a share of the pairs, above 0 and at most 1")
+    treated = np.ones(len(gain)) if score is None else (share_below(score, weights) > 1 - budget).astype(float)
+    mass = float((weights * treated).sum())
+    if mass == 0:
+        raise BadInput(f"budget={budget}: no pair fits into it; raise it")
+    value = float((weights * treated * gain).sum() / mass)
+    return Estimate.from_influence(
+        value,
+        weights * treated * (gain - value) / mass * len(gain),
+        clusters=clusters,
+        method=f"treat {name}",
+        estimand=ESTIMAND,
+        level=level,
+        assumptions=("nothing unmeasured drives both treatment and outcome",),
+        diagnostics={"share_treated": mass / float(weights.sum())},
+    )
+
+
+def share_below(values: FloatArray, weights: FloatArray) -> FloatArray:
+    """Weighted share of rows that are not above each value: 1 for the largest."""
+    order = np.argsort(values, kind="stable")
+    shares = np.empty(len(values))
+    shares[order] = np.cumsum(weights[order]) / weights.sum()
+    return shares
