@@ -20,6 +20,7 @@ RANK = {
     "studies": 6,
     "api": 7,
     "cli": 8,
+    "__init__": 9,
 }
 BOTTOM = {"errors", "estimate", "files", "progress", "saved"}
 

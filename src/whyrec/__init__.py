@@ -10,6 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from whyrec.api import HOMES
+
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -20,9 +22,7 @@ _HOMES = {
     "DoCalib": "whyrec.cause.docalib",
     "CausalRecommender": "whyrec.decide.causal_recommender",
     "Estimate": "whyrec.estimate",
-    **dict.fromkeys(
-        ("fit", "load", "recommend", "effect", "why", "evaluate", "report", "demo", "article", "proof"), "whyrec.api"
-    ),
+    **{name: home for name, home in HOMES.items() if name != "write_table"},
 }
 
 __all__ = ["__version__", *_HOMES]

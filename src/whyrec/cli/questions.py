@@ -1,44 +1,15 @@
-"""The command line: one command per question, each thin over the function of the same name in `whyrec`.
-
-Exit codes: 0 done, 1 the data or the model says no (the reason is on standard error), 2 bad usage,
-130 interrupted. With --json one object goes to standard output; progress and words go to standard error.
-"""
+"""The commands that ask: one a question, each thin over the function of the same name in `whyrec`."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import typer
 
-from whyrec.errors import WhyrecError
+from whyrec.cli.options import By, Json, Lang, Model, Seed, answer, tell
 
-app = typer.Typer(
-    name="whyrec",
-    help="A causal recommender: what would this user do if we showed this item, gave this discount, showed nothing?\n\n"
-    "Start with: whyrec demo. Your own log: whyrec fit LOGS --out MODEL, then whyrec recommend MODEL --user ID.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-)
-benchmark_app = typer.Typer(
-    help="Measurements that take longer than a test.", no_args_is_help=True, rich_markup_mode=None
-)
-app.add_typer(benchmark_app, name="benchmark")
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output; progress on standard error.")]
-Lang = Annotated[Literal["en", "zh"], typer.Option("--lang", help="Language of words and pictures.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed; the same seed gives the same answer.")]
-Model = Annotated[Path, typer.Argument(help="Folder of a fitted model (whyrec fit ... --out FOLDER).")]
-By = Annotated[
-    Literal["preference", "effect", "mix"],
-    typer.Option("--by", help="Rank by what the user would choose, by what the treatment changes, or by both."),
-]
+app = typer.Typer()
 
 
 @app.command()
@@ -52,7 +23,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """The main job on the real data that the package carries: a grocery shop, and the proof."""
-    _answer(lambda api: api.demo(out, draws=draws, lang=lang, random_state=seed), as_json)
+    answer(lambda api: api.demo(out, draws=draws, lang=lang, random_state=seed), as_json)
 
 
 @app.command()
@@ -65,7 +36,7 @@ def article(
     as_json: Json = False,
 ) -> None:
     """The worked example of the article: text through BERT, two graph convolutions, ratings of MovieLens."""
-    _answer(lambda api: api.article(data, epochs=epochs, random_state=seed, tell=_tell(as_json)), as_json)
+    answer(lambda api: api.article(data, epochs=epochs, random_state=seed, tell=tell(as_json)), as_json)
 
 
 @app.command()
@@ -84,7 +55,7 @@ def fit(
     as_json: Json = False,
 ) -> None:
     """Fit the causal recommender on your own log and save it."""
-    _answer(
+    answer(
         lambda api: api.fit(logs, items=items, users=users, schema=schema, out=out, strict=strict, random_state=seed),
         as_json,
     )
@@ -102,7 +73,7 @@ def recommend(
     as_json: Json = False,
 ) -> None:
     """The top k items of users, with effects, intervals and reasons."""
-    _answer(lambda api: api.recommend(model, user, k=k, by=by, mix=mix, out=out, lang=lang), as_json)
+    answer(lambda api: api.recommend(model, user, k=k, by=by, mix=mix, out=out, lang=lang), as_json)
 
 
 @app.command()
@@ -122,7 +93,7 @@ def effect(
     as_json: Json = False,
 ) -> None:
     """What a treatment changes on average: DoCalib beside the naive difference, refuted and tested for sensitivity."""
-    _answer(
+    answer(
         lambda api: api.effect(
             source,
             treatment,
@@ -147,7 +118,7 @@ def why(
     as_json: Json = False,
 ) -> None:
     """Why this item for this user: reasons in words, contributions in numbers."""
-    _answer(lambda api: api.why(model, user, item, lang=lang), as_json)
+    answer(lambda api: api.why(model, user, item, lang=lang), as_json)
 
 
 @app.command()
@@ -159,7 +130,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Accuracy of a model on a log that it has not seen, beside popularity, with intervals."""
-    _answer(lambda api: api.evaluate(model, test, k=k, random_state=seed), as_json)
+    answer(lambda api: api.evaluate(model, test, k=k, random_state=seed), as_json)
 
 
 @app.command()
@@ -170,58 +141,4 @@ def report(
     as_json: Json = False,
 ) -> None:
     """One self-contained HTML page about a model: data, effects, calibration, recommendations, limits."""
-    _answer(lambda api: api.report(model, out, lang=lang), as_json)
-
-
-@benchmark_app.command()
-def proof(
-    draws: Annotated[int, typer.Option(min=2, help="Simulated logs.")] = 200,
-    wrong: Annotated[
-        Literal["none", "propensity", "outcome", "both"],
-        typer.Option(help="Which nuisance model is made wrong on purpose."),
-    ] = "none",
-    out: Annotated[Path | None, typer.Option(help="Also write the tables to this JSON file.")] = None,
-    seed: Seed = 0,
-    as_json: Json = False,
-) -> None:
-    """Known truth on real households and products: bias, coverage and CP@10 of every estimator."""
-    _answer(
-        lambda api: api.proof(draws=draws, wrong=None if wrong == "none" else wrong, out=out, random_state=seed),
-        as_json,
-    )
-
-
-def main() -> None:
-    """Entry point of the command `whyrec`."""
-    try:
-        app()
-    except WhyrecError as error:
-        if "--json" in sys.argv:
-            print(json.dumps({"error": {"type": type(error).__name__, "message": str(error)}}, ensure_ascii=False))
-        print(f"whyrec: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-
-
-def _answer(question: Callable[[Any], Any], as_json: bool) -> None:
-    """Ask the function, with progress on standard error, and print its answer as text or as one JSON object."""
-    try:
-        from whyrec import api
-        from whyrec.estimate import jsonable
-        from whyrec.progress import show_progress
-
-        with show_progress():
-            answer = question(api)
-    except KeyboardInterrupt:
-        print("whyrec: interrupted; nothing half-written was left behind", file=sys.stderr)
-        raise typer.Exit(130) from None
-    if as_json:
-        print(json.dumps(jsonable(answer.to_dict()), ensure_ascii=False, allow_nan=False))
-    else:
-        print(answer.to_text())
-
-
-def _tell(as_json: bool) -> Callable[[str], None]:
-    """Where lines that belong to the answer go while it is computed."""
-    return lambda line: print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
+    answer(lambda api: api.report(model, out, lang=lang), as_json)

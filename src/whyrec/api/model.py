@@ -1,8 +1,4 @@
-"""The questions as functions: what the command line calls, and what Python users import from `whyrec`.
-
-Every function returns an object with `to_dict` (the contract of --json) and `to_text` (what the command
-prints).
-"""
+"""The questions about a log and the model that is fitted on it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,23 @@
+"""The questions as functions: what the command line calls, and what Python users import from `whyrec`.
+
+Every function returns an object with `to_dict` (the contract of --json) and `to_text` (what the command
+prints). A module a family of questions; each loads when one of its functions is first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+HOMES = {
+    **dict.fromkeys(
+        ("fit", "load", "recommend", "effect", "why", "evaluate", "report", "demo", "article", "proof", "write_table"),
+        "whyrec.api.model",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOMES:
+        raise AttributeError(f"module 'whyrec.api' has no attribute {name!r}")
+    return getattr(import_module(HOMES[name]), name)

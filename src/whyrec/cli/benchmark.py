@@ -1,0 +1,30 @@
+"""`whyrec benchmark`: measurements that take longer than a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from whyrec.cli.options import Json, Seed, answer
+
+app = typer.Typer(help="Measurements that take longer than a test.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command()
+def proof(
+    draws: Annotated[int, typer.Option(min=2, help="Simulated logs.")] = 200,
+    wrong: Annotated[
+        Literal["none", "propensity", "outcome", "both"],
+        typer.Option(help="Which nuisance model is made wrong on purpose."),
+    ] = "none",
+    out: Annotated[Path | None, typer.Option(help="Also write the tables to this JSON file.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Known truth on real households and products: bias, coverage and CP@10 of every estimator."""
+    answer(
+        lambda api: api.proof(draws=draws, wrong=None if wrong == "none" else wrong, out=out, random_state=seed),
+        as_json,
+    )

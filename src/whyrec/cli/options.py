@@ -1,0 +1,43 @@
+"""What every command shares: its common options, and how an answer is asked for and printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output; progress on standard error.")]
+Lang = Annotated[Literal["en", "zh"], typer.Option("--lang", help="Language of words and pictures.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed; the same seed gives the same answer.")]
+Model = Annotated[Path, typer.Argument(help="Folder of a fitted model (whyrec fit ... --out FOLDER).")]
+By = Annotated[
+    Literal["preference", "effect", "mix"],
+    typer.Option("--by", help="Rank by what the user would choose, by what the treatment changes, or by both."),
+]
+
+
+def answer(question: Callable[[Any], Any], as_json: bool) -> None:
+    """Ask the function, with progress on standard error, and print its answer as text or as one JSON object."""
+    try:
+        from whyrec import api
+        from whyrec.estimate import jsonable
+        from whyrec.progress import show_progress
+
+        with show_progress():
+            found = question(api)
+    except KeyboardInterrupt:
+        print("whyrec: interrupted; nothing half-written was left behind", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if as_json:
+        print(json.dumps(jsonable(found.to_dict()), ensure_ascii=False, allow_nan=False))
+    else:
+        print(found.to_text())
+
+
+def tell(as_json: bool) -> Callable[[str], None]:
+    """Where lines that belong to the answer go while it is computed."""
+    return lambda line: print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
