@@ -14,6 +14,7 @@ HOMES = {
         ("fit", "load", "recommend", "effect", "why", "evaluate", "report", "demo", "article", "proof", "write_table"),
         "whyrec.api.model",
     ),
+    **dict.fromkeys(("uplift", "arms", "dose", "preference", "effects_benchmark"), "whyrec.api.effects"),
 }
 
 
