@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from whyrec.decide.diversity import _candidates, _parts, _share, _to_unit
+from whyrec.decide.diversity import _candidates, _parts, _share, _to_unit, by_relevance
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, IntArray
 
@@ -34,7 +34,8 @@ def calibrated(
 ) -> IntArray:
     """Greedily the list that maximises (1 - calibration) sum of relevance - calibration KL(mix, list) (ibid., equation 5).
 
-    relevance, candidates: (n, C), brought to [0, 1] a user; mix: (n, G). Gives places among the candidates, (n, k).
+    relevance, candidates: (n, C), brought to [0, 1] a user; mix: (n, G). Gives places among the candidates, (n, k), the
+    chosen ordered by relevance, as the divergence does not depend on their order.
     """
     value, codes = _candidates(relevance, candidates, k)
     _share(calibration, "calibration")
@@ -43,7 +44,8 @@ def calibrated(
         raise BadInput(f"mix: shape {wanted.shape}; a row a user and a column for each of the {table.shape[1]} kinds")
     found = np.empty((len(value), k), dtype=np.int64)
     for part in _parts(len(value), value.shape[1] * table.shape[1] * 2):
-        found[part] = _greedy(_to_unit(value[part]), codes[part], table, wanted[part], k, calibration)
+        chosen = _greedy(_to_unit(value[part]), codes[part], table, wanted[part], k, calibration)
+        found[part] = by_relevance(chosen, value[part])
     return found
 
 

@@ -50,6 +50,12 @@ def dpp(
     return found
 
 
+def by_relevance(places: IntArray, relevance: FloatArray) -> IntArray:
+    """The chosen places (n, k) of each user by falling relevance (n, C): what a list holds is settled, its order is free."""
+    worth = np.where(places >= 0, np.take_along_axis(relevance, np.maximum(places, 0), axis=1), -np.inf)
+    return np.take_along_axis(places, np.argsort(-worth, axis=1, kind="stable"), axis=1)
+
+
 def mean_dissimilarity(lists: IntArray, vectors: FloatArray) -> FloatArray:
     """Intra-list diversity (Ziegler et al. 2005): mean of 1 - cosine over the pairs of each list (n, k), (n,); nan below two items.
 

@@ -6,6 +6,7 @@ is as wide as a constant added to the rewards makes it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -18,8 +19,11 @@ from whyrec.estimate import FloatArray, clustered_error, normal_quantile
 
 Kind = Literal["normal", "bootstrap", "studentised", "bernstein", "events"]
 KINDS: tuple[Kind, ...] = ("normal", "bootstrap", "studentised", "bernstein", "events")
-_UNITS = 20_000  # more are put together in groups before they are drawn
+_UNITS = 5_000  # more are put together in groups before they are drawn
 _BATCH = 1 << 22  # multipliers in memory at a time
+# Poisson(1) by inversion of 16 random bits: entry b is the draw that bits b stand for.
+_CUMULATIVE = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(9)])
+_POISSON = np.searchsorted(_CUMULATIVE, (np.arange(1 << 16) + 0.5) / (1 << 16)).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,7 @@ def _drawn(
     step = max(1, _BATCH // units)
     for start in range(0, draws, step):
         stop = min(start + step, draws)
-        sums = rng.poisson(1.0, (stop - start, units)).astype(np.float64) @ moments
+        sums = _poisson(rng, (stop - start, units)) @ moments
         sums[sums[:, 3] == 0] = moments.sum(axis=0)  # a draw without any weight says nothing: the sample itself
         sums[sums[:, 1] == 0] = moments.sum(axis=0)
         b, one, a, d = sums[:, :4].T
@@ -152,6 +156,11 @@ def _drawn(
         products = load[:, first] * load[:, second] * np.where(first == second, 1.0, 2.0)
         errors[start:stop] = np.sqrt(np.maximum((products * sums[:, 4:]).sum(axis=1), 0.0))
     return values, errors
+
+
+def _poisson(rng: np.random.Generator, shape: tuple[int, int]) -> FloatArray:
+    """Poisson(1) draws as floats, from 16 bits each: ten times as fast as exact ones, chances right to 1 in 65,536."""
+    return np.asarray(_POISSON[rng.integers(0, 1 << 16, shape, dtype=np.uint16)])
 
 
 def _units(columns: FloatArray, clusters: NDArray[Any] | None) -> FloatArray:

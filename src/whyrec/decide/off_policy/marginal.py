@@ -21,7 +21,8 @@ def cells_of(embedding: NDArray[Any]) -> IntArray:
     table = np.asarray(embedding)
     if table.ndim == 1:
         table = table[:, None]
-    found: IntArray = np.unique(table, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
+    codes = np.column_stack([np.unique(column, return_inverse=True)[1].ravel() for column in table.T])
+    found: IntArray = np.unique(codes, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
     return found
 
 

@@ -102,7 +102,8 @@ def normal_mixture_sequence(scores: FloatArray, *, level: float = 0.95, tightest
 
         mean_t +- s_t sqrt(2 (t rho^2 + 1) / (t^2 rho^2) log(sqrt(t rho^2 + 1) / alpha)).
 
-    tightest_at: the round at which it shall be narrowest; nothing is said of rounds before a tenth of it (infinite).
+    tightest_at: the round at which it shall be narrowest. It starts there: before, a normal limit is not to be trusted and
+    the bounds are infinite. Give the round at which the effective sample size (of the weights) will be about 100.
     """
     n = len(scores)
     if n < 2:
@@ -114,7 +115,7 @@ def normal_mixture_sequence(scores: FloatArray, *, level: float = 0.95, tightest
     mean = np.cumsum(scores) / t
     variance = np.maximum(np.cumsum(scores**2) / t - mean**2, 0.0)
     half = np.sqrt(variance * 2 * (t * rho2 + 1) / (t**2 * rho2) * np.log(np.sqrt(t * rho2 + 1) / alpha))
-    half[: max(1, tightest_at // 10)] = np.inf
+    half[: tightest_at - 1] = np.inf
     return ConfidenceSequence(
         mean,
         np.maximum.accumulate(mean - half),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from whyrec.decide.off_policy import intervals
 from whyrec.decide.off_policy.intervals import Kind, Terms
 from whyrec.decide.off_policy.rounds import Rounds, effective_sample_size
-from whyrec.decide.off_policy.weights import METHODS, Method, parameters, usable
+from whyrec.decide.off_policy.weights import METHODS, Method, parameters, untamed, usable
 from whyrec.errors import BadInput
 from whyrec.estimate import Estimate, FloatArray, clustered_error
 
@@ -39,52 +40,76 @@ def off_policy_values(
         raise BadInput(f"level={level}: a share between 0 and 1, such as 0.95")
     if len(rounds) < 2:
         raise BadInput("reward: 1 round says nothing of its own uncertainty; log at least 2 independent rounds")
-    chosen = tuple(methods) if methods is not None else usable(rounds)
-    given = dict(tuned or {})
-    rng = np.random.default_rng(random_state)
     counts = intervals.are_counts(rounds.reward)
     if interval == "events" and not counts:
         raise BadInput("interval='events' is for rewards that are counts from 0; use 'normal' or 'studentised'")
-    kind = interval or ("events" if counts and rounds.reward.mean() < _RARE and rounds.clusters is None else "normal")
+    rare = counts and rounds.reward.mean() < _RARE and rounds.clusters is None
+    kind: Kind = interval or ("events" if rare else "normal")
+    how = _How(kind, level, reward_range, largest_weight, draws, np.random.default_rng(random_state))
+    given = dict(tuned or {})
     found = {}
-    for name in chosen:
+    for name in tuple(methods) if methods is not None else usable(rounds):
         method = _method(name)
         parameter = given.get(name, np.nan)
         if method.tunable and np.isnan(parameter):
             parameter = choose_parameter(name, rounds)
         weight = weights_of(name, rounds, parameter)
         terms = terms_of(name, rounds, weight)
-        assumptions = method.assumptions
-        if kind == "normal":
-            ends = intervals.normal(terms, level, rounds.clusters)
-        elif kind == "bootstrap":
-            ends = intervals.bootstrap(terms, level, rng, draws=draws, clusters=rounds.clusters)
-        elif kind == "studentised":
-            ends = intervals.studentised(terms, level, rng, draws=draws, clusters=rounds.clusters)
-        elif kind == "bernstein":
-            width, told = _score_width(name, rounds, weight, parameter, reward_range, largest_weight)
-            assumptions = (*assumptions, *told)
-            ends = intervals.bernstein(terms, level, width)
-        else:
-            scale = float(weight.mean()) if method.normalised else 1.0
-            ends = (
-                intervals.events(terms, rounds.reward, weight / scale, level, plain=name == "naive")
-                if weight.any()
-                else intervals.normal(terms, level)
-            )
+        (low, high), told = _ends(name, rounds, weight, parameter, how)
+        if method.tunable and kind != "bernstein":
+            # What taming cuts away the log cannot tell; so the interval is never shorter than that of the whole weights.
+            whole = weights_of(name, rounds, untamed(name))
+            other, _ = _ends(name, rounds, whole, untamed(name), how)
+            low, high = min(low, other[0]), max(high, other[1])
+            told = (*told, "the interval reaches as far as that without taming")
         error, units = clustered_error(terms.influence, rounds.clusters)
         found[name] = Estimate(
             estimate=terms.value,
-            interval=(float(ends[0]), float(ends[1])),
+            interval=(low, high),
             standard_error=error,
             n=units,
             estimand=ESTIMAND,
             method=name,
             level=level,
-            assumptions=(*assumptions, *_events_only(kind)),
+            assumptions=(*method.assumptions, *told),
             diagnostics=_diagnostics(rounds, weight, kind, parameter if method.tunable else None),
         )
     return found
+
+
+@dataclass(frozen=True)
+class _How:
+    """How intervals are to be made."""
+
+    kind: Kind
+    level: float
+    reward_range: tuple[float, float] | None
+    largest_weight: float | None
+    draws: int
+    rng: np.random.Generator
+
+
+def _ends(
+    name: str, rounds: Rounds, weight: FloatArray, parameter: float, how: _How
+) -> tuple[tuple[float, float], tuple[str, ...]]:
+    """The ends of a method's interval, and what they assume beside the method."""
+    terms = terms_of(name, rounds, weight)
+    told: tuple[str, ...] = ()
+    if how.kind in ("bootstrap", "studentised"):
+        draw = intervals.bootstrap if how.kind == "bootstrap" else intervals.studentised
+        low, high = draw(terms, how.level, how.rng, draws=how.draws, clusters=rounds.clusters)
+    elif how.kind == "bernstein":
+        width, told = _score_width(name, rounds, weight, parameter, how.reward_range, how.largest_weight)
+        low, high = intervals.bernstein(terms, how.level, width)
+        if how.reward_range is not None:
+            low, high = max(low, how.reward_range[0]), min(high, how.reward_range[1])
+    elif how.kind == "events" and weight.any():
+        told = ("events of a round are rare and independent",)
+        scale = float(weight.mean()) if METHODS[name].normalised else 1.0
+        low, high = intervals.events(terms, rounds.reward, weight / scale, how.level, plain=name == "naive")
+    else:
+        low, high = intervals.normal(terms, how.level, rounds.clusters)
+    return (float(low), float(high)), told
 
 
 def weights_of(name: str, rounds: Rounds, parameter: float = np.nan) -> FloatArray:
@@ -163,10 +188,6 @@ def _score_width(
     if METHODS[name].modelled:
         return (2 * bound + 1) * (high - low), tuple(told)
     return bound * (max(high, 0.0) - min(low, 0.0)), tuple(told)
-
-
-def _events_only(kind: Kind) -> tuple[str, ...]:
-    return ("events of a round are rare and independent",) if kind == "events" else ()
 
 
 def _diagnostics(rounds: Rounds, weight: FloatArray, kind: Kind, parameter: float | None) -> dict[str, object]:

@@ -113,6 +113,11 @@ def usable(rounds: Rounds) -> tuple[str, ...]:
     )
 
 
+def untamed(name: str) -> float:
+    """The parameter of a tunable method that leaves every weight as it is."""
+    return 0.0 if name.startswith("sub-Gaussian") else np.inf
+
+
 def parameters(name: str, rounds: Rounds, points: int = 8) -> FloatArray:
     """Values of a method's parameter from the mildest to the strongest taming, (points,); the first tames nothing.
 

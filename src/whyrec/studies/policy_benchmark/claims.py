@@ -1,0 +1,58 @@
+"""What a part of the benchmark found: tables, and claims that hold or do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from whyrec.estimate import jsonable
+
+
+@dataclass(frozen=True)
+class Claim:
+    """words: what is claimed; found: the figures; holds: whether they bear it."""
+
+    words: str
+    found: str
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the benchmark. skipped: why it did not run, or nothing."""
+
+    name: str
+    tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    claims: tuple[Claim, ...] = ()
+    seconds: float = 0.0
+    skipped: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        found: dict[str, Any] = jsonable(
+            {
+                "name": self.name,
+                "seconds": self.seconds,
+                "skipped": self.skipped or None,
+                "claims": [vars(claim) for claim in self.claims],
+                "tables": {name: table.to_dicts() for name, table in self.tables.items()},
+            }
+        )
+        return found
+
+    def to_text(self) -> str:
+        """Tables, then claims."""
+        lines = [f"== {self.name} ({self.seconds:.0f} s)"]
+        if self.skipped:
+            return f"{lines[0]}\n  skipped: {self.skipped}"
+        with pl.Config(
+            tbl_rows=200, tbl_cols=30, tbl_width_chars=170, fmt_str_lengths=60, tbl_hide_dataframe_shape=True,
+            tbl_hide_column_data_types=True, float_precision=4, tbl_formatting="ASCII_MARKDOWN",
+        ):  # fmt: skip
+            for name, table in self.tables.items():
+                lines += ["", name, str(table)]
+        lines += [""] + [f"  {'holds' if c.holds else 'FAILS'}: {c.words}: {c.found}" for c in self.claims]
+        return "\n".join(lines)
