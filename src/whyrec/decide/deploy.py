@@ -7,7 +7,7 @@ what the policy would do that was never tried.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -95,9 +95,8 @@ def deploy_check(
     support = float(rounds.weight.mean())
     error = clustered_error(rounds.weight - support, rounds.clusters)[0]
     reasons = _objections(rounds, lower, margin, effective, least_effective, support, error, least_support, confidence)
-    return Deployment(
-        not reasons, reasons, gain, lower, confidence, values[name], values["naive"], effective, support, error
-    )
+    logged = replace(values["naive"], estimand="mean reward of a round under the logging policy")
+    return Deployment(not reasons, reasons, gain, lower, confidence, values[name], logged, effective, support, error)
 
 
 def _lower(paired: Terms, level: float, rounds: Rounds, draws: int, random_state: int) -> float:

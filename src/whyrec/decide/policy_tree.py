@@ -176,8 +176,10 @@ def _act(node: Question | Leaf, x: FloatArray) -> IntArray:
 def _lines(node: Question | Leaf, tree: PolicyTree, indent: str) -> list[str]:
     if isinstance(node, Leaf):
         return [f"{indent}{tree.names[node.action]}  ({node.rounds:,} rounds)"]
+    name = tree.features[node.feature]
+    indicator = " = " in name and 0 <= node.cut < 1
     return [
-        f"{indent}if {tree.features[node.feature]} <= {node.cut:.4g}:",
+        f"{indent}if not {name}:" if indicator else f"{indent}if {name} <= {node.cut:.4g}:",
         *_lines(node.yes, tree, indent + "    "),
         f"{indent}else:",
         *_lines(node.no, tree, indent + "    "),
