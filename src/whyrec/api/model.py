@@ -205,7 +205,7 @@ def recommend(
         write_table(frame, Path(out))
     if picture is not None:
         _draw_constraints(found, Path(picture))
-    more = {"constraints": found.told} if found.told else {}
+    more: dict[str, Any] = {"constraints": found.told} if found.told else {}
     notes = words_of(found.told)
     if by == "policy":
         more["policy"] = ranking
