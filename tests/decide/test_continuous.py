@@ -31,7 +31,7 @@ def test_the_chosen_bandwidth_finds_the_value(method: str) -> None:
         found.append(estimate.estimate)
         covers += estimate.covers(TRUTH)
     assert np.mean(found) == pytest.approx(TRUTH, abs=0.08 if method == "kernel IPS" else 0.03)
-    assert covers / 60 > 0.88
+    assert covers / 60 > (0.8 if method == "kernel IPS" else 0.88)
 
 
 def test_a_narrow_kernel_is_unbiased_and_a_wide_one_is_not() -> None:
