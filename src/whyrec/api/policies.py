@@ -24,7 +24,7 @@ from whyrec.decide.policy_log import LearntPolicy, PolicyLog, chances_of, featur
 from whyrec.decide.policy_tree import learn_tree
 from whyrec.errors import BadInput
 from whyrec.estimate import Estimate, FloatArray, jsonable
-from whyrec.files import write_json
+from whyrec.files import write_json, write_text
 from whyrec.metrics.significance import holm
 
 Source = str | Path | pl.DataFrame
@@ -342,11 +342,13 @@ def deploy_check(
 def policy_benchmark(
     data: Path | None = None, *, quick: bool = False, out: Path | None = None, random_state: int = 0
 ) -> Any:
-    """The benchmark of policies; see `whyrec.studies.policy_benchmark.run`."""
+    """The benchmark of policies; see `whyrec.studies.policy_benchmark.run`. out: a .json or .md file of the tables."""
     from whyrec.studies.policy_benchmark.run import policy_benchmark as run
 
     found = run(data, quick=quick, random_state=random_state)
-    if out is not None:
+    if out is not None and Path(out).suffix == ".md":
+        write_text(Path(out), found.to_markdown())
+    elif out is not None:
         write_json(Path(out), found.to_dict())
     return found
 

@@ -36,7 +36,7 @@ def policies(
         Path | None, typer.Option(help="Folder with open-bandit, hillstrom and ml-latest-small; default: WHYREC_DATA.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer settings and repetitions: a minute or two.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Also write the tables to this JSON file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the tables to this .json or .md file.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:

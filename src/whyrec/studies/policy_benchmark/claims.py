@@ -48,11 +48,46 @@ class Part:
         lines = [f"== {self.name} ({self.seconds:.0f} s)"]
         if self.skipped:
             return f"{lines[0]}\n  skipped: {self.skipped}"
-        with pl.Config(
-            tbl_rows=200, tbl_cols=30, tbl_width_chars=170, fmt_str_lengths=60, tbl_hide_dataframe_shape=True,
-            tbl_hide_column_data_types=True, float_precision=4, tbl_formatting="ASCII_MARKDOWN",
-        ):  # fmt: skip
-            for name, table in self.tables.items():
-                lines += ["", name, str(table)]
+        for name, table in self.tables.items():
+            lines += ["", name, _drawn(table)] if name else ["", _drawn(table)]
         lines += [""] + [f"  {'holds' if c.holds else 'FAILS'}: {c.words}: {c.found}" for c in self.claims]
         return "\n".join(lines)
+
+    def to_markdown(self) -> str:
+        """A section of a document: claims as a list, then the tables."""
+        if self.skipped:
+            return f"## {self.name}\n\nSkipped: {self.skipped}"
+        lines = [f"## {self.name}", ""]
+        lines += [f"- {'Holds' if c.holds else '**Fails**'}: {c.words}: {c.found}" for c in self.claims]
+        for name, table in self.tables.items():
+            lines += ["", *([f"### {name[0].upper()}{name[1:]}", ""] if name else []), *_markdown(table)]
+        return "\n".join(lines)
+
+
+def _drawn(table: pl.DataFrame) -> str:
+    with pl.Config(
+        tbl_rows=200, tbl_cols=30, tbl_width_chars=240, fmt_str_lengths=70, tbl_hide_dataframe_shape=True,
+        tbl_hide_column_data_types=True, float_precision=4, tbl_formatting="ASCII_MARKDOWN",
+    ):  # fmt: skip
+        return str(table)
+
+
+def _markdown(table: pl.DataFrame) -> list[str]:
+    head = [f"| {' | '.join(table.columns)} |", f"|{'---|' * table.width}"]
+    return [*head, *(f"| {' | '.join(map(_cell, row))} |" for row in table.iter_rows())]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return (
+            f"{value:,.0f}"
+            if abs(value) >= 100
+            else f"{value:.4g}"
+            if abs(value) >= 1 or value == 0
+            else f"{value:.4f}"
+        )
+    return str(value)

@@ -41,6 +41,10 @@ class PolicyBenchmark:
         end = f"{held} of {len(self.claims)} claims hold"
         return "\n\n".join([*(part.to_text() for part in self.parts), end])
 
+    def to_markdown(self) -> str:
+        """All parts as sections of a document."""
+        return "\n\n".join(part.to_markdown() for part in self.parts) + "\n"
+
 
 def policy_benchmark(data: Path | None = None, *, quick: bool = False, random_state: int = 0) -> PolicyBenchmark:
     """data: folder with open-bandit/, hillstrom/ and ml-latest-small/ (default: WHYREC_DATA); parts whose data are absent are skipped.
