@@ -83,11 +83,14 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
+        size = abs(value)
         return (
             f"{value:,.0f}"
-            if abs(value) >= 100
+            if size >= 1000
+            else f"{value:.1f}"
+            if size >= 100
             else f"{value:.4g}"
-            if abs(value) >= 1 or value == 0
+            if size >= 1 or not size
             else f"{value:.4f}"
         )
     return str(value)
