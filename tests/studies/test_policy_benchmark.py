@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from whyrec.errors import BadInput
-from whyrec.studies.policy_benchmark import constraints, open_bandit, speed, synthetic, targeting
+from whyrec.studies.policy_benchmark import constraints, open_bandit, speed, structured, synthetic, targeting
 from whyrec.studies.policy_benchmark.claims import Claim, Part
 from whyrec.studies.policy_benchmark.run import policy_benchmark
 from whyrec.studies.policy_benchmark.world import world
@@ -43,6 +43,16 @@ def test_errors_of_a_few_logs_make_a_table_and_claims() -> None:
     assert part.claims
     assert all(claim.found for claim in part.claims)
     json.dumps(part.to_dict(), allow_nan=False)
+
+
+def test_slates_loggers_prices_and_tails_are_measured() -> None:
+    part = structured.structured(40)
+    assert part.tables["slates"].height == 12
+    assert {row["method"] for row in part.tables["prices"].to_dicts()} == {"kernel IPS", "kernel SNIPS", "kernel DR"}
+    assert part.claims[0].holds
+    wrong = part.tables["slates"].filter(method="independent IPS", positions=6)
+    assert wrong["bias"][0] > 5 * wrong["bias error"][0], "positions compete, which it assumes away"
+    assert part.to_markdown().startswith("## Slates")
 
 
 def test_frozen_normalisers_fail_and_ours_do_not() -> None:

@@ -25,6 +25,7 @@ from whyrec.estimate import Estimate, FloatArray
 ContinuousMethod = Literal["kernel IPS", "kernel SNIPS", "kernel DR"]
 ESTIMAND = "mean reward of a round if the target policy set the action"
 _BANDWIDTHS = 8
+_FEWEST = 30.0  # effective rounds of a bandwidth that may be chosen
 _UNDER = 2  # the bias falls with the square of the bandwidth: a quarter of it has a sixteenth
 
 
@@ -107,6 +108,9 @@ def continuous_value(
             candidates.append(at(float(width)))
         except NoOverlap:
             continue  # too narrow to meet any logged action; wider ones follow
+    # A handful of rounds does not know its own error, and would decide against every wider bandwidth.
+    known = [found for found in candidates if found.diagnostics["effective_sample_size"] >= _FEWEST]
+    candidates = known or candidates[-1:]
     if not candidates:
         raise NoOverlap(f"no logged action lies within {widths[0]:.3g} of the target's; log actions nearer to it")
     place = _lepski(candidates)

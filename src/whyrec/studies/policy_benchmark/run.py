@@ -10,7 +10,7 @@ from typing import Any
 
 from whyrec.errors import BadInput
 from whyrec.progress import say
-from whyrec.studies.policy_benchmark import constraints, open_bandit, speed, synthetic, targeting
+from whyrec.studies.policy_benchmark import constraints, open_bandit, speed, structured, synthetic, targeting
 from whyrec.studies.policy_benchmark.claims import Claim, Part
 
 
@@ -61,6 +61,7 @@ def policy_benchmark(data: Path | None = None, *, quick: bool = False, random_st
             "coverage": lambda: synthetic.coverage(
                 500, draws=200, settings=((10, "middle", 2000),), random_state=random_state
             ),
+            "slates and others": lambda: structured.structured(100, random_state=random_state),
             "frozen": lambda: synthetic.frozen_normaliser(500, random_state=random_state),
             "monitoring": lambda: synthetic.sequences(500, random_state=random_state),
             "hillstrom": lambda: targeting.targeting(
@@ -78,6 +79,7 @@ def policy_benchmark(data: Path | None = None, *, quick: bool = False, random_st
             ),
             "own effects": lambda: synthetic.direct_effects(500, random_state=random_state),
             "coverage": lambda: synthetic.coverage(500, draws=1000, random_state=random_state),
+            "slates and others": lambda: structured.structured(500, random_state=random_state),
             "frozen": lambda: synthetic.frozen_normaliser(500, random_state=random_state),
             "monitoring": lambda: synthetic.sequences(2000, random_state=random_state),
             "hillstrom": lambda: targeting.targeting(folder, splits=20, random_state=random_state),
