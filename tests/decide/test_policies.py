@@ -185,6 +185,7 @@ def test_slates_drawn_item_by_item() -> None:
         (lambda: Chances(np.array([0.5, 0.2])), "sum to 0.7"),
         (lambda: Softmax(scores(), 0.0), "temperature"),
         (lambda: Scores(np.ones((2, 3)), np.ones((2, 4))), "as many columns"),
+        (lambda: scores().top(np.arange(2), 99), "k=99"),
         (lambda: ShortLists.top_k([[0, 9]], 5), "outside the catalogue"),
         (lambda: ShortLists.top_k([[0]], 5, epsilon=2), "epsilon=2"),
         (lambda: ShortLists(np.array([[0]]), np.array([[0.5]]), np.array([0.2]), 3), "sum to 0.7"),

@@ -98,6 +98,8 @@ class Scores:
 
     def top(self, contexts: IntArray, k: int) -> IntArray:
         """The k best actions of each context, best first, (len(contexts), k)."""
+        if not 1 <= k <= len(self.items):
+            raise BadInput(f"k={k}: between 1 and the {len(self.items):,} actions of the catalogue")
         found = np.empty((len(contexts), k), dtype=np.int64)
         for part, scores in self.blocks(contexts):
             best = (

@@ -43,8 +43,7 @@ def off_policy_values(
     counts = intervals.are_counts(rounds.reward)
     if interval == "events" and not counts:
         raise BadInput("interval='events' is for rewards that are counts from 0; use 'normal' or 'studentised'")
-    rare = counts and rounds.reward.mean() < _RARE and rounds.clusters is None
-    kind: Kind = interval or ("events" if rare else "normal")
+    kind = interval or default_interval(rounds)
     how = _How(kind, level, reward_range, largest_weight, draws, np.random.default_rng(random_state))
     given = dict(tuned or {})
     found = {}
@@ -75,6 +74,12 @@ def off_policy_values(
             diagnostics=_diagnostics(rounds, weight, kind, parameter if method.tunable else None),
         )
     return found
+
+
+def default_interval(rounds: Rounds) -> Kind:
+    """ "events" for rewards that are counts of fewer than one in ten rounds and no clusters, else "normal"."""
+    rare = intervals.are_counts(rounds.reward) and rounds.reward.mean() < _RARE and rounds.clusters is None
+    return "events" if rare else "normal"
 
 
 @dataclass(frozen=True)
