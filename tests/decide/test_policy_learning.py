@@ -10,7 +10,7 @@ import pytest
 from whyrec.decide.arm_scores import arm_scores
 from whyrec.decide.deploy import deploy_check, rounds_needed
 from whyrec.decide.off_policy.rounds import Rounds
-from whyrec.decide.policy_gradient import LinearSoftmax, learn_softmax, objective
+from whyrec.decide.policy_gradient import LinearSoftmax, learn_greedy, learn_softmax, objective
 from whyrec.decide.policy_log import PolicyLog, chances_of, feature_matrix, feature_names, read_policy
 from whyrec.decide.policy_tree import PolicyTree, learn_tree
 from whyrec.errors import BadInput, NoOverlap
@@ -102,13 +102,22 @@ def test_scores_are_unbiased_for_every_action_though_their_model_is_wrong() -> N
     assert found.difference(np.tile([0.5, 0.5, 0.0], (len(a), 1)), np.zeros(len(a), dtype=int)).covers(0.0)
 
 
-@pytest.mark.parametrize("learner", ["tree", "softmax"])
+@pytest.mark.parametrize("learner", ["tree", "greedy", "softmax"])
 def test_learnt_policies_earn_what_can_be_earned(learner: str) -> None:
     x, a, y, p = logged()
     scores = arm_scores(x, a, y, p)
-    policy = learn_tree(x, scores.score) if learner == "tree" else learn_softmax(x, scores.score)
+    learn = {"tree": learn_tree, "greedy": learn_greedy, "softmax": learn_softmax}[learner]
+    policy = learn(x, scores.score)  # type: ignore[operator]
     fresh = logged(20_000, seed=9)[0]
     assert np.where(policy.act(fresh) == 1, np.sign(fresh[:, 0]), 0).mean() > 0.45, "0.5 is the best there is"
+
+
+def test_greedy_takes_the_best_and_survives_saving() -> None:
+    x = np.linspace(-1, 1, 50)[:, None]
+    policy = learn_greedy(x, np.column_stack([x[:, 0], -x[:, 0]]), ridge=0.0)
+    chances = policy.chances(x)
+    np.testing.assert_allclose(chances[x[:, 0] > 0], [[1, 0]] * 25)
+    np.testing.assert_array_equal(LinearSoftmax.from_dict(json.loads(json.dumps(policy.to_dict()))).chances(x), chances)
 
 
 def test_the_penalty_keeps_to_what_the_log_knows() -> None:

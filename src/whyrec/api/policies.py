@@ -19,7 +19,7 @@ from whyrec.decide.off_policy.intervals import Kind
 from whyrec.decide.off_policy.rounds import Rounds, effective_sample_size
 from whyrec.decide.off_policy.select import Choice, choose_estimator
 from whyrec.decide.off_policy.value import default_interval, off_policy_values, terms_of, weights_of
-from whyrec.decide.policy_gradient import learn_softmax
+from whyrec.decide.policy_gradient import learn_greedy, learn_softmax
 from whyrec.decide.policy_log import LearntPolicy, PolicyLog, chances_of, feature_matrix, feature_names, read_policy
 from whyrec.decide.policy_tree import learn_tree
 from whyrec.errors import BadInput
@@ -28,7 +28,7 @@ from whyrec.files import write_json, write_text
 from whyrec.metrics.significance import holm
 
 Source = str | Path | pl.DataFrame
-Learner = Literal["tree", "softmax"]
+Learner = Literal["tree", "greedy", "softmax"]
 _WARN_BELOW = 100.0
 _FEW, _MANY = 50, 1000  # rounds from which, and effective rounds below which, bootstrap-t is the default
 
@@ -272,14 +272,14 @@ def policy_learn(
 ) -> LearntAnswer:
     """Learn a policy on one part of a log and judge it on the other, against the policy that logged it.
 
-    learner: "tree" (a person can read it) or "softmax" (doubly robust gradient with variance penalty). cost: of every action
+    learner: "tree" (a person can read it), "greedy" (largest expected gain) or "softmax" (doubly robust gradient with variance penalty). cost: of every action
     but `free`, in the reward's unit, so that an offer must earn it. propensity: None only for a log that was randomised with
     one chance an action. out: file for the policy, which `policy_evaluate` reads.
     """
     if not 0.1 <= held_out <= 0.9:
         raise BadInput(f"held_out={held_out}: a share of the rows between 0.1 and 0.9")
-    if learner not in ("tree", "softmax"):
-        raise BadInput(f"learner={learner!r}: choose 'tree' or 'softmax'")
+    if learner not in ("tree", "greedy", "softmax"):
+        raise BadInput(f"learner={learner!r}: choose 'tree', 'greedy' or 'softmax'")
     frame = _frame(log)
     names = feature_names(frame, features)
     whole = PolicyLog.of(frame, reward=reward, propensity=propensity, action=action, cluster=cluster)
@@ -292,11 +292,14 @@ def policy_learn(
     train, held = _part(whole, ~test), _part(whole, test)
     scores = train.scores(feature_matrix(train.frame, names), model=model, random_state=random_state).score - tolls
     x = feature_matrix(train.frame, names)
-    found: LearntPolicy = (
-        learn_tree(x, scores, depth=depth, feature_names=names, action_names=whole.names)
-        if learner == "tree"
-        else learn_softmax(x, scores, penalty=penalty, feature_names=names, action_names=whole.names)
-    )
+    found: LearntPolicy
+    actions = whole.names
+    if learner == "tree":
+        found = learn_tree(x, scores, depth=depth, feature_names=names, action_names=actions)
+    elif learner == "greedy":
+        found = learn_greedy(x, scores, feature_names=names, action_names=actions)
+    else:
+        found = learn_softmax(x, scores, penalty=penalty, feature_names=names, action_names=actions)
     rounds = _modelled(held, found, model, random_state, tolls)
     deployment = check(rounds, random_state=random_state)
     if out is not None:

@@ -122,7 +122,8 @@ def learn(
     ] = None,
     cluster: Cluster = None,
     learner: Annotated[
-        Literal["tree", "softmax"], typer.Option(help="A tree to read, or a softmax by doubly robust gradient.")
+        Literal["tree", "greedy", "softmax"],
+        typer.Option(help="A tree to read, the largest expected gain, or a softmax by doubly robust gradient."),
     ] = "tree",
     depth: Annotated[int, typer.Option(min=0, max=2, help="Questions of the tree on the way to an action.")] = 2,
     penalty: Annotated[

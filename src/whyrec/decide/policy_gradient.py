@@ -1,4 +1,4 @@
-"""A stochastic policy learnt from the log: softmax of linear scores, with a penalty for what the log cannot tell.
+"""Linear policies learnt from the log: greedy, and a softmax with a penalty for what the log cannot tell.
 
     maximise mean_i u_i - penalty sqrt(var(u) / n) - ridge / 2 |theta|^2,  u_i = sum_a pi_theta(a | x_i) score_ia
 
@@ -22,7 +22,10 @@ _ARRAYS = ("weights", "bias", "mean", "scale")
 
 @dataclass(frozen=True)
 class LinearSoftmax:
-    """pi(a | x) = softmax of (x - mean) / scale @ weights + bias. weights: (d, A), mean, scale: (d,), bias: (A,)."""
+    """pi(a | x) = softmax of ((x - mean) / scale @ weights + bias) / temperature.
+
+    weights: (d, A), mean, scale: (d,), bias: (A,). temperature near 0: the best action always.
+    """
 
     weights: FloatArray
     bias: FloatArray
@@ -30,6 +33,7 @@ class LinearSoftmax:
     scale: FloatArray
     features: tuple[str, ...]
     names: tuple[str, ...]
+    temperature: float = 1.0
 
     @property
     def n_actions(self) -> int:
@@ -43,7 +47,7 @@ class LinearSoftmax:
             raise BadInput(
                 f"features: shape {x.shape}; the policy asks for {len(self.features)} columns: {', '.join(self.features)}"
             )
-        return _softmax((x - self.mean) / self.scale @ self.weights + self.bias)
+        return _softmax(((x - self.mean) / self.scale @ self.weights + self.bias) / self.temperature)
 
     def act(self, features: FloatArray) -> IntArray:
         """The likeliest action of each row."""
@@ -54,8 +58,8 @@ class LinearSoftmax:
         lines = []
         for arm, name in enumerate(self.names):
             order = np.argsort(-np.abs(self.weights[:, arm]))[:5]
-            told = ", ".join(f"{self.features[j]} {self.weights[j, arm]:+.2f}" for j in order)
-            lines.append(f"{name}: {self.bias[arm]:+.2f} a priori; {told} (a standard deviation each)")
+            told = ", ".join(f"{self.features[j]} {self.weights[j, arm]:+.3g}" for j in order)
+            lines.append(f"{name}: {self.bias[arm]:+.3g} a priori; {told} (a standard deviation each)")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -63,13 +67,15 @@ class LinearSoftmax:
         return {
             "kind": "softmax", "features": list(self.features), "actions": list(self.names),
             "weights": self.weights.tolist(), "bias": self.bias.tolist(), "mean": self.mean.tolist(), "scale": self.scale.tolist(),
+            "temperature": self.temperature,
         }  # fmt: skip
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> LinearSoftmax:
         """The inverse of `to_dict`."""
         weights, bias, mean, scale = (np.array(content[name], dtype=np.float64) for name in _ARRAYS)
-        return cls(weights, bias, mean, scale, tuple(content["features"]), tuple(content["actions"]))
+        names = tuple(content["features"]), tuple(content["actions"])
+        return cls(weights, bias, mean, scale, *names, float(content.get("temperature", 1.0)))
 
 
 def learn_softmax(
@@ -106,6 +112,31 @@ def learn_softmax(
     names = tuple(feature_names or (f"feature {k}" for k in range(d)))
     actions = tuple(action_names or (f"action {k}" for k in range(arms)))
     return LinearSoftmax(theta[1:], theta[0], mean, scale, names, actions)
+
+
+def learn_greedy(
+    features: FloatArray,
+    scores: FloatArray,
+    *,
+    ridge: float = 1.0,
+    feature_names: Sequence[str] | None = None,
+    action_names: Sequence[str] | None = None,
+) -> LinearSoftmax:
+    """The action of largest expected score: scores (n, A) regressed on features (n, d), the best taken.
+
+    With doubly robust scores a DR-learner (Kennedy 2023) for every action; greedy on uplift, as what all actions have
+    in common cancels.
+    """
+    x, gain = np.asarray(features, dtype=np.float64), np.asarray(scores, dtype=np.float64)
+    if x.ndim != 2 or gain.ndim != 2 or len(x) != len(gain) or len(x) < 2:
+        raise BadInput(f"features {x.shape} and scores {gain.shape}: give a row a round to both, two rounds or more")
+    mean, scale = x.mean(axis=0), np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
+    z = (x - mean) / scale
+    weights = np.linalg.solve(z.T @ z + ridge * np.eye(z.shape[1]), z.T @ (gain - gain.mean(axis=0)))
+    names = tuple(feature_names or (f"feature {k}" for k in range(x.shape[1])))
+    actions = tuple(action_names or (f"action {k}" for k in range(gain.shape[1])))
+    cold = 1e-9 * (float(gain.std()) or 1.0)
+    return LinearSoftmax(weights, gain.mean(axis=0), mean, scale, names, actions, cold)
 
 
 def objective(
