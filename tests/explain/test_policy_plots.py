@@ -83,4 +83,4 @@ def test_the_decision_says_whether_the_change_pays(lang: str) -> None:
         page = Page("", lang)
         decision_part(page, {name: e.to_dict() for name, e in found.items()}, lambda en, zh: en if lang == "en" else zh)
         assert words[sure][lang == "zh"] in page.render()
-        assert f"{1000 * found['after'].estimate:.2f}" in page.render()
+        assert f"{1000 * found['after'].estimate:.3f}" in page.render()

@@ -109,8 +109,9 @@ class LogEffects:
         self.modifier_groups_ = (*past.groups_, "representation", "representation")
         self.pairs_ = PairEffects(random_state=self.random_state).fit(self.model_, modifiers, names)
         self.mean_modifiers_ = np.average(modifiers, axis=0, weights=self.model_.weights_)
-        self.policies_ = self._policy_values(users, items)
-        self.decision_ = self._decision(users, items)
+        preference = self.early_.score(users, items).astype(np.float64)
+        self.policies_ = self._policy_values(users, items, preference)
+        self.decision_ = self._decision(users, items, preference)
         self.refutations_ = refute(self.model_, random_state=self.random_state)
         self.sensitivity_ = sensitivity(self.model_)
         self.graph_ = CausalGraph.from_schema(dataset.schema)
@@ -233,13 +234,12 @@ class LogEffects:
             frame.with_columns(treatment=model.treatment_[rows].astype(float), outcome=model.outcome_[rows])
         )
 
-    def _policy_values(self, users: Codes, items: Codes) -> dict[str, Estimate]:
+    def _policy_values(self, users: Codes, items: Codes, preference: FloatArray) -> dict[str, Estimate]:
         """Effect per treated pair when a `budget` share of the pairs is treated, by what they are chosen.
 
         The choice never sees the scores it is judged by: the early ranking knows the first window only, and
         effects are predicted out of fold.
         """
-        preference = self.early_.score(users, items).astype(np.float64)
         effect = self.pairs_.out_of_fold_
         popularity = self.early_.popularity_[items][:, -1].astype(np.float64)
         weights = self.model_.weights_
@@ -256,11 +256,11 @@ class LogEffects:
             for name, score in chosen_by.items()
         }
 
-    def _decision(self, users: Codes, items: Codes) -> dict[str, Estimate]:
+    def _decision(self, users: Codes, items: Codes, preference: FloatArray) -> dict[str, Estimate]:
         """Value before (by preference) and after (by effect) with `budget`, and the budget's price; see `decision`."""
         return decision(
             self.model_.effect_scores_,
-            self.early_.score(users, items).astype(np.float64),
+            preference,
             self.pairs_.out_of_fold_,
             self.model_.weights_,
             np.column_stack([users, items]),

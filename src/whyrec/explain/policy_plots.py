@@ -153,7 +153,7 @@ def decision_part(page: Page, decision: Mapping[str, Mapping[str, Any]], t: Any)
 
 def _per_thousand(found: Mapping[str, Any]) -> str:
     low, high = found["interval"]
-    return with_interval(1000 * found["estimate"], 1000 * low, 1000 * high, 2)
+    return with_interval(1000 * found["estimate"], 1000 * low, 1000 * high, 3)
 
 
 def _within(e: Estimate, values: Mapping[str, Estimate], logged: Estimate | None) -> tuple[float, float]:
