@@ -220,7 +220,7 @@ def test_two_loggers_balanced_and_weighted() -> None:
         ({"y": []}, BadInput, "no rows"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.filterwarnings("error")
 def test_bad_logs_are_named_with_what_to_log(changes: dict[str, object], error: type[Exception], text: str) -> None:
     given = {"y": Y, "p": P, "pi": PI} | changes
     with pytest.raises(error, match=text):

@@ -63,7 +63,8 @@ class Rounds:
         baseline = None if predicted_target is None else column(predicted_target, "predicted_target", n)
         if (q is None) != (baseline is None):
             raise BadInput("give predicted_logged and predicted_target together, or neither")
-        weight = pi / p
+        with np.errstate(over="ignore"):  # an overflow is told below, with its row
+            weight = pi / p
         if weight.sum() == 0:
             raise NoOverlap("no logged action could have been taken by the target policy; log some exploration first")
         marginal = None if marginal_weight is None else column(marginal_weight, "marginal_weight", n)
