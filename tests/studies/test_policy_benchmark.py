@@ -65,6 +65,7 @@ def test_parts_are_printed_with_what_fails() -> None:
     assert "holds: a: b" in part.to_text()
     assert "FAILS: c: d" in part.to_text()
     assert "skipped: no data" in Part("x", skipped="no data").to_text()
+    assert "note: a peer was left out" in Part("x", notes=("a peer was left out",)).to_text()
 
 
 def test_the_knapsack_part_runs_without_its_peer(monkeypatch: pytest.MonkeyPatch) -> None:

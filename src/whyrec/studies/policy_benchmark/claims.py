@@ -22,13 +22,14 @@ class Claim:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the benchmark. skipped: why it did not run, or nothing."""
+    """A part of the benchmark. skipped: why it did not run, or nothing. notes: what else must be said, such as a peer left out."""
 
     name: str
     tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
     seconds: float = 0.0
     skipped: str = ""
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -37,6 +38,7 @@ class Part:
                 "name": self.name,
                 "seconds": self.seconds,
                 "skipped": self.skipped or None,
+                "notes": self.notes,
                 "claims": [vars(claim) for claim in self.claims],
                 "tables": {name: table.to_dicts() for name, table in self.tables.items()},
             }
@@ -51,7 +53,7 @@ class Part:
         for name, table in self.tables.items():
             lines += ["", name, _drawn(table)] if name else ["", _drawn(table)]
         lines += [""] + [f"  {'holds' if c.holds else 'FAILS'}: {c.words}: {c.found}" for c in self.claims]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"  note: {words}" for words in self.notes)])
 
     def to_markdown(self) -> str:
         """A section of a document: claims as a list, then the tables."""
@@ -59,6 +61,7 @@ class Part:
             return f"## {self.name}\n\nSkipped: {self.skipped}"
         lines = [f"## {self.name}", ""]
         lines += [f"- {'Holds' if c.holds else '**Fails**'}: {c.words}: {c.found}" for c in self.claims]
+        lines += [f"- Note: {words}" for words in self.notes]
         for name, table in self.tables.items():
             lines += ["", *([f"### {name[0].upper()}{name[1:]}", ""] if name else []), *_markdown(table)]
         return "\n".join(lines)
