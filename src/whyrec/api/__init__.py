@@ -14,6 +14,9 @@ HOMES = {
         ("fit", "load", "recommend", "effect", "why", "evaluate", "report", "demo", "article", "proof", "write_table"),
         "whyrec.api.model",
     ),
+    **dict.fromkeys(
+        ("policy_evaluate", "policy_compare", "policy_learn", "deploy_check", "policy_benchmark"), "whyrec.api.policies"
+    ),
     **dict.fromkeys(("uplift", "arms", "dose", "preference", "effects_benchmark"), "whyrec.api.effects"),
 }
 
