@@ -1,0 +1,127 @@
+"""PC-stable: skeleton by conditional independence, colliders by the strongest separation, Meek's rules.
+
+(Spirtes, Glymour and Scheines 2000; Colombo and Maathuis 2014.) Edges go only when a level is done, so the order of
+columns decides nothing; of all sets of a level that separate a pair, the one with the largest p-value is kept.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whyrec.cause.discovery.independence import Independence, Question
+from whyrec.cause.graph.equivalence import extension, meek
+
+Matrix = NDArray[np.bool_]
+Separations = dict[tuple[int, int], tuple[tuple[int, ...], float]]  # (x, y) with x < y to (set, p-value)
+_BLOCK = 20_000  # questions asked together
+
+
+def skeleton(
+    test: Independence,
+    forbidden: Matrix,
+    required: Matrix,
+    *,
+    alpha: float,
+    most_given: int | None,
+    deadline: float = np.inf,
+) -> tuple[Matrix, Separations]:
+    """(adjacent, separations). Knowledge prunes: a pair with both directions forbidden is not tested, one that is
+    required is not either, and only possible parents of an end stand in its conditioning sets.
+    """
+    adjacent = ~(forbidden & forbidden.T)
+    np.fill_diagonal(adjacent, False)
+    fixed = required | required.T
+    separations: Separations = {}
+    level = 0
+    while most_given is None or level <= most_given:
+        questions = _questions(adjacent, fixed, forbidden, level)
+        if not questions or time.monotonic() > deadline:
+            break
+        for start in range(0, len(questions), _BLOCK):
+            block = questions[start : start + _BLOCK]
+            for (x, y, given), p in zip(block, test.p_values(block), strict=True):
+                if p > alpha and p > separations.get((x, y), ((), -1.0))[1]:
+                    separations[x, y] = (given, float(p))
+            if time.monotonic() > deadline:
+                break
+        for x, y in separations:
+            adjacent[x, y] = adjacent[y, x] = False
+        level += 1
+    return adjacent, separations
+
+
+def _questions(adjacent: Matrix, fixed: Matrix, forbidden: Matrix, level: int) -> list[Question]:
+    """Every pair still adjacent with every set of `level` possible parents of one of its ends."""
+    near = [np.flatnonzero(adjacent[x] & ~forbidden[:, x]).tolist() for x in range(len(adjacent))]
+    found: list[Question] = []
+    for x, y in zip(*np.nonzero(np.triu(adjacent & ~fixed)), strict=True):
+        pair = (int(x), int(y))
+        sets = {
+            given
+            for end, other in (pair, pair[::-1])
+            for given in combinations([z for z in near[end] if z != other], level)
+        }
+        found += [(*pair, given) for given in sorted(sets)]
+    return found
+
+
+def pc(
+    test: Independence,
+    forbidden: Matrix,
+    required: Matrix,
+    *,
+    alpha: float = 0.01,
+    most_given: int | None = None,
+    deadline: float = np.inf,
+) -> tuple[Matrix, Matrix]:
+    """(arrow, line) of the CPDAG, or with knowledge of the MPDAG."""
+    adjacent, separations = skeleton(
+        test, forbidden, required, alpha=alpha, most_given=most_given, deadline=deadline
+    )
+    known = (required | (adjacent & forbidden.T & ~forbidden)) & adjacent
+    found = colliders(adjacent, separations)
+    low, high = 0, len(found)  # the longest run of the strongest colliders that agree with some DAG
+    best = _orient(adjacent, known, found[:0], forbidden)
+    while low < high:
+        middle = (low + high + 1) // 2
+        tried = _orient(adjacent, known, found[:middle], forbidden)
+        if tried is None:
+            high = middle - 1
+        else:
+            low, best = middle, tried
+    if best is None:  # the knowledge itself with this skeleton leaves no DAG: keep what is known and no more
+        line = adjacent & ~known & ~known.T
+        return known, line
+    return best
+
+
+def colliders(adjacent: Matrix, separations: Separations) -> list[tuple[int, int, int]]:
+    """Unshielded (x, z, y) whose separating set lacks z, the most certain separation first."""
+    found = []
+    for z in range(len(adjacent)):
+        for x, y in combinations(np.flatnonzero(adjacent[z]).tolist(), 2):
+            if not adjacent[x, y] and (x, y) in separations:
+                given, p = separations[x, y]
+                if z not in given:
+                    found.append((-p, x, z, y))
+    return [(x, z, y) for _, x, z, y in sorted(found)]
+
+
+def _orient(
+    adjacent: Matrix, known: Matrix, found: list[tuple[int, int, int]], forbidden: Matrix
+) -> tuple[Matrix, Matrix] | None:
+    """(arrow, line) with these colliders, or None where no DAG has them and what is known."""
+    arrow = known.copy()
+    for x, z, y in found:
+        arrow[x, z] = arrow[y, z] = True
+    if (arrow & (arrow.T | forbidden)).any():
+        return None
+    arrow, line = meek(arrow, adjacent & ~arrow & ~arrow.T)
+    if (arrow & forbidden).any():
+        return None
+    dag = extension(arrow, line)
+    return None if dag is None else (arrow, line)
