@@ -85,7 +85,13 @@ class Tree:
 
 
 def boss(
-    score: Score, forbidden: Matrix, required: Matrix, *, starts: int = 1, deadline: float = np.inf, random_state: int = 0
+    score: Score,
+    forbidden: Matrix,
+    required: Matrix,
+    *,
+    starts: int = 1,
+    deadline: float = np.inf,
+    random_state: int = 0,
 ) -> Matrix:
     """The best DAG found, as a boolean matrix [cause, effect].
 

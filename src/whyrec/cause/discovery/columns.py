@@ -198,7 +198,9 @@ def _refuse_copies(data: Columns) -> tuple[str, ...]:
                 )
             for x, y in ((a, b), (b, a)):
                 if pairs == data.cards[x]:
-                    notes.append(f"{data.names[y]} is decided by {data.names[x]}: edges between others and it are doubtful")
+                    notes.append(
+                        f"{data.names[y]} is decided by {data.names[x]}: edges between others and it are doubtful"
+                    )
     continuous = [k for k, card in enumerate(data.cards) if not card]
     if len(continuous) > 1:
         _refuse_sums(data, continuous)
@@ -227,5 +229,3 @@ def _refuse_sums(data: Columns, continuous: list[int]) -> None:
     raise BadInput(
         f"column {data.names[continuous[column]]!r} is a sum of {', '.join(parts)} (deterministic): leave one of them out"
     )
-
-

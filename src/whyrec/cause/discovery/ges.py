@@ -30,8 +30,12 @@ def ges(score: Score, forbidden: Matrix, required: Matrix, *, deadline: float = 
         known: dict[tuple[int, int], tuple[object, list[Operator]]] = {}
         while time.monotonic() < deadline:
             arrow, line = cpdag_matrices(dag, forbidden, required)
-            ranked = sorted(_ranked(score, arrow, line, forbidden, required, step, known, p), key=lambda o: (-o[0], o[1:]))
-            found = next((new for o in ranked if (new := _apply(arrow, line, o, step, forbidden, required)) is not None), None)
+            ranked = sorted(
+                _ranked(score, arrow, line, forbidden, required, step, known, p), key=lambda o: (-o[0], o[1:])
+            )
+            found = next(
+                (new for o in ranked if (new := _apply(arrow, line, o, step, forbidden, required)) is not None), None
+            )
             if found is None:
                 break
             dag = found
@@ -50,7 +54,12 @@ def _ranked(score, arrow, line, forbidden, required, step, known, p):  # type: i
                 continue
             around = line[y] & linked[x]
             free = line[y] & ~linked[x]
-            signature = (around.tobytes(), free.tobytes(), arrow[:, y].tobytes(), linked[np.ix_(line[y], line[y])].tobytes())
+            signature = (
+                around.tobytes(),
+                free.tobytes(),
+                arrow[:, y].tobytes(),
+                linked[np.ix_(line[y], line[y])].tobytes(),
+            )
             kept = known.get((x, y))
             if kept is None or kept[0] != signature:
                 kept = (signature, list(step(score, x, y, around, free, arrow[:, y], linked)))

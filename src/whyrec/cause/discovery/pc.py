@@ -79,9 +79,7 @@ def pc(
     deadline: float = np.inf,
 ) -> tuple[Matrix, Matrix]:
     """(arrow, line) of the CPDAG, or with knowledge of the MPDAG."""
-    adjacent, separations = skeleton(
-        test, forbidden, required, alpha=alpha, most_given=most_given, deadline=deadline
-    )
+    adjacent, separations = skeleton(test, forbidden, required, alpha=alpha, most_given=most_given, deadline=deadline)
     known = (required | (adjacent & forbidden.T & ~forbidden)) & adjacent
     found = colliders(adjacent, separations)
     low, high = 0, len(found)  # the longest run of the strongest colliders that agree with some DAG

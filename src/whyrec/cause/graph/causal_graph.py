@@ -190,7 +190,7 @@ class CausalGraph:
 
     @property
     def kind(self) -> str:
-        """"DAG", "ADMG", "CPDAG" or "PAG"."""
+        """ "DAG", "ADMG", "CPDAG" or "PAG"."""
         if self.circle_arrow or self.circle_circle:
             return "PAG"
         if self.undirected:
@@ -401,7 +401,9 @@ class CausalGraph:
         for v in reversed(index.topological(index.everything)):
             depth[v] = 1 + max((depth[c] for c in bits(index.children[v])), default=-1)
         deepest = max(depth, default=0)
-        return [[name for k, name in enumerate(self.nodes) if depth[k] == deepest - tier] for tier in range(deepest + 1)]
+        return [
+            [name for k, name in enumerate(self.nodes) if depth[k] == deepest - tier] for tier in range(deepest + 1)
+        ]
 
     # -- telling ------------------------------------------------------------------------------------------------------
 
@@ -475,4 +477,3 @@ class CausalGraph:
 def as_graph(source: CausalGraph | str) -> CausalGraph:
     """A graph as it is, or read from its text form (short, dagitty, DOT or GML)."""
     return source if isinstance(source, CausalGraph) else CausalGraph.from_edges(**formats.recognise(source))
-

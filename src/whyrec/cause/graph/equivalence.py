@@ -76,7 +76,9 @@ def _follows(arrow: Matrix, line: Matrix, x: int, y: int) -> bool:
     return False
 
 
-def cpdag_matrices(dag: Matrix, forbidden: Matrix | None = None, required: Matrix | None = None) -> tuple[Matrix, Matrix]:
+def cpdag_matrices(
+    dag: Matrix, forbidden: Matrix | None = None, required: Matrix | None = None
+) -> tuple[Matrix, Matrix]:
     """(arrow, line) of the class of a DAG; with knowledge, of its members that agree with it (an MPDAG).
 
     Colliders whose ends are not adjacent keep their arrows (Verma and Pearl 1990), knowledge adds arrows, and Meek's

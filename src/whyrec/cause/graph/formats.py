@@ -6,7 +6,7 @@ Each reader returns the keyword arguments of `CausalGraph.from_edges`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from whyrec.errors import BadInput
@@ -91,7 +91,7 @@ def from_dagitty(text: str) -> dict[str, Any]:
     """dagitty's text form."""
     opened = re.match(r"\s*(dag|pdag|mag|pag)\b[^{]*\{", text)
     if not opened or "}" not in text:
-        raise BadInput('dagitty text: it must read dag { ... }; found ' + repr(text.strip()[:40]))
+        raise BadInput("dagitty text: it must read dag { ... }; found " + repr(text.strip()[:40]))
     parts, last, arrow = _Parts(), None, None
     for token in _DAGITTY.findall(text[opened.end() : text.rindex("}")]):
         if token in _DAGITTY_ARROWS:
@@ -149,7 +149,9 @@ def from_dot(text: str) -> dict[str, Any]:
         for group in chain:
             parts.nodes += group
         if not arrows:
-            if re.search(r"latent\s*=\s*\"?(true|1|yes)|observed\s*=\s*\"?(no|false|0)|style\s*=\s*\"?dashed", attributes):
+            if re.search(
+                r"latent\s*=\s*\"?(true|1|yes)|observed\s*=\s*\"?(no|false|0)|style\s*=\s*\"?dashed", attributes
+            ):
                 parts.latent |= set(chain[0])
             continue
         sort = _dot_sort(arrows[0], attributes)
@@ -215,7 +217,9 @@ def to_dot(graph: CausalGraph) -> str:
     }  # fmt: skip
     lines = [f"  {_quoted(n)}{' [latent=true, style=dashed]' if n in graph.latent else ''};" for n in graph.nodes]
     lines += [
-        f"  {_quoted(a)} -> {_quoted(b)}{look};" for sort, look in looks.items() for a, b in sorted(getattr(graph, sort))
+        f"  {_quoted(a)} -> {_quoted(b)}{look};"
+        for sort, look in looks.items()
+        for a, b in sorted(getattr(graph, sort))
     ]
     return "digraph {\n" + "\n".join(lines) + "\n}"
 
@@ -237,7 +241,9 @@ def from_gml(text: str) -> dict[str, Any]:
             if name in label.values():
                 raise BadInput(f"GML text: two nodes are labelled {name!r}")
             label[told["id"]] = name
-            if str(told.get("latent", "0")).lower() in ("1", "true", "yes") or str(told.get("observed", "")).lower() in ("no", "0"):
+            if str(told.get("latent", "0")).lower() in ("1", "true", "yes") or str(
+                told.get("observed", "")
+            ).lower() in ("no", "0"):
                 parts.latent.add(name)
     parts.nodes = list(label.values())
     for key, edge in entries:
@@ -282,5 +288,3 @@ def _bare(token: str) -> str:
 
 def _quoted(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) else '"' + name.replace('"', '\\"') + '"'
-
-

@@ -166,6 +166,8 @@ def _block(column: pl.Series) -> FloatArray:
     if column.dtype.is_numeric():
         return normal_scores(column.rank().to_numpy())[:, None]
     kinds: Any = column.unique().sort().to_list()
-    block = np.column_stack([(column == kind).to_numpy() for kind in kinds[1:]] or [np.zeros(len(column))]).astype(float)
+    block = np.column_stack([(column == kind).to_numpy() for kind in kinds[1:]] or [np.zeros(len(column))]).astype(
+        float
+    )
     centred: FloatArray = block - block.mean(axis=0)
     return centred

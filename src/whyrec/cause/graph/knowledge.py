@@ -73,9 +73,13 @@ class Knowledge:
             if re.search(r"\sbefore\s", line):
                 tiers.append(tuple(_names(part, line) for part in re.split(r"\s+before\s+", line)))
             elif line.startswith("nothing causes "):
-                forbidden |= {(a, b) for b in _names(line.removeprefix("nothing causes "), line) for a in columns if a != b}
+                forbidden |= {
+                    (a, b) for b in _names(line.removeprefix("nothing causes "), line) for a in columns if a != b
+                }
             elif line.endswith(" causes nothing"):
-                forbidden |= {(a, b) for a in _names(line.removesuffix(" causes nothing"), line) for b in columns if a != b}
+                forbidden |= {
+                    (a, b) for a in _names(line.removesuffix(" causes nothing"), line) for b in columns if a != b
+                }
             elif match := _NEVER.match(line):
                 forbidden |= {(a, b) for a in _names(match[1], line) for b in _names(match[2], line)}
             elif match := _ALWAYS.match(line):

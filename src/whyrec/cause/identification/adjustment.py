@@ -54,7 +54,10 @@ def ask(graph: CausalGraph, treatment: str, outcome: str, observed: Collection[s
         if name in graph.latent:
             raise BadInput(f"{name!r} is latent: it is not in the data, so its effect cannot be asked for")
     if graph.kind == "PAG":
-        raise BadInput("a PAG has no adjustment set here; ask for the effect over its members with `average_effect`")
+        raise BadInput(
+            "a PAG leaves open which causes are unmeasured: no adjustment set is derived from it; take a member of its "
+            "class (`graph.member()`), or learn with 'boss', 'ges' or 'pc'"
+        )
     possible = _possible(graph) if graph.undirected else graph.index
     below = possible.descendants(x)
     if not below & y:
@@ -94,7 +97,7 @@ def minimal_adjustment(
 ) -> tuple[str, ...]:
     """A set of which none can be spared, found by two searches (van der Zander and Liskiewicz 2020, theorem 3)."""
     question = ask(graph, treatment, outcome, observed)
-    return graph.names(_minimal(question, _canonical_or_raise(question)))
+    return graph.names(minimal_mask(question, _canonical_or_raise(question)))
 
 
 def optimal_adjustment(
@@ -110,7 +113,7 @@ def optimal_adjustment(
     question = ask(graph, treatment, outcome, observed)
     best = optimal_mask(question)
     if best is None:
-        best = _pruned(question, _canonical_or_raise(question))
+        best = pruned(question, _canonical_or_raise(question))
     return graph.names(best)
 
 
@@ -125,7 +128,7 @@ def optimal_mask(question: Question) -> int | None:
     return None
 
 
-def _pruned(question: Question, given: int) -> int:
+def pruned(question: Question, given: int) -> int:
     """`given` without nodes that are independent of the outcome given treatment and the rest, one at a time."""
     index = question.index
     for v in bits(given):
@@ -145,7 +148,7 @@ def _canonical_or_raise(question: Question) -> int:
     )
 
 
-def _minimal(question: Question, given: int) -> int:
+def minimal_mask(question: Question, given: int) -> int:
     """Keep what is reached from the outcome, then what is reached from the treatment: the nearest separators.
 
     Restricted to ancestors of treatment, outcome, so that conditioning opens nothing outside (van der Zander and
