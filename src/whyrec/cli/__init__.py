@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from whyrec.cli import benchmark, questions
+from whyrec.cli import benchmark, graph, questions
 from whyrec.errors import WhyrecError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.registered_commands += questions.app.registered_commands
 app.add_typer(benchmark.app, name="benchmark")
+app.add_typer(graph.app, name="graph")
 
 
 def main() -> None:
