@@ -86,8 +86,29 @@ def edge_lines(graph: CausalGraph, confidence: Sequence[EdgeConfidence] = ()) ->
 
 
 def layers_of(graph: CausalGraph) -> list[list[str]]:
-    """Tiers for drawing; those of a DAG of the class where directions are open."""
+    """Tiers for drawing, edges short: each node next to its causes or its effects, whichever are more.
+
+    Those of a DAG of the class where directions are open.
+    """
     try:
-        return graph.member().tiers()
+        dag = graph.member()
     except BadInput:
-        return graph.tiers()
+        dag = graph
+    tier = {name: k for k, names in enumerate(dag.tiers()) for name in names}
+    last = max(tier.values(), default=0)
+    for _ in range(10):
+        before = dict(tier)
+        for name in sorted(tier, key=lambda n: (tier[n], n)):
+            causes, effects = dag.parents(name), dag.children(name)
+            low = max((tier[c] + 1 for c in causes), default=0)
+            high = min((tier[e] - 1 for e in effects), default=last)
+            if causes and len(causes) > len(effects):
+                tier[name] = low
+            elif effects and len(effects) > len(causes):
+                tier[name] = high
+        if tier == before:
+            break
+    layers: list[list[str]] = [[] for _ in range(last + 1)]
+    for name in dag.nodes:
+        layers[tier[name]].append(name)
+    return [layer for layer in layers if layer]

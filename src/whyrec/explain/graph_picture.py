@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from whyrec.explain.graph_layout import layout
+from whyrec.explain.graph_layout import Layout, layout
 from whyrec.explain.plots import BLUE, GREY, ORANGE, PURPLE, letters
 
 Edge = tuple[str, str]
@@ -148,7 +148,8 @@ def _layered(
         name: _Box(starts[k] + widths[k] / 2, plan.place[name], widths[k], _height(wrapped[name]), wrapped[name])
         for name, k in tier.items()
     }
-    ports = _ports(lines, boxes, tier)
+    ports = _ports(lines, boxes, tier, plan)
+    taken: list[Point] = []
     crests: list[Point] = []
     edges, tags = "", ""
     for number, line in enumerate(lines):
@@ -162,7 +163,7 @@ def _layered(
             points = [(edge_x, start), (bulge, start), (bulge, end), (edge_x, end)]
             path = "M{:.1f},{:.1f} C{:.1f},{:.1f} {:.1f},{:.1f} {:.1f},{:.1f}".format(*(v for p in points for v in p))
             marks = _mark(left_mark, points[1], points[0], line) + _mark(right_mark, points[2], points[3], line)
-            middle = (edge_x + 0.75 * (bulge - edge_x), (start + end) / 2)
+            rooms = [(edge_x + 0.75 * (bulge - edge_x), start + t * (end - start)) for t in (0.5, 0.35, 0.65)]
             crests.append((bulge, start))
         else:
             stops = [(boxes[first].x + boxes[first].width / 2 + 3, start)]
@@ -172,11 +173,13 @@ def _layered(
                 stops += [(starts[k] - 2, y), (starts[k] + widths[k] + 2, y)]
                 crests.append((starts[k], y))
             stops.append((boxes[last].x - boxes[last].width / 2 - 3, end))
-            path, middle = _smooth(stops)
+            path, rooms = _smooth(stops)
             marks = _mark(left_mark, (stops[0][0] + 9, stops[0][1]), stops[0], line)
             marks += _mark(right_mark, (stops[-1][0] - 9, stops[-1][1]), stops[-1], line)
         edges += _stroke(line, path) + marks
-        tags += _tag(line.label, middle, line)
+        if line.label:
+            taken.append(_free(rooms, taken))
+            tags += _tag(line.label, taken[-1])
     drawn = "".join(_node(box, *looks[name]) for name, box in boxes.items())
     xs = [box.x + side * box.width / 2 for box in boxes.values() for side in (-1, 1)] + [p[0] for p in crests]
     ys = [box.y + side * box.height / 2 for box in boxes.values() for side in (-1, 1)] + [p[1] for p in crests]
@@ -184,14 +187,16 @@ def _layered(
 
 
 def _ports(
-    lines: Sequence[Line], boxes: Mapping[str, _Box], tier: Mapping[str, int]
+    lines: Sequence[Line], boxes: Mapping[str, _Box], tier: Mapping[str, int], plan: Layout
 ) -> dict[tuple[int, str], float]:
-    """Where each edge meets its boxes: spread over the side, in the order of the other ends."""
+    """Where each edge meets its boxes: spread over the side, in the order in which the edges leave or come."""
     sides: dict[tuple[str, int], list[tuple[float, int]]] = {}
     for number, line in enumerate(lines):
         for own, other in ((line.a, line.b), (line.b, line.a)):
             side = -1 if tier[other] < tier[own] else 1
-            sides.setdefault((own, side), []).append((boxes[other].y, number))
+            joints = plan.routes.get((line.a, line.b), ())
+            towards = plan.place[joints[0 if side > 0 else -1]] if joints else boxes[other].y
+            sides.setdefault((own, side), []).append((towards, number))
     found = {}
     for (name, _), ends in sides.items():
         box = boxes[name]
@@ -202,19 +207,28 @@ def _ports(
     return found
 
 
-def _smooth(stops: Sequence[Point]) -> tuple[str, Point]:
-    """A path through the stops, level at each, and the middle of its longest part between tiers."""
+def _smooth(stops: Sequence[Point]) -> tuple[str, list[Point]]:
+    """A path through the stops, level at each, and places on it for a label: between tiers, the widest first."""
     path = f"M{stops[0][0]:.1f},{stops[0][1]:.1f}"
-    best, middle = -1.0, stops[0]
+    rooms = []
     for k in range(0, len(stops) - 1, 2):
         (x0, y0), (x1, y1) = stops[k], stops[k + 1]
         half = (x1 - x0) / 2
         path += f" C{x0 + half:.1f},{y0:.1f} {x1 - half:.1f},{y1:.1f} {x1:.1f},{y1:.1f}"
-        if x1 - x0 > best:
-            best, middle = x1 - x0, ((x0 + x1) / 2, (y0 + y1) / 2)
+        for preference, t in enumerate((0.5, 0.36, 0.64)):
+            bend = t * t * (3 - 2 * t)
+            rooms.append((preference, -(x1 - x0), (x0 + (1.5 * t - 1.5 * t * t + t**3) * (x1 - x0), y0 + bend * (y1 - y0))))
         if k + 2 < len(stops):
             path += f" L{stops[k + 2][0]:.1f},{stops[k + 2][1]:.1f}"
-    return path, middle
+    return path, [point for _, _, point in sorted(rooms)]
+
+
+def _free(rooms: Sequence[Point], taken: Sequence[Point]) -> Point:
+    """The first place at which a label covers no other, or the first."""
+    for x, y in rooms:
+        if all(abs(x - other_x) > 30 or abs(y - other_y) > 11 for other_x, other_y in taken):
+            return x, y
+    return rooms[0]
 
 
 def _colour(line: Line) -> str:
@@ -239,9 +253,7 @@ def _mark(kind: str, source: Point, tip: Point, line: Line) -> str:
     return ""
 
 
-def _tag(label: str, at: Point, line: Line) -> str:
-    if not label:
-        return ""
+def _tag(label: str, at: Point) -> str:
     return (
         f'<text x="{at[0]:.1f}" y="{at[1] + 3.5:.1f}" text-anchor="middle" font-size="10.5" fill="{_INK}" '
         f'stroke="#ffffff" stroke-width="3" paint-order="stroke">{html.escape(label)}</text>'
@@ -263,7 +275,7 @@ def _stacked(
         p, q = _border(start, middle), _border(end, middle)
         path = f"M{p[0]:.1f},{p[1]:.1f} Q{middle[0]:.1f},{middle[1]:.1f} {q[0]:.1f},{q[1]:.1f}"
         body += _stroke(line, path) + _mark(line.at_b, middle, q, line) + _mark(line.at_a, middle, p, line)
-        body += _tag(line.label, _on_curve(start, middle, end, 0.5), line)
+        body += _tag(line.label, _on_curve(start, middle, end, 0.5)) if line.label else ""
         crests += [_on_curve(start, middle, end, t / 10) for t in range(1, 10)]
     body += "".join(_node(box, *looks[name]) for name, box in boxes.items())
     left = min([box.x - box.width / 2 for box in boxes.values()] + [x for x, _ in crests]) - 6
