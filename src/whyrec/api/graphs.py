@@ -22,7 +22,7 @@ from whyrec.data.parse import numbers_or_words
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import Estimate
 from whyrec.explain.graph_drawing import Lang, graph_svg
-from whyrec.files import write_text
+from whyrec.files import write_json, write_text
 from whyrec.progress import say
 
 
@@ -295,3 +295,13 @@ def _is_file(source: str) -> bool:
 def _write(path: Path, text: str) -> Path:
     write_text(Path(path), text + "\n")
     return Path(path)
+
+
+def graph_benchmark(data: Path, *, quick: bool = False, out: Path | None = None, random_state: int = 0) -> Any:
+    """Graphs against truth, table by table; see `whyrec.studies.graph_benchmark`."""
+    from whyrec.studies.graph_benchmark import graph_benchmark as run
+
+    result = run(Path(data), quick=quick, random_state=random_state)
+    if out is not None:
+        write_json(Path(out), result.to_dict())
+    return result

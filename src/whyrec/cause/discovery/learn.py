@@ -205,7 +205,7 @@ def _bootstrap(
 
 def _boss(data: Columns, forbidden: Matrix, required: Matrix, settings: Settings, deadline: float) -> CausalGraph:
     p = len(data.names)
-    starts = settings.starts or (10 if p <= 30 else 3 if p <= 100 else 1)
+    starts = settings.starts or (10 if p <= 30 else 3 if p <= 60 else 1)
     score = make_score(data, settings.score, settings.penalty)
     dag = boss(score, forbidden, required, starts=starts, deadline=deadline, random_state=settings.random_state)
     return from_matrices(data.names, *cpdag_matrices(dag, forbidden, required))

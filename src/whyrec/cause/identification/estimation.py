@@ -8,7 +8,7 @@ identifies the effect, `NotIdentified` says why and carries bounds.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +18,8 @@ from whyrec.cause.graph.causal_graph import CausalGraph, as_graph
 from whyrec.cause.identification.bounds import Bounds, balke_pearl_bounds, manski_bounds
 from whyrec.cause.identification.front_door import front_door_effect
 from whyrec.cause.identification.identify import Identification, identify
-from whyrec.cause.identification.plug_in import code, plug_in
+from whyrec.cause.identification.paths import front_door_formula
+from whyrec.cause.identification.plug_in import code, mentioned, plug_in
 from whyrec.errors import BadInput, NoOverlap, NotIdentified
 from whyrec.estimate import Estimate, FloatArray, IntArray
 
@@ -100,15 +101,10 @@ def graph_effect(
             design(kept, first.given), numbers_of(kept, first.name), numbers_of(kept, treatment), y,
             units=units, estimand=told, name=first.name, level=level,
         )  # fmt: skip
-    elif strategy == "front-door" and not _tabular(kept, [treatment, outcome, *(found.front_door or ())]):
+    elif strategy == "front-door":
         if found.front_door is None:
             raise NotIdentified(f"no front-door set for {treatment!r} and {outcome!r}: {found.reason}")
-        t = numbers_of(kept, treatment)
-        if not np.isin(t, (0, 1)).all():
-            raise BadInput(f"front door: {treatment!r} must hold 0 and 1 where a mediator is continuous; cut it in two")
-        estimate = front_door_effect(
-            t.astype(np.int64), design(kept, found.front_door), y, units=units, model=model, estimand=told, **common
-        )
+        estimate = _through_front_door(kept, found, contrast, units, model, bins, draws, told, **common)
     else:
         if found.expression is None:
             raise NotIdentified(found.reason)
@@ -116,6 +112,34 @@ def graph_effect(
             kept, found.expression, treatment, outcome, contrast=contrast, units=units, bins=bins, draws=draws, **common
         )
     return GraphEffect(found, estimate)
+
+
+def _through_front_door(
+    frame: pl.DataFrame,
+    found: Identification,
+    contrast: tuple[float, float] | None,
+    units: IntArray | None,
+    model: Any,
+    bins: int,
+    draws: int,
+    told: str,
+    **common: Any,
+) -> Estimate:
+    """By tables where all columns have few values, else by the influence function."""
+    door, treatment, outcome = found.front_door or (), found.treatment, found.outcome
+    if _tabular(frame, [treatment, outcome, *door]):
+        formula = front_door_formula(treatment, door, outcome)
+        estimate = plug_in(
+            frame, formula, treatment, outcome, contrast=contrast, units=units, bins=bins, draws=draws, **common
+        )
+        return replace(estimate, method="front door (tables)")
+    t = numbers_of(frame, treatment)
+    if not np.isin(t, (0, 1)).all():
+        raise BadInput(f"front door: {treatment!r} must hold 0 and 1 where a mediator is continuous; cut it in two")
+    return front_door_effect(
+        t.astype(np.int64), design(frame, door), numbers_of(frame, outcome), units=units, model=model, estimand=told,
+        **common,
+    )  # fmt: skip
 
 
 def effect_bounds(
@@ -238,8 +262,6 @@ def _out_of_fold(
 def _docalib(
     x: FloatArray, t: FloatArray, y: FloatArray, units: IntArray | None, model: Any, told: str, **common: Any
 ) -> Estimate:
-    from dataclasses import replace
-
     from whyrec.cause.docalib import DoCalib
 
     propensity = "logistic" if model == "linear" else model
@@ -257,8 +279,6 @@ def _used(found: Identification, strategy: str) -> list[str]:
     if chosen == "front-door":
         return list(found.front_door or ())
     if found.expression is not None:
-        from whyrec.cause.identification.plug_in import mentioned
-
         return sorted(mentioned(found.expression))
     return [one.name for one in found.instruments]
 

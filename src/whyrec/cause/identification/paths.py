@@ -9,6 +9,7 @@ from typing import Any
 from whyrec.cause.graph.causal_graph import CausalGraph
 from whyrec.cause.graph.index import bits
 from whyrec.cause.identification.adjustment import ask
+from whyrec.cause.identification.expression import Conditional, Expression, product, total
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,13 @@ class Instrument:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {"name": self.name, "given": list(self.given)}
+
+
+def front_door_formula(treatment: str, mediators: tuple[str, ...], outcome: str) -> Expression:
+    """sum_m P(m | x) sum_x' P(y | m, x') P(x') (Pearl 1995), the mediators one after another."""
+    chain: list[Expression] = [Conditional(m, (*mediators[:k], treatment)) for k, m in enumerate(mediators)]
+    inner = total((treatment,), product([Conditional(outcome, (*mediators, treatment)), Conditional(treatment)]))
+    return total(mediators, product([*chain, inner]))
 
 
 def front_door_set(
