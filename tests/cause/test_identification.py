@@ -8,7 +8,9 @@ import pytest
 
 from whyrec.cause.graph import CausalGraph
 from whyrec.cause.identification.adjustment import (
-    canonical_adjustment, minimal_adjustment, optimal_adjustment,
+    canonical_adjustment,
+    minimal_adjustment,
+    optimal_adjustment,
 )  # fmt: skip
 from whyrec.cause.identification.average import adjustment_sets, average_effect
 from whyrec.cause.identification.bounds import balke_pearl_bounds, manski_bounds
@@ -60,7 +62,9 @@ def test_random_graphs_with_bidirected_edges() -> None:
     found = dict.fromkeys(("adjustment", "front-door", "id", "not identified"), 0)
     for _ in range(600):
         graph = CausalGraph.from_edges(
-            [p for p in pairs if generator.random() < 0.5], [p for p in pairs if generator.random() < 0.3], nodes="abcde"
+            [p for p in pairs if generator.random() < 0.5],
+            [p for p in pairs if generator.random() < 0.3],
+            nodes="abcde",
         )
         for outcome in sorted(graph.descendants("a")):
             answer = compare(graph, "a", outcome, set("bcde") - {outcome})
@@ -87,8 +91,19 @@ def test_estimated_formulas_match_exact_truth(strategy: str) -> None:
 
 def test_what_the_textbooks_identify() -> None:
     """Shpitser and Pearl 2006, figures 1 and 2 in part; Pearl 2009, figures 3.8 and 3.9 in part."""
-    known = ["x -> y", "z -> x -> y; z -> y; x <-> z", FRONT_DOOR, NAPKIN, "x -> z1 -> y; z2 -> y; x <-> z2; z1 <-> z2 ; x -> z2"]
-    unknown = ["x -> y; x <-> y", "x -> z -> y; x <-> z", "z -> x -> y; x <-> y; z <-> y; x <-> z", "x -> z -> y; x <-> y; z <-> y"]
+    known = [
+        "x -> y",
+        "z -> x -> y; z -> y; x <-> z",
+        FRONT_DOOR,
+        NAPKIN,
+        "x -> z1 -> y; z2 -> y; x <-> z2; z1 <-> z2 ; x -> z2",
+    ]
+    unknown = [
+        "x -> y; x <-> y",
+        "x -> z -> y; x <-> z",
+        "z -> x -> y; x <-> y; z <-> y; x <-> z",
+        "x -> z -> y; x <-> y; z <-> y",
+    ]
     for text in known[:4]:
         assert identify(CausalGraph.from_text(text), "x", "y").identified, text
     for text in unknown:
@@ -114,7 +129,9 @@ def test_no_formula_names_hedge_path_and_remedy() -> None:
     assert isinstance(identify_formula(graph, ("x",), ("y",)), Hedge)
     answer = identify(graph, "x", "y")
     assert not answer.identified
-    with pytest.raises(NotIdentified, match=r"x <-> y.*hedge.*x <- an unmeasured cause -> y stays open.*z is an instrument"):
+    with pytest.raises(
+        NotIdentified, match=r"x <-> y.*hedge.*x <- an unmeasured cause -> y stays open.*z is an instrument"
+    ):
         answer.require()
     assert answer.bounds == ("Manski", "Balke-Pearl")
 
@@ -191,7 +208,9 @@ def test_instrument_and_partially_linear_cover_the_truth() -> None:
         x = z + u + w + generator.normal(size=800)
         y = 0.7 * x + u + w + generator.normal(size=800)
         covered["instrument"] += two_stage(w[:, None], z, x, y).covers(0.7)
-        covered["linear"] += partially_linear(np.column_stack([u, w]), x, y, model="linear", random_state=seed).covers(0.7)
+        covered["linear"] += partially_linear(np.column_stack([u, w]), x, y, model="linear", random_state=seed).covers(
+            0.7
+        )
     assert min(covered.values()) >= 51, covered  # P(Binomial(60, 0.95) < 51) = 0.0005
     with pytest.raises(NoOverlap, match="does not move the treatment"):
         two_stage(np.ones((800, 1)), generator.normal(size=800), x, y)
@@ -292,7 +311,7 @@ def test_an_open_edge_at_the_treatment_gives_each_parent_set_its_turn() -> None:
 
 def test_bad_questions_are_answered_with_a_reason() -> None:
     graph = CausalGraph.from_text("z -> x -> y; z -> y")
-    with pytest.raises(BadInput, match="'y' does not cause 'x'.*zero by assumption"):
+    with pytest.raises(BadInput, match=r"'y' does not cause 'x'.*zero by assumption"):
         identify(graph, "y", "x")
     with pytest.raises(BadInput, match="'q' is not in the graph"):
         identify(graph, "q", "y")

@@ -165,9 +165,7 @@ def graph_learn(
     if out:
         files.append(_write(out, in_form(learned.graph, _form(out))))
     if picture:
-        svg = graph_svg(
-            learned.graph, confidence=learned.confidence, treatment=treatment, outcome=outcome, lang=lang
-        )
+        svg = graph_svg(learned.graph, confidence=learned.confidence, treatment=treatment, outcome=outcome, lang=lang)
         files.append(_write(picture, svg))
     return Learned(learned, effect, tuple(files))
 
@@ -270,7 +268,9 @@ def read_frame(source: Path | str | pl.DataFrame) -> pl.DataFrame:
     table = read_table(Path(source))
     if not table.text:
         return table.frame
-    return table.frame.with_columns(numbers_or_words(table.frame[name]).values.alias(name) for name in table.frame.columns)
+    return table.frame.with_columns(
+        numbers_or_words(table.frame[name]).values.alias(name) for name in table.frame.columns
+    )
 
 
 def in_form(graph: CausalGraph, form: str) -> str:

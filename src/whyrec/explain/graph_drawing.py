@@ -18,7 +18,10 @@ _WORDS = {
     "circle_arrow": ("is not caused by it; more is not known", "不被其导致，其余未知"),
     "circle_circle": ("related; not even the kind is known", "相关，类型未知"),
     "share": ("number and width: share of bootstrap draws with this edge", "数字与线宽：该边在自助样本中出现的比例"),
-    "rejected": ("no edge here, but the data show dependence (partial correlation)", "图中无边，但数据显示相关（偏相关系数）"),
+    "rejected": (
+        "no edge here, but the data show dependence (partial correlation)",
+        "图中无边，但数据显示相关（偏相关系数）",
+    ),
     "holds": ("{n} implied independences tested, {k} rejected", "检验了 {n} 个隐含独立性，拒绝 {k} 个"),
 }
 _SORTS: dict[str, tuple[str, str, str]] = {

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+
+from whyrec.estimate import FloatArray
 
 Item = str | tuple[str, str, int]  # a node, or the joint of an edge in a tier
 Edge = tuple[str, str]
@@ -37,12 +40,12 @@ def layout(tiers: Sequence[Sequence[str]], edges: Sequence[Edge], size: Mapping[
         first, last = (a, b) if tier[a] <= tier[b] else (b, a)
         if tier[first] == tier[last]:
             continue
-        joints: list[Item] = [(a, b, k) for k in range(tier[first] + 1, tier[last])]
+        joints = [(a, b, k) for k in range(tier[first] + 1, tier[last])]
         for joint in joints:
-            layers[joint[2]].append(joint)  # type: ignore[arg-type]
+            layers[joint[2]].append(joint)
             links[joint] = [[], []]
         chain: list[Item] = [first, *joints, last]
-        for x, y in zip(chain, chain[1:], strict=False):
+        for x, y in pairwise(chain):
             links[x][1].append(y)
             links[y][0].append(x)
         routes[a, b] = tuple(joints)
@@ -65,7 +68,7 @@ def _untangle(layers: list[list[Item]], links: Mapping[Item, list[list[Item]]]) 
                 near = [seat[v] for v in links[item][side]]
                 return float(np.mean(near)) if near else float(own[item])
 
-            layers[k] = sorted(layers[k], key=lambda item: (wish(item), own[item]))  # noqa: B023
+            layers[k] = sorted(layers[k], key=lambda item: (wish(item), own[item]))
         count = crossings(layers, links)
         if count < fewest:
             best, fewest = [list(layer) for layer in layers], count
@@ -75,7 +78,7 @@ def _untangle(layers: list[list[Item]], links: Mapping[Item, list[list[Item]]]) 
 def crossings(layers: Sequence[Sequence[Item]], links: Mapping[Item, list[list[Item]]]) -> int:
     """Pairs of lines between neighbouring tiers that cross."""
     total = 0
-    for left, right in zip(layers, layers[1:], strict=False):
+    for left, right in pairwise(layers):
         seat = {item: k for k, item in enumerate(right)}
         ends = np.array([seat[v] for item in left for v in sorted(links[item][1], key=lambda v: seat[v])])
         if len(ends) > 1:
@@ -95,7 +98,7 @@ def _spread(
     room = {}
     for layer in layers:
         steps = [0.0]
-        for x, y in zip(layer, layer[1:], strict=False):
+        for x, y in pairwise(layer):
             joints = (not isinstance(x, str)) + (not isinstance(y, str))
             steps.append(steps[-1] + (extent(x) + extent(y)) / 2 + (gap, gap * 0.7, gap * 0.5)[joints])
         offsets = np.array(steps)
@@ -113,7 +116,7 @@ def _spread(
     return place
 
 
-def _rising(wish: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def _rising(wish: FloatArray, weight: FloatArray) -> FloatArray:
     """Nearest non-decreasing sequence in weighted least squares (pool adjacent violators)."""
     blocks: list[list[float]] = []  # mean, weight, length
     for value, w in zip(wish.tolist(), weight.tolist(), strict=True):

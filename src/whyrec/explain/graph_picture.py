@@ -217,7 +217,9 @@ def _smooth(stops: Sequence[Point]) -> tuple[str, list[Point]]:
         path += f" C{x0 + half:.1f},{y0:.1f} {x1 - half:.1f},{y1:.1f} {x1:.1f},{y1:.1f}"
         for preference, t in enumerate((0.5, 0.36, 0.64)):
             bend = t * t * (3 - 2 * t)
-            rooms.append((preference, -(x1 - x0), (x0 + (1.5 * t - 1.5 * t * t + t**3) * (x1 - x0), y0 + bend * (y1 - y0))))
+            rooms.append(
+                (preference, -(x1 - x0), (x0 + (1.5 * t - 1.5 * t * t + t**3) * (x1 - x0), y0 + bend * (y1 - y0)))
+            )
         if k + 2 < len(stops):
             path += f" L{stops[k + 2][0]:.1f},{stops[k + 2][1]:.1f}"
     return path, [point for _, _, point in sorted(rooms)]

@@ -50,7 +50,7 @@ _NODES = {
     "campaign": "活动", "spend": "支出", "past_spend": "以往支出", "past_visits": "以往到店", "past_campaigns": "以往活动",
     "past_redemptions": "以往兑券", "demographics": "人口特征", "campaign_design": "活动设计", "loyalty": "忠诚度",
     "user": "用户", "item": "商品", "intent": "意图", "context": "情境", "position": "位置", "treatment": "干预",
-    "exposure": "展示", "outcome": "结果",
+    "exposure": "展示", "outcome": "结果", "relevance": "相关性", "examination": "是否看到",
 }  # fmt: skip
 _CHECKS = {"placebo treatment": "安慰剂干预", "random common cause": "随机共同原因", "random halves": "随机一半"}
 _VERDICTS = {"good": "良好", "fair": "一般", "poor": "较差"}

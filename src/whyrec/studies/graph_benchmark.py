@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from whyrec.cause.discovery.columns import Columns, prepare
 from whyrec.cause.discovery.confidence import edge_confidences
@@ -139,7 +140,10 @@ def known_networks(setting: Setting) -> BenchmarkTable:
             cpu = time.process_time() - cpu
             generator = np.random.default_rng(setting.random_state)
             some = np.array(
-                [_scores(learn_once(table.resampled(generator), Knowledge(), settings), truth, target) for _ in range(draws)]
+                [
+                    _scores(learn_once(table.subsample(generator), Knowledge(), settings), truth, target)
+                    for _ in range(draws)
+                ]
             )
             low, high = np.nanquantile(some, [0.025, 0.975], axis=0) if len(some) else (whole, whole)
             rows.append({
@@ -199,7 +203,9 @@ def beside_causal_learn(setting: Setting) -> BenchmarkTable:
         data, truth = read_network(setting.data, name)
         target = truth.cpdag()
         cpu = time.process_time()
-        ours = shd(learn_once(data, Knowledge(), Settings("boss", "auto", 1.0, 0.01, None, setting.random_state)), target)
+        ours = shd(
+            learn_once(data, Knowledge(), Settings("boss", "auto", 1.0, 0.01, None, setting.random_state)), target
+        )
         cpu = time.process_time() - cpu
         found: dict[str, Any] = {"network": name, "whyrec boss": ours, "cpu s": cpu}
         with tempfile.TemporaryDirectory() as folder:
@@ -211,7 +217,11 @@ def beside_causal_learn(setting: Setting) -> BenchmarkTable:
                 found[f"{method} s"] = answer["cpu_seconds"] if answer else None
         scored = [found[m] for m in ("pc", "ges", "boss", "grasp") if found[m] is not None]
         found["best"] = min(scored) if scored else None
-        times = [found[f"{m} s"] for m in ("pc", "ges", "boss", "grasp") if found[m] is not None and found[m] == found["best"]]
+        times = [
+            found[f"{m} s"]
+            for m in ("pc", "ges", "boss", "grasp")
+            if found[m] is not None and found[m] == found["best"]
+        ]
         found["time ratio"] = min(times) / max(cpu, 1e-3) if times else None
         rows.append(found)
     worse = [row["network"] for row in rows if row["best"] is not None and row["whyrec boss"] > row["best"]]
@@ -258,7 +268,7 @@ def calibrated_edges(setting: Setting) -> BenchmarkTable:
 
 def linear_world(
     nodes: int, degree: float, rows: int, generator: np.random.Generator
-) -> tuple[np.ndarray, FloatArray]:
+) -> tuple[NDArray[np.bool_], FloatArray]:
     """A random DAG and linear Gaussian rows from it."""
     order = generator.permutation(nodes)
     upper = np.triu(generator.random((nodes, nodes)) < degree / (nodes - 1), 1)
@@ -274,7 +284,9 @@ def linear_world(
 def _reliability(nodes: int, kind: str, found: FloatArray) -> Iterator[dict[str, Any]]:
     edges = np.array([0.0, 1e-9, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0 + 1e-9])
     place = np.searchsorted(edges, found[:, 0], side="right") - 1
-    error = sum(abs(float((found[place == k, 0] - found[place == k, 1]).sum())) for k in range(len(edges) - 1)) / len(found)
+    error = sum(abs(float((found[place == k, 0] - found[place == k, 1]).sum())) for k in range(len(edges) - 1)) / len(
+        found
+    )
     brier = float(((found[:, 0] - found[:, 1]) ** 2).mean())
     for k in range(len(edges) - 1):
         part = found[place == k]
@@ -297,11 +309,18 @@ def brute_force(setting: Setting) -> BenchmarkTable:
     """Every DAG of up to five nodes, any nodes latent: verdicts and sets against enumeration by definition."""
     step = 23 if setting.quick else 1
     counts = {"cases": 0, "adjustment": 0, "front-door": 0, "id": 0, "not identified": 0}
-    wrong: dict[str, int] = {"verdict of ID": 0, "adjustment set exists": 0, "sets valid": 0, "front-door set exists": 0}
+    wrong: dict[str, int] = {
+        "verdict of ID": 0,
+        "adjustment set exists": 0,
+        "sets valid": 0,
+        "front-door set exists": 0,
+    }
     number = 0
     for size in (2, 3, 4, 5):
         names = "abcde"[:size]
-        for graph in track(graph_truth.every_dag(names), f"Brute force: {size} nodes", total=2 ** (size * (size - 1) // 2) - 1):
+        for graph in track(
+            graph_truth.every_dag(names), f"Brute force: {size} nodes", total=2 ** (size * (size - 1) // 2) - 1
+        ):
             for treatment in names:
                 for outcome in sorted(graph.descendants(treatment)):
                     for seen in graph_truth.subsets(set(names) - {treatment, outcome}):
@@ -310,13 +329,15 @@ def brute_force(setting: Setting) -> BenchmarkTable:
                             continue
                         verdicts = compare(graph, treatment, outcome, seen)
                         counts["cases"] += 1
-                        counts[verdicts.pop("strategy")] += 1  # type: ignore[index]
+                        counts[verdicts.pop("strategy")] += 1
                         for claim, right in verdicts.items():
                             wrong[claim] += not right
     frame = pl.DataFrame([{"claim": claim, "cases": counts["cases"], "disagreements": n} for claim, n in wrong.items()])
     told = ", ".join(f"{kind} {n:,}" for kind, n in counts.items())
     every = "every case" if step == 1 else f"every {step}th case"
-    return BenchmarkTable("brute_force", f"Identification against brute force, DAGs of up to 5 nodes ({every})", frame, (told,))
+    return BenchmarkTable(
+        "brute_force", f"Identification against brute force, DAGs of up to 5 nodes ({every})", frame, (told,)
+    )
 
 
 def compare(graph: CausalGraph, treatment: str, outcome: str, seen: set[str]) -> dict[str, Any]:
@@ -348,7 +369,9 @@ def estimated_formulas(setting: Setting) -> BenchmarkTable:
             generator = np.random.default_rng([setting.random_state, seed])
             world = graph_truth.World.draw(graph, generator)
             frame = world.sample(20_000, generator)
-            kind = "id" if strategy == "adjustment" else strategy  # the ID formula of an adjustment is plugged in as well
+            kind = (
+                "id" if strategy == "adjustment" else strategy
+            )  # the ID formula of an adjustment is plugged in as well
             found = graph_effect(frame, graph, treatment, outcome, strategy=kind, draws=100).estimate  # type: ignore[arg-type]
             truth = world.effect(treatment, outcome)
             error.append(found.estimate - truth)
@@ -403,7 +426,9 @@ def identification_speed(setting: Setting) -> BenchmarkTable:
         rows.append(row)
     words = () if python else ("DoWhy skipped: WHYREC_PEER_DOWHY names no Python that has dowhy",)
     note = "empty: not done in 120 s, or (DoWhy's efficient sets in a quick run) not asked"
-    return BenchmarkTable("identification_speed", "Time to identify", pl.DataFrame(rows), (*words, note) if python else words)
+    return BenchmarkTable(
+        "identification_speed", "Time to identify", pl.DataFrame(rows), (*words, note) if python else words
+    )
 
 
 def speed_graphs() -> Iterator[tuple[str, CausalGraph, str, str]]:

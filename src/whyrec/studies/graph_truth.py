@@ -44,7 +44,9 @@ def below(graph: CausalGraph, node: str, removed: frozenset[str] = frozenset()) 
 
 def every_path(graph: CausalGraph, a: str, b: str) -> list[list[Step]]:
     """Every path between a and b that visits no node twice."""
-    steps: list[Step] = [(x, y, False, True) for x, y in graph.directed] + [(y, x, True, False) for x, y in graph.directed]
+    steps: list[Step] = [(x, y, False, True) for x, y in graph.directed] + [
+        (y, x, True, False) for x, y in graph.directed
+    ]
     steps += [step for x, y in graph.bidirected for step in ((x, y, True, True), (y, x, True, True))]
     leaving: dict[str, list[Step]] = {}
     for step in steps:
@@ -78,11 +80,7 @@ def valid_adjustments(graph: CausalGraph, treatment: str, outcome: str, observed
     causal = [path for path in paths if all(not tail and head for _, _, tail, head in path)]
     forbidden = {node for path in causal for step in path for node in below(graph, step[1])} | {treatment}
     others = [path for path in paths if path not in causal]
-    return [
-        given
-        for given in subsets(observed - forbidden)
-        if not any(is_open(graph, path, given) for path in others)
-    ]
+    return [given for given in subsets(observed - forbidden) if not any(is_open(graph, path, given) for path in others)]
 
 
 def front_doors(graph: CausalGraph, treatment: str, outcome: str, observed: set[str]) -> list[set[str]]:
@@ -93,9 +91,7 @@ def front_doors(graph: CausalGraph, treatment: str, outcome: str, observed: set[
     for some in subsets(observed - {treatment, outcome}):
         if not some or any(not some & set(inner) for inner in causal):
             continue
-        if any(
-            path[0][2] and is_open(graph, path, set()) for m in some for path in every_path(graph, treatment, m)
-        ):
+        if any(path[0][2] and is_open(graph, path, set()) for m in some for path in every_path(graph, treatment, m)):
             continue
         without = graph.without_edges([(a, b) for a, b in graph.directed if a in some])  # as a set: no way through it
         if any(is_open(without, path, {treatment}) for m in some for path in every_path(without, m, outcome)):
@@ -129,7 +125,11 @@ def _joined(graph: CausalGraph, nodes: set[str]) -> bool:
     while todo:
         here = todo.pop()
         found.add(here)
-        todo += [b if a == here else a for a, b in graph.bidirected if here in (a, b) and {a, b} <= nodes and not {a, b} <= found]
+        todo += [
+            b if a == here else a
+            for a, b in graph.bidirected
+            if here in (a, b) and {a, b} <= nodes and not {a, b} <= found
+        ]
     return found == nodes
 
 

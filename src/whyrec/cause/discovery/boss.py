@@ -148,7 +148,7 @@ def _best_place(trees: list[Tree], order: list[int], x: int, required: Matrix) -
     place = max(range(low, high + 1), key=lambda k: (totals[k], -abs(k - here)))
     if place == here or totals[place] <= totals[here] + 1e-9:
         return 0.0
-    order[:] = rest[:place] + [x] + rest[place:]
+    order[:] = [*rest[:place], x, *rest[place:]]
     return totals[place] - totals[here]
 
 

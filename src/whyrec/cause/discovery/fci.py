@@ -135,8 +135,8 @@ def _rule_4(mark: Marks, separations: Separations, c: int, b: int) -> None:
     if mark[c, b] != CIRCLE:
         return
     for a in np.flatnonzero((mark[:, b] != NONE) & (mark[b] == ARROW) & (mark[:, c] == ARROW) & (mark[c] == TAIL)):
-        a = int(a)
-        seen, todo = {a, b, c}, [a]
+        near = int(a)
+        seen, todo = {near, b, c}, [near]
         while todo:
             here = todo.pop()
             for d in np.flatnonzero(mark[:, here] == ARROW).tolist():
@@ -149,7 +149,7 @@ def _rule_4(mark: Marks, separations: Separations, c: int, b: int) -> None:
                     if b in separations[pair][0]:
                         mark[c, b], mark[b, c] = TAIL, ARROW
                     else:
-                        mark[a, b] = mark[b, a] = mark[b, c] = mark[c, b] = ARROW
+                        mark[near, b] = mark[b, near] = mark[b, c] = mark[c, b] = ARROW
                     return
                 seen.add(d)
                 if mark[here, d] == ARROW and mark[d, c] == ARROW and mark[c, d] == TAIL:

@@ -24,48 +24,74 @@ def ges(score: Score, forbidden: Matrix, required: Matrix, *, deadline: float = 
 
     With knowledge, an operator is taken where its class has a DAG that agrees; required edges are there from the start.
     """
-    p = score.size
     dag = required.copy()
-    for step in (_insertions, _deletions):
-        known: dict[tuple[int, int], tuple[object, list[Operator]]] = {}
+    for forward in (True, False):
+        search = _Phase(score, forbidden, required, forward)
         while time.monotonic() < deadline:
-            arrow, line = cpdag_matrices(dag, forbidden, required)
-            ranked = sorted(
-                _ranked(score, arrow, line, forbidden, required, step, known, p), key=lambda o: (-o[0], o[1:])
-            )
-            found = next(
-                (new for o in ranked if (new := _apply(arrow, line, o, step, forbidden, required)) is not None), None
-            )
-            if found is None:
+            better = search.step(*cpdag_matrices(dag, forbidden, required))
+            if better is None:
                 break
-            dag = found
+            dag = better
     return dag
 
 
-def _ranked(score, arrow, line, forbidden, required, step, known, p):  # type: ignore[no-untyped-def]
-    """Operators that raise the score, from `known` where the neighbourhood of the pair is as it was."""
-    linked = arrow | arrow.T | line
-    found: list[Operator] = []
-    for x in range(p):
-        for y in range(p):
-            if x == y or linked[x, y] != (step is _deletions) or (step is _deletions and arrow[y, x]):
-                continue
-            if (step is _insertions and forbidden[x, y]) or (step is _deletions and (required[x, y] or required[y, x])):
-                continue
-            around = line[y] & linked[x]
-            free = line[y] & ~linked[x]
-            signature = (
-                around.tobytes(),
-                free.tobytes(),
-                arrow[:, y].tobytes(),
-                linked[np.ix_(line[y], line[y])].tobytes(),
-            )
-            kept = known.get((x, y))
+class _Phase:
+    """All insertions, or all deletions: what each is worth, kept until the neighbourhood of its pair changes."""
+
+    def __init__(self, score: Score, forbidden: Matrix, required: Matrix, forward: bool) -> None:
+        self.score, self.forbidden, self.required, self.forward = score, forbidden, required, forward
+        self.known: dict[tuple[int, int], tuple[object, list[Operator]]] = {}
+
+    def step(self, arrow: Matrix, line: Matrix) -> Matrix | None:
+        """A DAG of the class after the best valid operator, or None where none raises the score."""
+        for operator in sorted(self._operators(arrow, line), key=lambda o: (-o[0], o[1:])):
+            dag = self._applied(arrow, line, operator)
+            if dag is not None:
+                return dag
+        return None
+
+    def _operators(self, arrow: Matrix, line: Matrix) -> list[Operator]:
+        linked = arrow | arrow.T | line
+        if self.forward:
+            pairs = ~linked & ~self.forbidden & ~np.eye(len(arrow), dtype=bool)
+        else:
+            pairs = (arrow | line) & ~self.required & ~self.required.T
+        found: list[Operator] = []
+        for x, y in zip(*(ends.tolist() for ends in np.nonzero(pairs)), strict=True):
+            around, free = line[y] & linked[x], line[y] & ~linked[x]
+            inside = linked[np.ix_(line[y], line[y])]
+            signature = tuple(part.tobytes() for part in (around, free, arrow[:, y], inside))
+            kept = self.known.get((x, y))
             if kept is None or kept[0] != signature:
-                kept = (signature, list(step(score, x, y, around, free, arrow[:, y], linked)))
-                known[x, y] = kept
+                worth = _insertions if self.forward else _deletions
+                kept = (signature, list(worth(self.score, x, y, around, free, arrow[:, y], linked)))
+                self.known[x, y] = kept
             found += kept[1]
-    return found
+        return found
+
+    def _applied(self, arrow: Matrix, line: Matrix, operator: Operator) -> Matrix | None:
+        """None where the operator is not valid, or no DAG of its class agrees with what is known."""
+        _, x, y, moved = operator
+        new_arrow, new_line = arrow.copy(), line.copy()
+        if self.forward:
+            linked = arrow | arrow.T | line
+            blockers = {*np.flatnonzero(line[y] & linked[x]).tolist(), *moved}
+            if _semi_directed(arrow, line, y, x, blockers):
+                return None
+            new_arrow[x, y] = True
+            for t in moved:
+                new_line[t, y] = new_line[y, t] = False
+                new_arrow[t, y] = True
+        else:
+            new_arrow[x, y] = new_line[x, y] = new_line[y, x] = False
+            for h in moved:
+                new_line[y, h] = new_line[h, y] = False
+                new_arrow[y, h] = True
+                if line[x, h]:
+                    new_line[x, h] = new_line[h, x] = False
+                    new_arrow[x, h] = True
+        dag = extension(new_arrow, new_line)
+        return None if dag is None or (dag & self.forbidden).any() else dag
 
 
 def _insertions(
@@ -99,33 +125,6 @@ def _deletions(
             gain = score.local(y, tuple(given)) - score.local(y, tuple(sorted((*given, x))))
             if gain > 1e-9:
                 yield gain, x, y, moved
-
-
-def _apply(arrow, line, operator, step, forbidden, required):  # type: ignore[no-untyped-def]
-    """A DAG of the class after the operator, or None where it is not valid or contradicts what is known."""
-    _, x, y, moved = operator
-    linked = arrow | arrow.T | line
-    new_arrow, new_line = arrow.copy(), line.copy()
-    if step is _insertions:
-        blockers = np.flatnonzero(line[y] & linked[x]).tolist() + list(moved)
-        if _semi_directed(arrow, line, y, x, set(blockers)):
-            return None
-        new_arrow[x, y] = True
-        for t in moved:
-            new_line[t, y] = new_line[y, t] = False
-            new_arrow[t, y] = True
-    else:
-        new_arrow[x, y] = new_line[x, y] = new_line[y, x] = False
-        for h in moved:
-            new_line[y, h] = new_line[h, y] = False
-            new_arrow[y, h] = True
-            if line[x, h]:
-                new_line[x, h] = new_line[h, x] = False
-                new_arrow[x, h] = True
-    dag = extension(new_arrow, new_line)
-    if dag is None or (dag & forbidden).any():
-        return None
-    return dag
 
 
 def _semi_directed(arrow: Matrix, line: Matrix, start: int, end: int, blocked: set[int]) -> bool:

@@ -27,6 +27,7 @@ from whyrec.errors import BadInput
 from whyrec.progress import track
 
 _NUMBERS_ONLY = ("lingam", "dagma")
+_TESTS = ("pc", "fci")  # a test takes repeated rows for evidence, and knows no correction
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def _bootstrap(
     for _ in track(range(draws), f"Bootstrap of the graph ({settings.method})", total=draws):
         if time.monotonic() > deadline:
             break
-        sample = data.resampled(generator)
+        sample = data.subsample(generator) if settings.method in _TESTS else data.resampled(generator)
         graphs.append(learn_once(sample, knowledge, settings, deadline))
     if time.monotonic() > deadline and graphs:
         graphs.pop()  # the last was cut short
@@ -237,7 +238,7 @@ def _dagma(data: Columns, forbidden: Matrix, required: Matrix, settings: Setting
 
 def from_marks(names: Sequence[str], mark: Marks) -> CausalGraph:
     """The PAG of a matrix of marks."""
-    kinds: dict[str, list[tuple[str, str]]] = {
+    kinds: dict[str, Any] = {
         "directed": [], "bidirected": [], "undirected": [], "circle_arrow": [], "circle_circle": [],
     }  # fmt: skip
     for i, j in zip(*np.nonzero(np.triu(mark)), strict=True):

@@ -56,6 +56,8 @@ def skeleton(
 
 def _questions(adjacent: Matrix, fixed: Matrix, forbidden: Matrix, level: int) -> list[Question]:
     """Every pair still adjacent with every set of `level` possible parents of one of its ends."""
+    if not level:
+        return [(int(x), int(y), ()) for x, y in zip(*np.nonzero(np.triu(adjacent & ~fixed)), strict=True)]
     near = [np.flatnonzero(adjacent[x] & ~forbidden[:, x]).tolist() for x in range(len(adjacent))]
     found: list[Question] = []
     for x, y in zip(*np.nonzero(np.triu(adjacent & ~fixed)), strict=True):

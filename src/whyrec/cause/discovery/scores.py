@@ -49,13 +49,14 @@ def make_score(data: Columns, name: ScoreName = "auto", penalty: float = 1.0) ->
     return GaussianScore(data, penalty, extended) if data.continuous else MixedScore(data, penalty, extended)
 
 
-def _price(n: float, columns: int, penalty: float, extended: bool) -> float:
+def _price(n: float, columns: int, penalty: float, extended: bool, drawn: bool) -> float:
     """What one parameter costs: penalty/2 log n, and log of the number of columns where extended.
 
     The extended BIC of Foygel and Drton (2010) with gamma = 1/2: with p columns there are p chances for each parent to
-    look useful by luck, which BIC does not count.
+    look useful by luck, which BIC does not count. In a bootstrap draw half is added: repeated rows raise the likelihood
+    of every parameter by that much on average (Steck and Jaakkola 2003).
     """
-    return float(penalty * np.log(n) / 2 + (np.log(columns) if extended else 0.0))
+    return float(penalty * np.log(n) / 2 + (np.log(columns) if extended else 0.0) + (0.5 if drawn else 0.0))
 
 
 def covariance(values: FloatArray, weights: FloatArray) -> FloatArray:
@@ -73,10 +74,11 @@ class GaussianScore:
     def __init__(self, data: Columns, penalty: float = 1.0, extended: bool = True) -> None:
         self.matrix = covariance(data.values, data.weights)
         self.n, self.size = data.size, len(data.names)
-        self.price = _price(self.n, self.size, penalty, extended)
+        self.price = _price(self.n, self.size, penalty, extended, data.drawn)
         self._kept: dict[tuple[int, tuple[int, ...]], float] = {}
 
     def local(self, x: int, parents: tuple[int, ...]) -> float:
+        """See `Score`."""
         key = (x, parents)
         if key not in self._kept:
             variance = 1.0
@@ -117,11 +119,13 @@ class TableScore:
         self.size, self.cards, self.codes = len(data.names), data.cards, data.codes
         self.n, self.rows = data.size, len(data.values)
         self.weights = None if np.all(data.weights == 1) else data.weights
+        self.correction = 0.5 if data.drawn else 0.0
         self.name, self.penalty, self.sample_size = name, penalty, sample_size
         self._kept: dict[tuple[int, tuple[int, ...]], float] = {}
         self._bases: dict[tuple[int, ...], tuple[IntArray | None, int]] = {}
 
     def local(self, x: int, parents: tuple[int, ...]) -> float:
+        """See `Score`."""
         key = (x, parents)
         if key not in self._kept:
             base, room = self.base(parents)
@@ -156,21 +160,25 @@ class TableScore:
         card = self.cards[x]
         family = self.codes[x] if base is None else base * card + self.codes[x]
         counts = np.bincount(family, weights=self.weights, minlength=room * card).reshape(room, card)
-        return counts[counts.sum(axis=1) > 0].astype(np.float64)
+        result: FloatArray = counts[counts.sum(axis=1) > 0].astype(np.float64)
+        return result
 
     def _of(self, counts: FloatArray, states: float) -> float:
+        """Score of a table, less half of its free parameters in a bootstrap draw (Steck and Jaakkola 2003)."""
+        freedom = float(((counts > 0).sum(axis=1) - 1).sum())
+        return self._plain(counts, states) - self.correction * freedom
+
+    def _plain(self, counts: FloatArray, states: float) -> float:
         card, totals = counts.shape[1], counts.sum(axis=1)
         if self.name in ("bic", "qnml"):
             filled = counts[counts > 0]
             likelihood = float((filled * np.log(filled)).sum() - (totals * np.log(totals)).sum())
             if self.name == "qnml":
                 return likelihood - self.penalty * (_regret(self.n, states * card) - _regret(self.n, states))
-            return likelihood - self.penalty * np.log(self.n) / 2 * (card - 1) * states
+            return likelihood - self.penalty * float(np.log(self.n)) / 2 * (card - 1) * states
         row, cell = self.sample_size / states, self.sample_size / (states * card)
-        return float(
-            (gammaln(counts + cell).sum() - counts.size * gammaln(cell))
-            - (gammaln(totals + row).sum() - len(totals) * gammaln(row))
-        )
+        inside = float(gammaln(counts + cell).sum()) - counts.size * float(gammaln(cell))
+        return inside - float(gammaln(totals + row).sum()) + len(totals) * float(gammaln(row))
 
 
 def _regret(n: float, kinds: float) -> float:
@@ -197,10 +205,11 @@ class MixedScore:
         # A whiff of independent noise keeps rare indicators from making the matrix singular.
         self.matrix = covariance(np.column_stack(parts), data.weights) + 1e-8 * np.eye(start)
         self.n, self.size = data.size, len(data.names)
-        self.price = _price(self.n, self.size, penalty, extended)
+        self.price = _price(self.n, self.size, penalty, extended, data.drawn)
         self._kept: dict[tuple[int, ...], float] = {}
 
     def local(self, x: int, parents: tuple[int, ...]) -> float:
+        """See `Score`."""
         width = sum(len(self.places[z]) for z in parents)
         both = self.volume(tuple(sorted((*parents, x))))
         return -self.n / 2 * (both - self.volume(parents)) - self.price * len(self.places[x]) * width

@@ -345,13 +345,13 @@ class CausalGraph:
             directed, [(self.nodes[a], self.nodes[b]) for a, b in pairs], nodes=self.names(seen)
         )
 
-    def cpdag(self) -> Self:
+    def cpdag(self) -> CausalGraph:
         """The graph of its Markov equivalence class: what data alone can tell of a DAG (Chickering 2002)."""
         from whyrec.cause.graph.equivalence import cpdag_of
 
         return cpdag_of(self)
 
-    def member(self) -> Self:
+    def member(self) -> CausalGraph:
         """A DAG of the class of a CPDAG, or the MAG (as an ADMG) of a PAG; a DAG or an ADMG is its own."""
         from whyrec.cause.graph.equivalence import member_of
 

@@ -105,19 +105,29 @@ def extension(arrow: Matrix, line: Matrix) -> Matrix | None:
     p = len(arrow)
     dag, left_arrow, left_line = arrow.copy(), arrow.copy(), line.copy()
     alive = np.ones(p, bool)
+    leaving = left_arrow.sum(axis=1)
     while alive.any():
-        for v in np.flatnonzero(alive & ~left_arrow.any(axis=1)):
-            near = np.flatnonzero(left_line[v])
-            around = left_line[v] | left_arrow[:, v]
-            linked = left_line | left_arrow | left_arrow.T
-            if all(not (around & ~linked[w] & (np.arange(p) != w)).any() for w in near):
-                dag[near, v] = True
+        for v in np.flatnonzero(alive & (leaving == 0)):
+            if _may_be_last(left_arrow, left_line, int(v)):
+                dag[left_line[v], v] = True
                 alive[v] = False
-                left_arrow[v] = left_arrow[:, v] = left_line[v] = left_line[:, v] = False
+                leaving[left_arrow[:, v]] -= 1
+                left_arrow[:, v] = left_line[v] = left_line[:, v] = False
                 break
         else:
             return None
     return dag
+
+
+def _may_be_last(arrow: Matrix, line: Matrix, v: int) -> bool:
+    """Whether every neighbour of the sink v is adjacent to all that is adjacent to v."""
+    around = line[v] | arrow[:, v]
+    for w in np.flatnonzero(line[v]):
+        apart = around & ~(line[w] | arrow[w] | arrow[:, w])
+        apart[w] = False
+        if apart.any():
+            return False
+    return True
 
 
 def cpdag_of(graph: CausalGraph) -> CausalGraph:

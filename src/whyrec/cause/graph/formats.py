@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from whyrec.errors import BadInput
@@ -155,7 +156,7 @@ def from_dot(text: str) -> dict[str, Any]:
                 parts.latent |= set(chain[0])
             continue
         sort = _dot_sort(arrows[0], attributes)
-        for left, right in zip(chain, chain[1:], strict=False):
+        for left, right in pairwise(chain):
             for a in left:
                 for b in right:
                     parts.add(sort, a, b)
@@ -230,7 +231,8 @@ def from_gml(text: str) -> dict[str, Any]:
     graphs = [value for key, value in tree if key == "graph"]
     if not graphs or not isinstance(graphs[0], list):
         raise BadInput("GML text: no graph [ ... ] in it")
-    parts, label = _Parts(), {}
+    parts = _Parts()
+    label: dict[Any, str] = {}
     entries = graphs[0]
     for key, node in entries:
         if key == "node":

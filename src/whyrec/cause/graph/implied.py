@@ -33,7 +33,7 @@ def implied_independences(
     nodes = list(bits(seen))
     above = {v: index.ancestors(1 << v) for v in nodes}
     alone = {v: index.reachable(1 << v, 0) for v in nodes}
-    found = []
+    found: list[tuple[str, str, tuple[str, ...]]] = []
     for a, b in combinations(nodes, 2):
         joined = (index.parents[a] | index.children[a] | index.siblings[a]) >> b & 1
         if joined:

@@ -114,7 +114,7 @@ def balke_pearl_bounds(
         shares = joint / np.maximum(joint.sum(axis=1, keepdims=True), 1e-300)
         return _linear_programme(match, effect, shares.ravel())
 
-    misfit = _misfit(match, np.bincount(key, minlength=z * t * y).reshape(z, t * y))
+    misfit = _misfit(match, np.bincount(key, minlength=z * t * y).reshape(z, t * y).astype(np.float64))
     n = len(outcome)
     if misfit > 4 * np.sqrt(z * t * y / n):
         raise BadInput(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def total(over: tuple[str, ...], body: Expression) -> Expression:
         return body
     if isinstance(body, Sum):
         return total((*over, *body.over), body.body)
-    factors = list(body.factors) if isinstance(body, Product) else [body]
+    factors: list[Expression] = list(body.factors) if isinstance(body, Product) else [body]
     left = list(over)
     shrinking = True
     while shrinking:
@@ -163,7 +164,7 @@ def _multiplied(factors: list[Factor], over: frozenset[str]) -> Factor:
             f"the formula has a table over {', '.join(kept[:8])} that is too large; group values or cut fewer bins"
         )
     place = {name: k for k, name in enumerate(names)}
-    arguments: list[object] = []
+    arguments: list[Any] = []
     for factor in factors:
         arguments += [factor.values, [place[name] for name in factor.names]]
     values = np.einsum(*arguments, [place[name] for name in kept], optimize="greedy")
