@@ -17,6 +17,7 @@ HOMES = {
     **dict.fromkeys(
         ("graph_learn", "graph_check", "graph_show", "graph_identify", "graph_benchmark"), "whyrec.api.graphs"
     ),
+    **dict.fromkeys(("uplift", "arms", "dose", "preference", "effects_benchmark"), "whyrec.api.effects"),
 }
 
 

@@ -36,30 +36,15 @@ def table_effect(
     column becomes one indicator for each of its (at most 50) values; a missing value of a number becomes the median
     beside an indicator. Raises BadInput, NoOverlap and NotIdentified.
     """
-    for name in (treatment, outcome, *(adjust or ()), *filter(None, (cluster, weight, propensity))):
-        if name not in frame.columns:
-            raise BadInput(f"no column {name!r}; the columns are {', '.join(frame.columns)}")
-    named = [treatment, outcome, *(adjust or ())]
-    twice = next((name for name in named if named.count(name) > 1), None)
-    if twice is not None:
-        raise BadInput(f"column {twice!r} is named twice; treatment, outcome and each confounder are different columns")
-    if cluster and frame[cluster].null_count():
-        row = int(frame[cluster].is_null().arg_true()[0]) + 1
-        raise BadInput(f"column {cluster!r}, row {row}: no cluster; name one in every row")
-    if graph is not None and adjust is not None:
-        raise BadInput("give either --adjust or --graph, not both: the graph says what to adjust for")
-    columns = list(adjust or ())
-    if graph is not None:
-        observed = [name for name in frame.columns if name not in (treatment, outcome)]
-        columns = sorted(CausalGraph.from_text(graph).adjustment_set(treatment, outcome, observed))
+    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, weight, propensity)
     features, names = design_matrix(frame, columns)
     model = DoCalib(random_state=random_state).fit(
         features,
-        _numeric(frame, treatment),
-        _numeric(frame, outcome),
+        numeric(frame, treatment),
+        numeric(frame, outcome),
         clusters=frame[cluster].to_numpy() if cluster else None,
-        weights=_numeric(frame, weight) if weight else None,
-        propensity=_numeric(frame, propensity) if propensity else None,
+        weights=numeric(frame, weight) if weight else None,
+        propensity=numeric(frame, propensity) if propensity else None,
         feature_names=names,
     )
     return {
@@ -75,6 +60,34 @@ def table_effect(
         "refutations": [refutation.to_dict() for refutation in refute(model, random_state=random_state)],
         "sensitivity": sensitivity(model).to_dict(),
     }
+
+
+def checked_columns(
+    frame: pl.DataFrame,
+    treatment: str,
+    outcome: str,
+    adjust: Sequence[str] | None,
+    graph: str | None,
+    cluster: str | None,
+    *others: str | None,
+) -> list[str]:
+    """The columns to adjust for, after every named column was found; from the graph where one is given."""
+    for name in (treatment, outcome, *(adjust or ()), *filter(None, (cluster, *others))):
+        if name not in frame.columns:
+            raise BadInput(f"no column {name!r}; the columns are {', '.join(frame.columns)}")
+    named = [treatment, outcome, *(adjust or ())]
+    twice = next((name for name in named if named.count(name) > 1), None)
+    if twice is not None:
+        raise BadInput(f"column {twice!r} is named twice; treatment, outcome and each confounder are different columns")
+    if cluster and frame[cluster].null_count():
+        row = int(frame[cluster].is_null().arg_true()[0]) + 1
+        raise BadInput(f"column {cluster!r}, row {row}: no cluster; name one in every row")
+    if graph is not None and adjust is not None:
+        raise BadInput("give either --adjust or --graph, not both: the graph says what to adjust for")
+    if graph is None:
+        return list(adjust or ())
+    observed = [name for name in frame.columns if name not in (treatment, outcome)]
+    return sorted(CausalGraph.from_text(graph).adjustment_set(treatment, outcome, observed))
 
 
 def design_matrix(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[FloatArray, tuple[str, ...]]:
@@ -125,7 +138,7 @@ def _line(name: str, value: Mapping[str, Any]) -> str:
     return f"{name:<20} {number}{spread}"
 
 
-def _numeric(frame: pl.DataFrame, name: str) -> FloatArray:
+def numeric(frame: pl.DataFrame, name: str) -> FloatArray:
     """A column as floats; BadInput names column and row of the first value that is not a number."""
     column = frame[name]
     values = column.cast(pl.Float64, strict=False)
