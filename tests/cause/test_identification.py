@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import polars as pl
 import pytest
@@ -21,7 +23,7 @@ from whyrec.cause.identification.identify import identify
 from whyrec.cause.identification.paths import front_door_set, instruments
 from whyrec.errors import BadInput, NoOverlap, NotIdentified
 from whyrec.studies.graph_benchmark import compare, identified_graphs, speed_graphs
-from whyrec.studies.graph_truth import World, every_dag, subsets
+from whyrec.studies.graph_truth import World, every_dag, subsets, valid_adjustments
 
 FRONT_DOOR = "x -> m -> y; x <-> y"
 NAPKIN = "w -> r -> x -> y; w <-> x; w <-> y"
@@ -172,6 +174,36 @@ def test_a_cpdag_is_adjusted_where_all_its_members_agree() -> None:
         assert set(minimal_adjustment(graph, "x", "y")) == set(minimal_adjustment(member, "x", "y"))
     with pytest.raises(NotIdentified, match="x -- y is open"):
         optimal_adjustment(CausalGraph.from_text("x -- y; nodes: z"), "x", "y")
+
+
+def test_every_cpdag_of_four_nodes_against_all_its_members() -> None:
+    """Generalised adjustment (Perkovic et al. 2018): a set is found exactly where one is valid in every member."""
+    members: dict[CausalGraph, set[CausalGraph]] = {}
+    for graph in every_dag("abcd"):
+        for order in itertools.permutations("abcd"):
+            renamed = graph.renamed(dict(zip("abcd", order, strict=True)))
+            members.setdefault(renamed.cpdag(), set()).add(renamed)
+    found = {"set": 0, "none": 0}
+    for cpdag, dags in members.items():
+        if not cpdag.undirected:
+            continue
+        for treatment, outcome in itertools.permutations("abcd", 2):
+            leading = [dag for dag in dags if outcome in dag.descendants(treatment)]
+            if not leading:
+                with pytest.raises(BadInput, match="does not cause"):
+                    identify(cpdag, treatment, outcome)
+                continue
+            rest = set("abcd") - {treatment, outcome}
+            valid = [{frozenset(s) for s in valid_adjustments(dag, treatment, outcome, rest)} for dag in dags]
+            common = frozenset.intersection(*map(frozenset, valid))
+            answer = identify(cpdag, treatment, outcome)
+            assert answer.identified == bool(common), (cpdag.to_text(), treatment, outcome)
+            found["set" if common else "none"] += 1
+            if common:
+                for name in ("canonical", "minimal", "optimal"):
+                    assert frozenset(getattr(answer, name)) in common, (cpdag.to_text(), treatment, outcome, name)
+                assert {identify(dag, treatment, outcome).optimal for dag in dags} == {answer.optimal}
+    assert min(found.values()) > 50, found
 
 
 def test_front_door_and_instruments_by_hand() -> None:

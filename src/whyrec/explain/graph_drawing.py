@@ -8,7 +8,7 @@ from typing import Any, Literal
 from whyrec.cause.discovery.confidence import EdgeConfidence
 from whyrec.cause.graph.causal_graph import CausalGraph
 from whyrec.errors import BadInput
-from whyrec.explain.graph_picture import Line, standalone
+from whyrec.explain.graph_picture import Line, rejected_lines, standalone
 
 Lang = Literal["en", "zh"]
 _WORDS = {
@@ -59,11 +59,8 @@ def graph_svg(
             legend.append((Line("", "", at_a, at_b, look=look), _WORDS[sort][zh]))
     if confidence:
         legend.append((Line("", "", "none", "none", share=1.0), _WORDS["share"][zh]))
-    rejected = [check for check in checks if check["verdict"] == "rejected"]
-    lines += [
-        Line(check["a"], check["b"], "none", "none", label=f"{check['correlation']:.2f}", look="rejected")
-        for check in rejected
-    ]
+    rejected = rejected_lines(checks)
+    lines += rejected
     if rejected:
         legend.append((Line("", "", "none", "none", look="rejected"), _WORDS["rejected"][zh]))
     words = _WORDS["holds"][zh].format(n=len(checks), k=len(rejected)) if checks else ""

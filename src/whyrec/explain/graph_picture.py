@@ -6,6 +6,7 @@ import html
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from whyrec.explain.graph_layout import Layout, layout
 from whyrec.explain.plots import BLUE, GREY, ORANGE, PURPLE, letters
@@ -42,6 +43,15 @@ class Line:
     share: float | None = None
     label: str = ""
     look: str = "solid"
+
+
+def rejected_lines(checks: Sequence[Mapping[str, Any]]) -> list[Line]:
+    """Dotted lines for the rejected rows of `CausalGraph.check`, with their partial correlation."""
+    return [
+        Line(check["a"], check["b"], "none", "none", label=f"{check['correlation']:.2f}", look="rejected")
+        for check in checks
+        if check["verdict"] == "rejected"
+    ]
 
 
 def graph_picture(

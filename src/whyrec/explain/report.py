@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from whyrec.explain import plots
-from whyrec.explain.graph_picture import graph_picture
+from whyrec.explain.graph_picture import graph_picture, rejected_lines
 from whyrec.explain.page import Page, number, with_interval
 from whyrec.explain.reasons import group_name, sentences, short_reasons
 
@@ -142,7 +142,7 @@ def effects_section(page: Page, content: Mapping[str, Any], t: Words, lang: Lang
 
         drawn = CausalGraph.from_text(content["graph"]["text"])
         drawn = CausalGraph.from_edges(drawn.directed, drawn.bidirected, latent=content["graph"]["latent"])
-        graph_part(page, drawn, t, "treatment", "outcome")
+        graph_part(page, drawn, t, "treatment", "outcome", content["graph_checks"])
         graph_checks_part(page, content["graph_checks"], t)
     page.chart(
         estimates_chart(estimates, t("change of the outcome per treated pair", "每个被干预配对的结果变化"), t, lang)
@@ -308,8 +308,16 @@ def checks_part(page: Page, refutations: Sequence[Mapping[str, Any]], sensitivit
     )
 
 
-def graph_part(page: Page, graph: CausalGraph, t: Words, treatment: str, outcome: str) -> None:
-    """The graph drawn, and said in text."""
+def graph_part(
+    page: Page,
+    graph: CausalGraph,
+    t: Words,
+    treatment: str,
+    outcome: str,
+    checks: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """The graph drawn, with the implied independences that the data reject as dotted lines, and said in text."""
+    against = rejected_lines(checks)
     page.chart(
         graph_picture(
             graph.tiers(),
@@ -320,6 +328,7 @@ def graph_part(page: Page, graph: CausalGraph, t: Words, treatment: str, outcome
             latent=graph.latent,
             treatment=treatment,
             outcome=outcome,
+            lines=against,
         )
     )
     page.text(
@@ -329,6 +338,15 @@ def graph_part(page: Page, graph: CausalGraph, t: Words, treatment: str, outcome
         ),
         "quiet",
     )
+    if against:
+        page.text(
+            t(
+                "A dotted line joins two columns that the graph holds independent and the data do not; the number is their "
+                "partial correlation.",
+                "虚点线连接图中认为独立、而数据显示相关的两列；数字为偏相关系数。",
+            ),
+            "quiet",
+        )
 
 
 def graph_checks_part(page: Page, checks: Sequence[Mapping[str, Any]], t: Words) -> None:

@@ -24,7 +24,7 @@ from whyrec.cause.graph.causal_graph import CausalGraph
 from whyrec.cause.graph.equivalence import Matrix, cpdag_matrices, from_matrices
 from whyrec.cause.graph.knowledge import Knowledge
 from whyrec.errors import BadInput
-from whyrec.progress import track
+from whyrec.progress import say, track
 
 _NUMBERS_ONLY = ("lingam", "dagma")
 _TESTS = ("pc", "fci")  # a test takes repeated rows for evidence, and knows no correction
@@ -166,6 +166,7 @@ def learn_graph(
     known.check_columns(data.names)
     settings = Settings(method, score, penalty, alpha, starts, random_state)
     deadline = np.inf if time_budget is None else begin + time_budget
+    say(f"{method}: {len(data.names)} columns, {len(data.values):,} rows ...")
     graph = learn_once(data, known, settings, deadline)
     ended = time.monotonic() > deadline
     draws = _bootstrap(data, known, settings, bootstraps, deadline) if bootstraps and not ended else []

@@ -175,7 +175,8 @@ class TableScore:
             likelihood = float((filled * np.log(filled)).sum() - (totals * np.log(totals)).sum())
             if self.name == "qnml":
                 return likelihood - self.penalty * (_regret(self.n, states * card) - _regret(self.n, states))
-            return likelihood - self.penalty * float(np.log(self.n)) / 2 * (card - 1) * states
+            charged: float = likelihood - self.penalty * float(np.log(self.n)) / 2 * (card - 1) * states
+            return charged
         row, cell = self.sample_size / states, self.sample_size / (states * card)
         inside = float(gammaln(counts + cell).sum()) - counts.size * float(gammaln(cell))
         return inside - float(gammaln(totals + row).sum()) + len(totals) * float(gammaln(row))
