@@ -329,6 +329,20 @@ def test_knowledge_is_kept_whatever_the_data_say(method: str) -> None:
             assert set(chosen[2:]) <= graph.directed
 
 
+@pytest.mark.parametrize("method", ["pc", "fci", "ges", "boss"])
+def test_tests_that_contradict_each_other_still_give_a_graph(method: str) -> None:
+    """Few rows, a loose level, statements at random: the answer is a graph without a directed cycle, and keeps them."""
+    names = [f"v{k}" for k in range(9)]
+    for seed in range(25):
+        generator = np.random.default_rng(seed)
+        _, values = linear_world(9, 5, 60, generator)
+        pairs = list(itertools.permutations(names, 2))
+        never = [pairs[k] for k in generator.choice(len(pairs), 15, replace=False)]
+        known = Knowledge.from_tiers([], never=never)
+        found = learn_graph(pl.DataFrame(values, schema=names), method, knowledge=known, alpha=0.3)
+        assert known.violations(found.graph) == []
+
+
 def test_knowledge_prunes_tests() -> None:
     asked = []
 

@@ -12,7 +12,7 @@ import polars as pl
 from whyrec.cause.discovery.learn import LearnedGraph, learn_graph
 from whyrec.cause.discovery.scores import ScoreName
 from whyrec.cause.graph.causal_graph import CausalGraph
-from whyrec.cause.graph.implied import rejections
+from whyrec.cause.graph.implied import rejections, told_p
 from whyrec.cause.graph.knowledge import Knowledge
 from whyrec.cause.identification.bounds import Bounds
 from whyrec.cause.identification.estimation import GraphEffect, Strategy, graph_effect
@@ -81,7 +81,7 @@ class Checked:
             given = f" given {row['given']}" if row["given"] else ""
             lines.append(
                 f"  {row['verdict']:<8} {row['a']} and {row['b']}{given}: correlation {row['correlation']:+.3f}, "
-                f"p = {row['p_value']:.3g}"
+                f"p {told_p(row['p_value'])}"
             )
         return "\n".join([*lines, *(f"written: {file}" for file in self.files)])
 

@@ -126,7 +126,7 @@ def known_networks(setting: Setting) -> BenchmarkTable:
     right when the true DAG has it; recall is over the directions that the true CPDAG has. LiNGAM and DAGMA take the
     codes as numbers, which they are not made for.
     """
-    draws, networks = (4, _SMALL) if setting.quick else (30, NETWORKS)
+    draws, networks = (4, _SMALL) if setting.quick else (20, NETWORKS)
     rows = []
     for name in networks:
         data, truth = read_network(setting.data, name)

@@ -224,7 +224,8 @@ def _pc(data: Columns, forbidden: Matrix, required: Matrix, settings: Settings, 
 
 
 def _fci(data: Columns, forbidden: Matrix, required: Matrix, settings: Settings, deadline: float) -> CausalGraph:
-    return from_marks(data.names, fci(make_test(data), forbidden, required, alpha=settings.alpha, deadline=deadline))
+    mark = fci(make_test(data), forbidden, required, alpha=settings.alpha, deadline=deadline)
+    return from_marks(data.names, without_cycles(mark, required))
 
 
 def _lingam(data: Columns, forbidden: Matrix, required: Matrix, settings: Settings, deadline: float) -> CausalGraph:
@@ -235,6 +236,24 @@ def _lingam(data: Columns, forbidden: Matrix, required: Matrix, settings: Settin
 def _dagma(data: Columns, forbidden: Matrix, required: Matrix, settings: Settings, deadline: float) -> CausalGraph:
     dag = dagma(data, forbidden, required, deadline=deadline)
     return from_matrices(data.names, dag, np.zeros_like(dag))
+
+
+def without_cycles(mark: Marks, required: Matrix) -> Marks:
+    """Tails taken back to circles on edges of a directed cycle, which tests that contradict each other may leave."""
+    arrow = (mark == ARROW) & (mark.T == TAIL)
+    while True:
+        inside = arrow.copy()
+        while True:  # nodes without a cause, or without an effect, are on no cycle
+            on = inside.any(axis=0) & inside.any(axis=1)
+            smaller = inside & on[:, None] & on[None, :]
+            if np.array_equal(smaller, inside):
+                break
+            inside = smaller
+        loose = inside & ~required
+        if not loose.any():
+            return mark
+        mark[loose.T] = CIRCLE
+        arrow &= ~loose
 
 
 def from_marks(names: Sequence[str], mark: Marks) -> CausalGraph:

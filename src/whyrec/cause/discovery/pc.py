@@ -93,10 +93,25 @@ def pc(
             high = middle - 1
         else:
             low, best = middle, tried
-    if best is None:  # the knowledge itself with this skeleton leaves no DAG: keep what is known and no more
-        line = adjacent & ~known & ~known.T
-        return known, line
+    if best is None:  # with what is known this skeleton has no DAG without new colliders: allow these, by a plain order
+        return _by_order(adjacent, forbidden, required), np.zeros_like(adjacent)
     return best
+
+
+def _by_order(adjacent: Matrix, forbidden: Matrix, required: Matrix) -> Matrix:
+    """A DAG on the skeleton that breaks no statement; an edge that every direction of breaks one is left out."""
+    first = required | (forbidden.T & ~forbidden & adjacent)
+    left, order = list(range(len(adjacent))), []
+    while left:
+        rows = np.array(left)
+        free = next((v for v in left if not first[rows, v].any()), None)
+        if free is None:
+            free = next(v for v in left if not required[rows, v].any())
+        order.append(free)
+        left.remove(free)
+    place = np.argsort(order)
+    arrow: Matrix = (adjacent & (place[:, None] < place[None, :]) & ~forbidden) | required
+    return arrow
 
 
 def colliders(adjacent: Matrix, separations: Separations) -> list[tuple[int, int, int]]:

@@ -89,9 +89,14 @@ def rejections(table: pl.DataFrame) -> str:
     given = f" given {worst['given']}" if worst["given"] else ""
     return (
         f"the data reject {against.height} of {table.height} implied independences; most strongly {worst['a']} and "
-        f"{worst['b']}{given}: partial correlation {worst['correlation']:.2f}, corrected p = {worst['p_value']:.2g}. "
+        f"{worst['b']}{given}: partial correlation {worst['correlation']:.2f}, corrected p {told_p(worst['p_value'])}. "
         f"An edge or an unmeasured cause between them is missing, or a direction is wrong"
     )
+
+
+def told_p(p: float) -> str:
+    """A p-value in words: one too small for a computer's number is not zero."""
+    return f"= {p:.2g}" if p > 1e-300 else "< 1e-300"
 
 
 def dependence(a: FloatArray, b: FloatArray, given: FloatArray | None) -> tuple[float, float]:
