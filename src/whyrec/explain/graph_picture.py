@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,7 +80,7 @@ def graph_picture(
     if len(names) > _MOST_NARROW:
         narrow, style = wide, ' style="overflow-x:auto"'
     else:
-        narrow, style = _svg(*_stacked(tiers, drawn, names, looks)), ""
+        narrow, style = _svg(*_layered(tiers, drawn, names, looks, down=True)), ""
     told = html.escape(description, quote=True)
     return (
         f'<div class="chart wide" role="img" aria-label="{told}">{wide}</div>'
@@ -141,51 +141,65 @@ def _layered(
     lines: Sequence[Line],
     names: Mapping[str, str],
     looks: Mapping[str, tuple[str, float, bool]],
+    down: bool = False,
 ) -> tuple[str, tuple[float, float, float, float]]:
-    """Tiers from left to right. An edge crosses a tier only at its joint there, so it never runs through a box."""
-    limit = 20 if len(names) <= _MOST_NARROW else 16
+    """Tiers from left to right, or from top to bottom. An edge crosses a tier only at its joint there, so it never runs
+    through a box. "Along" is the way from tier to tier, "across" the other.
+    """
+    limit = 11 if down else 20 if len(names) <= _MOST_NARROW else 16
     wrapped = {name: _wrap(label, limit) for name, label in names.items()}
+    wide = {name: _width(text) for name, text in wrapped.items()}
+    high = {name: _height(text) for name, text in wrapped.items()}
+    along, across = (high, wide) if down else (wide, high)
     tier = {name: k for k, column in enumerate(tiers) for name in column}
     pairs = list(dict.fromkeys((line.a, line.b) for line in lines))
-    plan = layout(tiers, pairs, {name: _height(text) for name, text in wrapped.items()}, 22.0)
-    widths = [max((_width(wrapped[name]) for name in column), default=40.0) for column in tiers]
+    plan = layout(tiers, pairs, across, 12.0 if down else 22.0)
+    depth = [max((along[name] for name in column), default=30.0) for column in tiers]
     spans = [sum(1 for a, b in pairs if min(tier[a], tier[b]) <= k < max(tier[a], tier[b])) for k in range(len(tiers))]
-    starts, x = [], 6.0
-    for k, width in enumerate(widths):
-        starts.append(x)
-        x += width + min(66 + 1.6 * spans[k], 130)
+    starts, here = [], 6.0
+    for k, room in enumerate(depth):
+        starts.append(here)
+        here += room + (min(36 + 1.2 * spans[k], 70) if down else min(66 + 1.6 * spans[k], 130))
+
+    def at(run: float, side: float) -> Point:
+        return (side, run) if down else (run, side)
+
     boxes = {
-        name: _Box(starts[k] + widths[k] / 2, plan.place[name], widths[k], _height(wrapped[name]), wrapped[name])
+        name: _Box(
+            *at(starts[k] + depth[k] / 2, plan.place[name]),
+            wide[name] if down else depth[k],
+            depth[k] if down else high[name],
+            wrapped[name],
+        )
         for name, k in tier.items()
     }
-    ports = _ports(lines, boxes, tier, plan)
-    taken: list[Point] = []
+    ports = _ports(lines, plan, tier, across)
     crests: list[Point] = []
+    taken: list[Point] = []
     edges, tags = "", ""
     for number, line in enumerate(lines):
         first, last = (line.a, line.b) if tier[line.a] <= tier[line.b] else (line.b, line.a)
-        left_mark, right_mark = (line.at_a, line.at_b) if first == line.a else (line.at_b, line.at_a)
+        first_mark, last_mark = (line.at_a, line.at_b) if first == line.a else (line.at_b, line.at_a)
         start, end = ports[number, first], ports[number, last]
+        edge = starts[tier[first]] + depth[tier[first]] + 3
         if tier[first] == tier[last]:
-            box = boxes[first]
-            bulge = box.x + box.width / 2 + 26 + 8 * min(abs(end - start) / 60, 4)
-            edge_x = box.x + box.width / 2 + 3
-            points = [(edge_x, start), (bulge, start), (bulge, end), (edge_x, end)]
-            path = "M{:.1f},{:.1f} C{:.1f},{:.1f} {:.1f},{:.1f} {:.1f},{:.1f}".format(*(v for p in points for v in p))
-            marks = _mark(left_mark, points[1], points[0], line) + _mark(right_mark, points[2], points[3], line)
-            rooms = [(edge_x + 0.75 * (bulge - edge_x), start + t * (end - start)) for t in (0.5, 0.35, 0.65)]
-            crests.append((bulge, start))
+            bulge = edge + 23 + 8 * min(abs(end - start) / 60, 4)
+            stops = [at(edge, start), at(bulge, start), at(bulge, end), at(edge, end)]
+            path = "M{:.1f},{:.1f} C{:.1f},{:.1f} {:.1f},{:.1f} {:.1f},{:.1f}".format(*(v for p in stops for v in p))
+            marks = _mark(first_mark, stops[1], stops[0], line) + _mark(last_mark, stops[2], stops[3], line)
+            rooms = [at(edge + 0.75 * (bulge - edge), start + t * (end - start)) for t in (0.5, 0.35, 0.65)]
+            crests.append(stops[1])
         else:
-            stops = [(boxes[first].x + boxes[first].width / 2 + 3, start)]
+            runs = [(edge, start)]
             for joint in plan.routes[line.a, line.b]:
-                y = plan.place[joint]
                 k = int(joint[2])
-                stops += [(starts[k] - 2, y), (starts[k] + widths[k] + 2, y)]
-                crests.append((starts[k], y))
-            stops.append((boxes[last].x - boxes[last].width / 2 - 3, end))
-            path, rooms = _smooth(stops)
-            marks = _mark(left_mark, (stops[0][0] + 9, stops[0][1]), stops[0], line)
-            marks += _mark(right_mark, (stops[-1][0] - 9, stops[-1][1]), stops[-1], line)
+                runs += [(starts[k] - 2, plan.place[joint]), (starts[k] + depth[k] + 2, plan.place[joint])]
+                crests.append(at(starts[k], plan.place[joint]))
+            runs.append((starts[tier[last]] - 3, end))
+            path, free = _smooth(runs, at)
+            rooms = [at(*point) for point in free]
+            marks = _mark(first_mark, at(runs[0][0] + 9, runs[0][1]), at(*runs[0]), line)
+            marks += _mark(last_mark, at(runs[-1][0] - 9, runs[-1][1]), at(*runs[-1]), line)
         edges += _stroke(line, path) + marks
         if line.label:
             taken.append(_free(rooms, taken))
@@ -197,7 +211,7 @@ def _layered(
 
 
 def _ports(
-    lines: Sequence[Line], boxes: Mapping[str, _Box], tier: Mapping[str, int], plan: Layout
+    lines: Sequence[Line], plan: Layout, tier: Mapping[str, int], across: Mapping[str, float]
 ) -> dict[tuple[int, str], float]:
     """Where each edge meets its boxes: spread over the side, in the order in which the edges leave or come."""
     sides: dict[tuple[str, int], list[tuple[float, int]]] = {}
@@ -205,33 +219,32 @@ def _ports(
         for own, other in ((line.a, line.b), (line.b, line.a)):
             side = -1 if tier[other] < tier[own] else 1
             joints = plan.routes.get((line.a, line.b), ())
-            towards = plan.place[joints[0 if side > 0 else -1]] if joints else boxes[other].y
+            towards = plan.place[joints[0 if side > 0 else -1]] if joints else plan.place[other]
             sides.setdefault((own, side), []).append((towards, number))
     found = {}
     for (name, _), ends in sides.items():
-        box = boxes[name]
-        room = box.height * 0.62
+        room = across[name] * 0.76
         for k, (_, number) in enumerate(sorted(ends)):
             shift = 0.0 if len(ends) == 1 else (k / (len(ends) - 1) - 0.5) * room
-            found[number, name] = box.y + shift
+            found[number, name] = plan.place[name] + shift
     return found
 
 
-def _smooth(stops: Sequence[Point]) -> tuple[str, list[Point]]:
-    """A path through the stops, level at each, and places on it for a label: between tiers, the widest first."""
-    path = f"M{stops[0][0]:.1f},{stops[0][1]:.1f}"
+def _smooth(stops: Sequence[Point], at: Callable[[float, float], Point]) -> tuple[str, list[Point]]:
+    """A path through the stops (along, across), level at each, and places on it for a label, between tiers first."""
+    path = "M{:.1f},{:.1f}".format(*at(*stops[0]))
     rooms = []
     for k in range(0, len(stops) - 1, 2):
         (x0, y0), (x1, y1) = stops[k], stops[k + 1]
         half = (x1 - x0) / 2
-        path += f" C{x0 + half:.1f},{y0:.1f} {x1 - half:.1f},{y1:.1f} {x1:.1f},{y1:.1f}"
+        bend = (*at(x0 + half, y0), *at(x1 - half, y1), *at(x1, y1))
+        path += " C{:.1f},{:.1f} {:.1f},{:.1f} {:.1f},{:.1f}".format(*bend)
         for preference, t in enumerate((0.5, 0.36, 0.64)):
-            bend = t * t * (3 - 2 * t)
-            rooms.append(
-                (preference, -(x1 - x0), (x0 + (1.5 * t - 1.5 * t * t + t**3) * (x1 - x0), y0 + bend * (y1 - y0)))
-            )
+            rise = t * t * (3 - 2 * t)
+            place = (x0 + (1.5 * t - 1.5 * t * t + t**3) * (x1 - x0), y0 + rise * (y1 - y0))
+            rooms.append((preference, -(x1 - x0), place))
         if k + 2 < len(stops):
-            path += f" L{stops[k + 2][0]:.1f},{stops[k + 2][1]:.1f}"
+            path += " L{:.1f},{:.1f}".format(*at(*stops[k + 2]))
     return path, [point for _, _, point in sorted(rooms)]
 
 
@@ -272,49 +285,6 @@ def _tag(label: str, at: Point) -> str:
     )
 
 
-def _stacked(
-    tiers: Sequence[Sequence[str]],
-    lines: Sequence[Line],
-    names: Mapping[str, str],
-    looks: Mapping[str, tuple[str, float, bool]],
-) -> tuple[str, tuple[float, float, float, float]]:
-    """Tiers from top to bottom, within the width of a telephone; edges bend round the boxes."""
-    boxes = _down(tiers, names)
-    body, crests = "", []
-    for line in lines:
-        start, end = boxes[line.a], boxes[line.b]
-        middle = _route(boxes, line.a, line.b, line.look == "dashed")
-        p, q = _border(start, middle), _border(end, middle)
-        path = f"M{p[0]:.1f},{p[1]:.1f} Q{middle[0]:.1f},{middle[1]:.1f} {q[0]:.1f},{q[1]:.1f}"
-        body += _stroke(line, path) + _mark(line.at_b, middle, q, line) + _mark(line.at_a, middle, p, line)
-        body += _tag(line.label, _on_curve(start, middle, end, 0.5)) if line.label else ""
-        crests += [_on_curve(start, middle, end, t / 10) for t in range(1, 10)]
-    body += "".join(_node(box, *looks[name]) for name, box in boxes.items())
-    left = min([box.x - box.width / 2 for box in boxes.values()] + [x for x, _ in crests]) - 6
-    right = max([box.x + box.width / 2 for box in boxes.values()] + [x for x, _ in crests]) + 6
-    top = min([box.y - box.height / 2 for box in boxes.values()] + [y for _, y in crests]) - 8
-    bottom = max([box.y + box.height / 2 for box in boxes.values()] + [y for _, y in crests]) + 8
-    return body, (left, top, right, bottom)
-
-
-def _down(tiers: Sequence[Sequence[str]], names: Mapping[str, str]) -> dict[str, _Box]:
-    width, y, boxes = 344.0, 6.0, {}
-    for tier in tiers:
-        room = width / len(tier)
-        wrapped = {name: _wrap(names[name], max(5, int((room - 2 * _PAD - 6) / 7.2))) for name in tier}
-        tallest = max(_height(lines) for lines in wrapped.values())
-        for place, name in enumerate(tier):
-            boxes[name] = _Box(
-                room * (place + 0.5),
-                y + tallest / 2,
-                min(_width(wrapped[name]), room - 4),
-                _height(wrapped[name]),
-                wrapped[name],
-            )
-        y += tallest + 44
-    return boxes
-
-
 def _node(box: _Box, colour: str, weight: float, latent: bool) -> str:
     dash = ' stroke-dasharray="5 3"' if latent else ""
     text = "".join(
@@ -327,44 +297,6 @@ def _node(box: _Box, colour: str, weight: float, latent: bool) -> str:
         f'height="{box.height:.1f}" rx="6" fill="#ffffff" stroke="{colour}" stroke-width="{weight}"{dash}/>'
         f'<text text-anchor="middle" fill="#1a1a1a">{text}</text>'
     )
-
-
-def _route(boxes: Mapping[str, _Box], a: str, b: str, both: bool) -> Point:
-    """The control point of the flattest curve from a to b that runs through no other box."""
-    start, end = boxes[a], boxes[b]
-    length = math.hypot(end.x - start.x, end.y - start.y) or 1.0
-    normal = (-(end.y - start.y) / length, (end.x - start.x) / length)
-    others = [box for name, box in boxes.items() if name not in (a, b)]
-    middle = (0.0, 0.0)
-    for bend in (*(() if both else (0.0,)), *(sign * step for step in range(30, 331, 30) for sign in (1, -1))):
-        middle = ((start.x + end.x) / 2 + normal[0] * bend, (start.y + end.y) / 2 + normal[1] * bend)
-        if not any(_through(box, start, middle, end) for box in others):
-            break
-    return middle
-
-
-def _on_curve(start: _Box, middle: Point, end: _Box, t: float) -> Point:
-    x = (1 - t) ** 2 * start.x + 2 * t * (1 - t) * middle[0] + t**2 * end.x
-    y = (1 - t) ** 2 * start.y + 2 * t * (1 - t) * middle[1] + t**2 * end.y
-    return x, y
-
-
-def _through(box: _Box, start: _Box, middle: Point, end: _Box) -> bool:
-    """Whether the curve from start over the control point to end passes through a box."""
-    for step in range(1, 32):
-        x, y = _on_curve(start, middle, end, step / 32)
-        if abs(x - box.x) < box.width / 2 + 3 and abs(y - box.y) < box.height / 2 + 3:
-            return True
-    return False
-
-
-def _border(box: _Box, towards: Point) -> Point:
-    dx, dy = towards[0] - box.x, towards[1] - box.y
-    scale = min(
-        (box.width / 2 + 3) / abs(dx) if dx else math.inf,
-        (box.height / 2 + 3) / abs(dy) if dy else math.inf,
-    )
-    return box.x + dx * min(scale, 1.0), box.y + dy * min(scale, 1.0)
 
 
 def _head(source: Point, tip: Point, colour: str) -> str:
