@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyrec.cause.discovery.independence import Independence, Question
-from whyrec.cause.graph.equivalence import extension, meek
+from whyrec.cause.graph.equivalence import leads_to, meek
 
 Matrix = NDArray[np.bool_]
 Separations = dict[tuple[int, int], tuple[tuple[int, ...], float]]  # (x, y) with x < y to (set, p-value)
@@ -80,22 +80,32 @@ def pc(
     most_given: int | None = None,
     deadline: float = np.inf,
 ) -> tuple[Matrix, Matrix]:
-    """(arrow, line) of the CPDAG, or with knowledge of the MPDAG."""
+    """(arrow, line) of the CPDAG, or with knowledge of the MPDAG.
+
+    Colliders are taken from the most certain separation down, each unless it contradicts what stands already. Where tests
+    err, the answer has no cycle and keeps the knowledge, but there may be no DAG with just these colliders.
+    """
     adjacent, separations = skeleton(test, forbidden, required, alpha=alpha, most_given=most_given, deadline=deadline)
     known = (required | (adjacent & forbidden.T & ~forbidden)) & adjacent
-    found = colliders(adjacent, separations)
-    low, high = 0, len(found)  # the longest run of the strongest colliders that agree with some DAG
-    best = _orient(adjacent, known, found[:0], forbidden)
-    while low < high:
-        middle = (low + high + 1) // 2
-        tried = _orient(adjacent, known, found[:middle], forbidden)
-        if tried is None:
-            high = middle - 1
-        else:
-            low, best = middle, tried
-    if best is None:  # with what is known this skeleton has no DAG without new colliders: allow these, by a plain order
+    if not _acyclic(known):  # statements that leave a cycle of edges one direction each: break it by an order
         return _by_order(adjacent, forbidden, required), np.zeros_like(adjacent)
-    return best
+    arrow = known.copy()
+    for x, z, y in colliders(adjacent, separations):
+        if not any(arrow[z, end] or forbidden[end, z] or leads_to(arrow, z, end) for end in (x, y)):
+            arrow[x, z] = arrow[y, z] = True
+    return meek(arrow, adjacent & ~arrow & ~arrow.T, careful=True)
+
+
+def _acyclic(arrow: Matrix) -> bool:
+    left = arrow.copy()
+    alive = np.ones(len(arrow), bool)
+    while alive.any():
+        sources = alive & ~left.any(axis=0)
+        if not sources.any():
+            return False
+        alive &= ~sources
+        left[sources] = False
+    return True
 
 
 def _by_order(adjacent: Matrix, forbidden: Matrix, required: Matrix) -> Matrix:
@@ -124,19 +134,3 @@ def colliders(adjacent: Matrix, separations: Separations) -> list[tuple[int, int
                 if z not in given:
                     found.append((-p, x, z, y))
     return [(x, z, y) for _, x, z, y in sorted(found)]
-
-
-def _orient(
-    adjacent: Matrix, known: Matrix, found: list[tuple[int, int, int]], forbidden: Matrix
-) -> tuple[Matrix, Matrix] | None:
-    """(arrow, line) with these colliders, or None where no DAG has them and what is known."""
-    arrow = known.copy()
-    for x, z, y in found:
-        arrow[x, z] = arrow[y, z] = True
-    if (arrow & (arrow.T | forbidden)).any():
-        return None
-    arrow, line = meek(arrow, adjacent & ~arrow & ~arrow.T)
-    if (arrow & forbidden).any():
-        return None
-    dag = extension(arrow, line)
-    return None if dag is None else (arrow, line)

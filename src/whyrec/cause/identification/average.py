@@ -111,9 +111,10 @@ def adjustment_sets(graph: CausalGraph, treatment: str, outcome: str) -> Iterato
         yield optimal_adjustment(graph, treatment, outcome)
         return
     except BadInput as error:
-        if "does not cause" not in str(error):
+        if "does not cause" in str(error):
+            yield None
+        elif "no DAG agrees" not in str(error):
             raise
-        yield None
         return
     except NotIdentified:
         if not graph.undirected:
