@@ -14,6 +14,7 @@ import polars as pl
 from whyrec.explain import plots
 from whyrec.explain.graph_picture import graph_picture, rejected_lines
 from whyrec.explain.page import Page, number, with_interval
+from whyrec.explain.policy_plots import decision_part
 from whyrec.explain.reasons import group_name, sentences, short_reasons
 
 if TYPE_CHECKING:
@@ -151,6 +152,8 @@ def effects_section(page: Page, content: Mapping[str, Any], t: Words, lang: Lang
     overlap_chart(page, content["positivity"], t)
     if content.get("policies"):
         policies_part(page, content["policies"], t, lang)
+    if content.get("decision"):
+        decision_part(page, content["decision"], t)
     checks_part(page, content["refutations"], content["sensitivity"], t)
 
 
