@@ -407,6 +407,7 @@ def identified_graphs(strategy: str, wanted: int, random_state: int) -> Iterator
 def identification_speed(setting: Setting) -> BenchmarkTable:
     """25 covariates, and 200 nodes: CPU time of one complete answer, with DoWhy's in its own process where there is one."""
     python = os.environ.get("WHYREC_PEER_DOWHY")
+    limit = 20 if setting.quick else 120
     rows = []
     for name, graph, treatment, outcome in speed_graphs():
         times = []
@@ -422,12 +423,12 @@ def identification_speed(setting: Setting) -> BenchmarkTable:
         for mode in ("default", "efficient"):
             told = None
             if python and not (setting.quick and mode == "efficient"):
-                told = run_peer(python, "peer_dowhy.py", [mode, treatment, outcome], 120, graph.to_gml())
+                told = run_peer(python, "peer_dowhy.py", [mode, treatment, outcome], limit, graph.to_gml())
             row[f"DoWhy {mode} ms"] = told["cpu_seconds"] * 1000 if told else None
             row[f"{mode} ratio"] = told["cpu_seconds"] * 1000 / row["whyrec ms"] if told else None
         rows.append(row)
     words = () if python else ("DoWhy skipped: WHYREC_PEER_DOWHY names no Python that has dowhy",)
-    note = "empty: not done in 120 s, or (DoWhy's efficient sets in a quick run) not asked"
+    note = f"empty: not done in {limit} s, or (DoWhy's efficient sets in a quick run) not asked"
     return BenchmarkTable(
         "identification_speed", "Time to identify", pl.DataFrame(rows), (*words, note) if python else words
     )
