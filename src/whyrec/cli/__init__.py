@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from whyrec.cli import benchmark, effects, policy, questions
+from whyrec.cli import benchmark, effects, graph, policy, questions
 from whyrec.errors import WhyrecError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.registered_commands += questions.app.registered_commands + effects.app.registered_commands
 app.add_typer(benchmark.app, name="benchmark")
+app.add_typer(graph.app, name="graph")
 app.add_typer(policy.app, name="policy")
 
 

@@ -64,3 +64,18 @@ def effects(
     """Truth about effects: coverage, ratings missing not at random, known effects, a constructed study, many arms."""
     tables = [name.strip() for name in only.split(",")] if only else None
     answer(lambda api: api.effects_benchmark(data, quick=quick, only=tables, out=out, random_state=seed), as_json)
+
+
+@app.command()
+def graphs(
+    data: Annotated[Path, typer.Option(help="Folder of the reference data (it holds bnlearn/), as in WHYREC_DATA.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer draws and networks: under five minutes.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Also write the tables to this JSON file.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Graphs against truth: discovery on known networks, calibrated edges, identification by brute force.
+
+    Side by side with causal-learn and DoWhy where WHYREC_PEER_CAUSALLEARN and WHYREC_PEER_DOWHY name their Python.
+    """
+    answer(lambda api: api.graph_benchmark(data, quick=quick, out=out, random_state=seed), as_json)

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from whyrec.explain import plots
-from whyrec.explain.graph_picture import graph_picture
+from whyrec.explain.graph_picture import graph_picture, rejected_lines
 from whyrec.explain.page import Page, number, with_interval
 from whyrec.explain.policy_plots import decision_part
 from whyrec.explain.reasons import group_name, sentences, short_reasons
@@ -51,7 +51,7 @@ _NODES = {
     "campaign": "活动", "spend": "支出", "past_spend": "以往支出", "past_visits": "以往到店", "past_campaigns": "以往活动",
     "past_redemptions": "以往兑券", "demographics": "人口特征", "campaign_design": "活动设计", "loyalty": "忠诚度",
     "user": "用户", "item": "商品", "intent": "意图", "context": "情境", "position": "位置", "treatment": "干预",
-    "exposure": "展示", "outcome": "结果",
+    "exposure": "展示", "outcome": "结果", "relevance": "相关性", "examination": "是否看到",
 }  # fmt: skip
 _CHECKS = {"placebo treatment": "安慰剂干预", "random common cause": "随机共同原因", "random halves": "随机一半"}
 _VERDICTS = {"good": "良好", "fair": "一般", "poor": "较差"}
@@ -143,7 +143,7 @@ def effects_section(page: Page, content: Mapping[str, Any], t: Words, lang: Lang
 
         drawn = CausalGraph.from_text(content["graph"]["text"])
         drawn = CausalGraph.from_edges(drawn.directed, drawn.bidirected, latent=content["graph"]["latent"])
-        graph_part(page, drawn, t, "treatment", "outcome")
+        graph_part(page, drawn, t, "treatment", "outcome", content["graph_checks"])
         graph_checks_part(page, content["graph_checks"], t)
     page.chart(
         estimates_chart(estimates, t("change of the outcome per treated pair", "每个被干预配对的结果变化"), t, lang)
@@ -311,8 +311,16 @@ def checks_part(page: Page, refutations: Sequence[Mapping[str, Any]], sensitivit
     )
 
 
-def graph_part(page: Page, graph: CausalGraph, t: Words, treatment: str, outcome: str) -> None:
-    """The graph drawn, and said in text."""
+def graph_part(
+    page: Page,
+    graph: CausalGraph,
+    t: Words,
+    treatment: str,
+    outcome: str,
+    checks: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """The graph drawn, with the implied independences that the data reject as dotted lines, and said in text."""
+    against = rejected_lines(checks)
     page.chart(
         graph_picture(
             graph.tiers(),
@@ -323,6 +331,7 @@ def graph_part(page: Page, graph: CausalGraph, t: Words, treatment: str, outcome
             latent=graph.latent,
             treatment=treatment,
             outcome=outcome,
+            lines=against,
         )
     )
     page.text(
@@ -332,6 +341,15 @@ def graph_part(page: Page, graph: CausalGraph, t: Words, treatment: str, outcome
         ),
         "quiet",
     )
+    if against:
+        page.text(
+            t(
+                "A dotted line joins two columns that the graph holds independent and the data do not; the number is their "
+                "partial correlation.",
+                "虚点线连接图中认为独立、而数据显示相关的两列；数字为偏相关系数。",
+            ),
+            "quiet",
+        )
 
 
 def graph_checks_part(page: Page, checks: Sequence[Mapping[str, Any]], t: Words) -> None:
