@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from whyrec.cli import benchmark, questions
+from whyrec.cli import benchmark, cases, questions
 from whyrec.errors import WhyrecError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 app.registered_commands += questions.app.registered_commands
+app.registered_commands += cases.app.registered_commands
 app.add_typer(benchmark.app, name="benchmark")
 
 

@@ -36,6 +36,38 @@ def table_effect(
     column becomes one indicator for each of its (at most 50) values; a missing value of a number becomes the median
     beside an indicator. Raises BadInput, NoOverlap and NotIdentified.
     """
+    model, columns = fit_table(
+        frame, treatment, outcome, adjust=adjust, graph=graph, cluster=cluster, weight=weight, propensity=propensity,
+        random_state=random_state,
+    )  # fmt: skip
+    return {
+        "effect": model.effect_.to_dict(),
+        "naive": model.naive_.to_dict(),
+        "relatives": {name: estimate.to_dict() for name, estimate in model.relatives_.items()},
+        "adjustment": columns,
+        "positivity": model.positivity_.to_dict(),
+        "calibration": {
+            part: {when: curve.to_dict() for when, curve in curves.items()}
+            for part, curves in model.calibration_.items()
+        },
+        "refutations": [refutation.to_dict() for refutation in refute(model, random_state=random_state)],
+        "sensitivity": sensitivity(model).to_dict(),
+    }
+
+
+def fit_table(
+    frame: pl.DataFrame,
+    treatment: str,
+    outcome: str,
+    *,
+    adjust: Sequence[str] | None = None,
+    graph: str | None = None,
+    cluster: str | None = None,
+    weight: str | None = None,
+    propensity: str | None = None,
+    random_state: int = 0,
+) -> tuple[DoCalib, list[str]]:
+    """The fitted DoCalib of `table_effect`, and the columns that it adjusts for."""
     for name in (treatment, outcome, *(adjust or ()), *filter(None, (cluster, weight, propensity))):
         if name not in frame.columns:
             raise BadInput(f"no column {name!r}; the columns are {', '.join(frame.columns)}")
@@ -55,26 +87,14 @@ def table_effect(
     features, names = design_matrix(frame, columns)
     model = DoCalib(random_state=random_state).fit(
         features,
-        _numeric(frame, treatment),
-        _numeric(frame, outcome),
+        column_numbers(frame, treatment),
+        column_numbers(frame, outcome),
         clusters=frame[cluster].to_numpy() if cluster else None,
-        weights=_numeric(frame, weight) if weight else None,
-        propensity=_numeric(frame, propensity) if propensity else None,
+        weights=column_numbers(frame, weight) if weight else None,
+        propensity=column_numbers(frame, propensity) if propensity else None,
         feature_names=names,
     )
-    return {
-        "effect": model.effect_.to_dict(),
-        "naive": model.naive_.to_dict(),
-        "relatives": {name: estimate.to_dict() for name, estimate in model.relatives_.items()},
-        "adjustment": columns,
-        "positivity": model.positivity_.to_dict(),
-        "calibration": {
-            part: {when: curve.to_dict() for when, curve in curves.items()}
-            for part, curves in model.calibration_.items()
-        },
-        "refutations": [refutation.to_dict() for refutation in refute(model, random_state=random_state)],
-        "sensitivity": sensitivity(model).to_dict(),
-    }
+    return model, columns
 
 
 def design_matrix(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[FloatArray, tuple[str, ...]]:
@@ -125,7 +145,7 @@ def _line(name: str, value: Mapping[str, Any]) -> str:
     return f"{name:<20} {number}{spread}"
 
 
-def _numeric(frame: pl.DataFrame, name: str) -> FloatArray:
+def column_numbers(frame: pl.DataFrame, name: str) -> FloatArray:
     """A column as floats; BadInput names column and row of the first value that is not a number."""
     column = frame[name]
     values = column.cast(pl.Float64, strict=False)

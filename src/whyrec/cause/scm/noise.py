@@ -18,7 +18,7 @@ _TINY = 1e-12
 
 def case_keys(values: FloatArray, seed: int) -> Keys:
     """A hash of each row of (n, d) numbers, shape (n,); rows that are equal have equal keys."""
-    key = np.full(len(values), np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(1), dtype=np.uint64)
+    key = _mix(np.full(len(values), np.uint64(seed), dtype=np.uint64))
     bits = np.ascontiguousarray(values + 0.0, dtype=np.float64).view(np.uint64)  # + 0.0: minus zero is zero
     for column in bits.reshape(len(values), -1).T:
         key = _mix(key ^ _mix(column))

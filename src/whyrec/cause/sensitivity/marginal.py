@@ -94,7 +94,7 @@ def sharp_bounds(
     rows on). keep_scores: the result holds the scores of rows, (n, gammas).
     """
     gamma = gammas_of(gammas)
-    arms = [_Arm.of(model, arm, spread) for arm in (0, 1)]
+    arms = [Arm.of(model, arm, spread) for arm in (0, 1)]
     error = _Errors.of(model)
     n, shape = len(model.outcome_), (2, len(gamma))
     means, errors = np.empty(shape), np.empty(shape)
@@ -157,8 +157,11 @@ def binary_largest(mean: FloatArray, gamma: Any) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class _Arm:
-    """What the extremes of one arm's mean need, for any Gamma: D, h - D, mu, s, and the order of the standardised residuals."""
+class Arm:
+    """What the extremes of one arm's mean need, for any Gamma.
+
+    given, extra: D and h - D of `sharp_bounds`. standard, steps: standardised residuals in the arm, sorted, with their weights.
+    """
 
     outcome: FloatArray
     given: FloatArray
@@ -170,7 +173,8 @@ class _Arm:
     binary: bool
 
     @classmethod
-    def of(cls, model: DoCalib, arm: int, spread: Spread) -> _Arm:
+    def of(cls, model: DoCalib, arm: int, spread: Spread) -> Arm:
+        """Arm 0 or 1 of a fitted model; spread: as in `sharp_bounds`."""
         given = (model.treatment_ == arm).astype(np.float64)
         share = model.weights_ / model.weights_.sum()
         inverse = given / (model.propensity_ if arm else 1 - model.propensity_)
@@ -194,15 +198,26 @@ class _Arm:
             quantile, rho = (mean > 1 / (1 + gamma)).astype(np.float64), binary_largest(mean, gamma)
             value = self._score(outcome, quantile, rho, gamma)
             return value if sign > 0 else 1 - value
+        q, tilted = self._parts(gamma, sign)
+        middle = sign * self.mean
+        return sign * self._score(sign * self.outcome, middle + self.scale * q, middle + self.scale * tilted, gamma)
+
+    def unseen(self, gamma: float, sign: float) -> FloatArray:
+        """rho: largest conditional mean (sign 1), or smallest, among those who did not get the arm, (n,)."""
+        if self.binary:
+            return binary_largest(self.mean, gamma) if sign > 0 else 1 - binary_largest(1 - self.mean, gamma)
+        result: FloatArray = self.mean + sign * self.scale * self._parts(gamma, sign)[1]
+        return result
+
+    def _parts(self, gamma: float, sign: float) -> tuple[float, float]:
+        """Quantile, and tilted mean, of the standardised residuals (of their negatives for sign -1)."""
         standard, weight = (self.standard, self.steps) if sign > 0 else (-self.standard[::-1], self.steps[::-1])
         if len(standard) == 0:
-            return self.given * self.outcome + (1 - self.given) * self.mean
+            return 0.0, 0.0
         total = np.cumsum(weight)
         q = float(standard[min(int(np.searchsorted(total, gamma / (1 + gamma) * total[-1])), len(standard) - 1)])
         over = standard - q
-        tilted = q + float(weight @ (np.where(over > 0, gamma, 1 / gamma) * over)) / float(total[-1])
-        middle = sign * self.mean
-        return sign * self._score(sign * self.outcome, middle + self.scale * q, middle + self.scale * tilted, gamma)
+        return q, q + float(weight @ (np.where(over > 0, gamma, 1 / gamma) * over)) / float(total[-1])
 
     def _score(self, outcome: FloatArray, quantile: FloatArray, rho: FloatArray, gamma: float) -> FloatArray:
         over = outcome - quantile

@@ -103,7 +103,7 @@ def contour(
     value, limit = robustness_value(t, degrees), robustness_value(t, degrees, 1 - level)
     found = sorted(benchmarks(effect), key=lambda mark: mark.treatment_share * mark.outcome_share, reverse=True)[:marks]
     furthest = max([2 * value, *(1.2 * max(m.treatment_share, m.outcome_share) for m in found), 0.02])
-    axis = np.linspace(0.0, min(furthest if reach is None else reach, _LARGEST), points)
+    axis = min(furthest if reach is None else reach, _LARGEST) * np.linspace(0.0, 1.0, points) ** 2  # fine where causes are weak
     with_t, with_y = axis[None, :], axis[:, None]
     left = np.sign(effect.value) * (abs(effect.value) - bias(effect, with_t, with_y))
     if of == "t":

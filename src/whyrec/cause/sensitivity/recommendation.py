@@ -1,7 +1,9 @@
 """Sensitivity of each recommendation: "stays in the top 10 up to Gamma = 1.8".
 
-The sharp bounds of the effect of a pair under the marginal sensitivity model are learnt as the effect itself is: from
-orthogonal scores of the bounds, regressed on what is known of the pair (the B-learner of Oprescu et al. 2023).
+The effect of a pair is e mu_1 + (1 - e) E[Y(1) | untreated] - (1 - e) mu_0 - e E[Y(0) | treated]; what nobody saw lies between
+the sharp extremes of the marginal sensitivity model (`marginal.Arm.unseen`). How far that takes the effect up and down is computed for
+every row from its out-of-fold nuisances, and learnt as a function of what is known of a pair, so that it can be told of pairs that
+were never logged. (Oprescu et al. 2023 learn the same bounds from orthogonal scores, whose noise was several times the bounds here.)
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from whyrec.cause.docalib import DoCalib
 from whyrec.cause.nuisance import Boosting, Linear, from_state, state_of
-from whyrec.cause.sensitivity.marginal import gammas_of, sharp_bounds
+from whyrec.cause.sensitivity.marginal import Arm, gammas_of
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray
 
@@ -25,7 +27,7 @@ GAMMAS = (1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
 class PairBounds:
     """Bounds of the effect of pairs, for several Gamma at once.
 
-    learner: "linear" or "boosting", the regression of how far the bounds' scores lie from the effect's. After `fit`: `gamma_`
+    learner: "linear" or "boosting", the regression of how far the bounds lie from the effect. After `fit`: `gamma_`
     (1 first), `names_`.
     """
 
@@ -46,23 +48,32 @@ class PairBounds:
         if len(x) != len(model.outcome_):
             raise BadInput(f"features: {len(x):,} rows; the model was fitted on {len(model.outcome_):,}")
         self.gamma_ = gammas_of([1.0, *self.gammas])
-        bounds = sharp_bounds(model, self.gamma_, keep_scores=True)
-        base = bounds.low_scores[:, 0]
+        arms, e = [Arm.of(model, arm, "even") for arm in (0, 1)], model.propensity_
         self.models_: list[tuple[Any, Any]] = []
-        for place in range(1, len(self.gamma_)):
-            gaps = (base - bounds.low_scores[:, place], bounds.high_scores[:, place] - base)
+        for gamma in self.gamma_[1:]:
+            gaps = [
+                (1 - e) * np.abs(arms[1].unseen(gamma, sign) - arms[1].mean)
+                + e * np.abs(arms[0].unseen(gamma, -sign) - arms[0].mean)
+                for sign in (-1.0, 1.0)
+            ]
             fitted = [self._regression().fit(x, gap, model.weights_) for gap in gaps]
             self.models_.append((fitted[0], fitted[1]))
         return self
 
-    def predict(self, features: ArrayLike, effect: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Low and high bounds of pairs whose effect is `effect` (n,), each (n, gammas); they never narrow as Gamma grows."""
-        x, value = np.asarray(features, dtype=np.float64), np.asarray(effect, dtype=np.float64)
+    def predict(
+        self, features: ArrayLike, low: ArrayLike, high: ArrayLike | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Bounds of pairs whose effect lies between low and high (n,), each (n, gammas); they never narrow as Gamma grows.
+
+        low alone: the estimate itself, as if it had no error. Pass the ends of its interval to allow for both.
+        """
+        x = np.asarray(features, dtype=np.float64)
+        ends = [np.asarray(low if end is None else end, dtype=np.float64) for end in (low, high)]
         down, up = (np.zeros((len(x), len(self.gamma_))) for _ in range(2))
         for place, (low, high) in enumerate(self.models_, 1):
             down[:, place], up[:, place] = low.predict(x), high.predict(x)
         down, up = (np.maximum.accumulate(np.maximum(gap, 0.0), axis=1) for gap in (down, up))
-        return value[:, None] - down, value[:, None] + up
+        return ends[0][:, None] - down, ends[1][:, None] + up
 
     def to_state(self) -> dict[str, Any]:
         """Everything that `predict` needs, JSON-ready."""
