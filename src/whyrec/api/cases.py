@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from whyrec.data.formats import read_table
 from whyrec.data.parse import numbers_or_words
-from whyrec.data.read import read_table
 from whyrec.errors import BadInput
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def units(source: str | Path | pl.DataFrame, cluster: str | None = None) -> pl.D
 
 
 def case_of(text: str) -> Mapping[str, Any]:
-    """"age=40, sex=1, kind=apple" or a JSON object as a case; BadInput names what is not of the form column=value."""
+    """ "age=40, sex=1, kind=apple" or a JSON object as a case; BadInput names what is not of the form column=value."""
     if text.lstrip().startswith("{"):
         try:
             made: Mapping[str, Any] = json.loads(text)
@@ -193,4 +193,3 @@ def _cases(case: Any, table: pl.DataFrame) -> Mapping[str, Any] | pl.DataFrame:
     if outside is not None:
         raise BadInput(f"case: row {outside} of a table of {table.height:,} rows; rows count from 1")
     return table[[row - 1 for row in rows]]
-

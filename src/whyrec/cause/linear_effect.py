@@ -93,7 +93,7 @@ class LinearEffect:
     @property
     def degrees(self) -> int:
         """Residual degrees of freedom, of rows."""
-        return max(len(self.outcome) - self.basis.shape[1] - 1, 1)
+        return int(max(len(self.outcome) - self.basis.shape[1] - 1, 1))
 
     @cached_property
     def estimate(self) -> Estimate:
@@ -122,11 +122,13 @@ def orthonormal(design: FloatArray) -> FloatArray:
 
 
 def left_over(basis: FloatArray, values: FloatArray) -> FloatArray:
+    """What is left of values, (n,), after an orthonormal basis (n, k)."""
     left = values - basis @ (basis.T @ values)
     result: FloatArray = left - basis @ (basis.T @ left)  # once more, against rounding
     return result
 
 
 def unit(values: FloatArray) -> FloatArray:
+    """Values of length one; zeros stay."""
     size = float(np.sqrt(values @ values))
     return values / size if size > 0 else values

@@ -104,15 +104,15 @@ def cragg_donald(endogenous: FloatArray, instruments: FloatArray, exogenous: Flo
     left = w - fitted
     degrees = n - p - exogenous.shape[1]
     if degrees < 1:
-        raise BadInput(f"{n} rows for {p + exogenous.shape[1]} columns; proximal estimation needs more rows than columns")
+        raise BadInput(
+            f"{n} rows for {p + exogenous.shape[1]} columns; proximal estimation needs more rows than columns"
+        )
     noise = left.T @ left / degrees
     signal = fitted.T @ fitted / p
     return float(np.linalg.eigvals(np.linalg.pinv(noise, hermitian=True) @ signal).real.min())
 
 
-def _two_stage(
-    y: FloatArray, a: FloatArray, z: FloatArray, w: FloatArray, x: FloatArray
-) -> tuple[float, FloatArray]:
+def _two_stage(y: FloatArray, a: FloatArray, z: FloatArray, w: FloatArray, x: FloatArray) -> tuple[float, FloatArray]:
     """Least squares of Y on (A, W-hat, X), W-hat the fit of W on (A, Z, X); influence of the coefficient of A."""
     ones = np.ones(len(y))
     right, instruments = np.column_stack([a, ones, w, x]), np.column_stack([a, ones, z, x])
@@ -194,11 +194,12 @@ def _treatment_bridge(
 
 
 def _jacobian(of: Callable[[FloatArray], FloatArray], point: FloatArray) -> FloatArray:
-    columns = []
+    columns: list[FloatArray] = []
     for place in range(len(point)):
-        step = np.zeros(len(point))
-        step[place] = 1e-5 * max(abs(point[place]), 1.0)
-        columns.append((of(point + step) - of(point - step)) / (2 * step[place]))
+        step: FloatArray = np.zeros(len(point))
+        width = 1e-5 * max(abs(float(point[place])), 1.0)
+        step[place] = width
+        columns.append((of(point + step) - of(point - step)) / (2 * width))
     return np.column_stack(columns)
 
 

@@ -26,7 +26,9 @@ def counterfactual(
     case: Annotated[
         str | None, typer.Option(help='One case: "age=40, price=3, buy=1" or a JSON object; an empty value is unknown.')
     ] = None,
-    row: Annotated[list[int] | None, typer.Option(help="A row of the table as the case, from 1; may be repeated.")] = None,
+    row: Annotated[
+        list[int] | None, typer.Option(help="A row of the table as the case, from 1; may be repeated.")
+    ] = None,
     cases: Annotated[Path | None, typer.Option(help="A table of cases.")] = None,
     target: Annotated[
         list[str] | None, typer.Option(help="What to tell of; default: all that the change reaches. May be repeated.")

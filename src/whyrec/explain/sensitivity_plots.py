@@ -45,7 +45,10 @@ def contour_painter(contour: Contour, t: Words) -> Painter:
             axes.plot(value, value, marker="s", color=ORANGE, markersize=7)
         for number, mark in enumerate(contour.benchmarks, 1):
             place = 100 * mark.treatment_share, 100 * mark.outcome_share
-            label = t(f"{number}  like {mark.name.replace('_', ' ')}: {mark.adjusted:.3g}", f"{number}  如 {mark.name}：{mark.adjusted:.3g}")
+            label = t(
+                f"{number}  like {mark.name.replace('_', ' ')}: {mark.adjusted:.3g}",
+                f"{number}  如 {mark.name}：{mark.adjusted:.3g}",
+            )
             told.append(Line2D([], [], color=BLUE, marker="D", markersize=5, linewidth=0, label=label))
             if place[0] <= x[-1] and place[1] <= y[-1]:
                 axes.plot(*place, marker="D", color=BLUE, markersize=6)
@@ -55,10 +58,17 @@ def contour_painter(contour: Contour, t: Words) -> Painter:
         axes.set_yticks(ticks)
         axes.set_xlim(0, x[-1])
         axes.set_ylim(0, y[-1])
-        beside = {"loc": "lower left", "bbox_to_anchor": (0, 1.01)} if narrow else {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
+        beside = (
+            {"loc": "lower left", "bbox_to_anchor": (0, 1.01)}
+            if narrow
+            else {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
+        )
         axes.legend(handles=told, frameon=False, fontsize=9, **beside)
         axes.set_xlabel(
-            t("share of what is left of the treatment that a hidden cause explains, %", "隐藏因素解释干预剩余变异的百分比")
+            t(
+                "share of what is left of the treatment that a hidden cause explains, %",
+                "隐藏因素解释干预剩余变异的百分比",
+            )
         )
         axes.set_ylabel(t("share of the outcome, %", "解释结果剩余变异的百分比"))
 
@@ -93,7 +103,10 @@ def bounds_painter(bounds: MarginalBounds, t: Words, estimate: float | None = No
                 )  # fmt: skip
         axes.set_xlim(bounds.gamma[0], bounds.gamma[-1])
         axes.set_xlabel(
-            t("Gamma: how many times a hidden cause may change the odds of treatment", "Gamma：隐藏因素可使干预的几率改变的倍数")
+            t(
+                "Gamma: how many times a hidden cause may change the odds of treatment",
+                "Gamma：隐藏因素可使干预的几率改变的倍数",
+            )
         )
         axes.set_ylabel(t("effect", "效应"))
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=1 if narrow else 2, frameon=False, fontsize=9)

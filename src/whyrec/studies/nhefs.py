@@ -16,7 +16,9 @@ GRAPH = "; ".join(
 
 def nhefs_effect(*, runs: int = 1_000, random_state: int = 0) -> RefutedEffect:
     """The effect on kilograms gained between 1971 and 1982, with every refutation and bound."""
-    return refuted_effect(nhefs(), "quit_smoking", "weight_change", adjust=CONFOUNDERS, runs=runs, random_state=random_state)
+    return refuted_effect(
+        nhefs(), "quit_smoking", "weight_change", adjust=CONFOUNDERS, runs=runs, random_state=random_state
+    )
 
 
 def nhefs_model(*, random_state: int = 0) -> StructuralCausalModel:

@@ -48,7 +48,9 @@ class TruthTable:
         head = list(self.rows[0])
         lines = [head, *([_shown(row[name]) for name in head] for row in self.rows)]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+        table = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        ]
         return "\n".join([self.title, *("  " + line for line in table), *([f"  ({self.note})"] if self.note else [])])
 
 
@@ -68,7 +70,9 @@ def counterfactual_truth(quick: bool = False, random_state: int = 0) -> TruthTab
         average_covered += int(model.effect({"x": 1}, "y", baseline={"x": 0}).covers(truth))
         if draw < 10:
             sampled.append(float(model.do(x=1.0).sample(4_000, draw)["y"].to_numpy().mean()))
-            alone = [model.counterfactual(cases[[row]], {"x": 2.0}, "y", intervals=False).value[0, 0] for row in range(20)]
+            alone = [
+                model.counterfactual(cases[[row]], {"x": 2.0}, "y", intervals=False).value[0, 0] for row in range(20)
+            ]
             gap = max(gap, float(np.abs(np.array(alone) - found.value[:, 0]).max()))
     errors = np.array(misses)
     rows = (
@@ -77,7 +81,11 @@ def counterfactual_truth(quick: bool = False, random_state: int = 0) -> TruthTab
         _row("mean of y in samples of do(x = 1)", f"{truth:.2f}", f"{np.mean(sampled):.3f} +- {np.std(sampled) / np.sqrt(len(sampled)):.3f}", None, 10),
         _row("batched less looped", "0", f"{gap:.1e}", None, 10),
     )  # fmt: skip
-    return TruthTable("Counterfactuals of a linear-Gaussian model against the analytic truth", rows, f"{n} rows a data set; intervals of 95%")
+    return TruthTable(
+        "Counterfactuals of a linear-Gaussian model against the analytic truth",
+        rows,
+        f"{n} rows a data set; intervals of 95%",
+    )
 
 
 def household_truth(quick: bool = False, random_state: int = 0, world: World | None = None) -> TruthTable:
@@ -157,7 +165,11 @@ def confounder_truth(quick: bool = False, random_state: int = 0) -> TruthTable:
                 "draws": draws,
             }
         )
-    return TruthTable("A simulated confounder of known strength moves the estimate by what the bound says", tuple(rows), "Cinelli and Hazlett 2020, equation 5")
+    return TruthTable(
+        "A simulated confounder of known strength moves the estimate by what the bound says",
+        tuple(rows),
+        "Cinelli and Hazlett 2020, equation 5",
+    )
 
 
 def bounds_truth(quick: bool = False, random_state: int = 0) -> TruthTable:
@@ -195,7 +207,11 @@ def bounds_truth(quick: bool = False, random_state: int = 0) -> TruthTable:
                     "draws": draws,
                 }
             )
-    return TruthTable("Bounds under the marginal sensitivity model, the truth at their very ends", tuple(rows), "each end should hold 97.5%, 'nothing hidden' is the 95% interval that ignores the hidden cause")
+    return TruthTable(
+        "Bounds under the marginal sensitivity model, the truth at their very ends",
+        tuple(rows),
+        "each end should hold 97.5%, 'nothing hidden' is the 95% interval that ignores the hidden cause",
+    )
 
 
 def at_the_limit(
@@ -217,9 +233,10 @@ def at_the_limit(
     if binary:
         y = (generator.random(n) < expit(-1 + x + a * 0.8)).astype(np.float64)
         one, none = expit(-0.2 + fine), expit(-1 + fine)
-        most, least = (lambda p: binary_largest(p, gamma)), (lambda p: 1 - binary_largest(1 - p, gamma))
-        high = np.mean(e * one + (1 - e) * most(one)) - np.mean((1 - e) * none + e * least(none))
-        low = np.mean(e * one + (1 - e) * least(one)) - np.mean((1 - e) * none + e * most(none))
+        high1, high0 = binary_largest(one, gamma), binary_largest(none, gamma)
+        low1, low0 = 1 - binary_largest(1 - one, gamma), 1 - binary_largest(1 - none, gamma)
+        high = np.mean(e * one + (1 - e) * high1) - np.mean((1 - e) * none + e * low0)
+        low = np.mean(e * one + (1 - e) * low1) - np.mean((1 - e) * none + e * high0)
         return x, a, y, float(low), float(high)
     y = x + a * (1 + x / 2) + np.exp(uneven * x) * generator.normal(size=n)
     tilt = (gamma - 1 / gamma) * float(norm.pdf(ndtri(gamma / (1 + gamma)))) * float(np.mean(np.exp(uneven * fine)))
@@ -227,7 +244,7 @@ def at_the_limit(
 
 
 def recommendation_truth(quick: bool = False, random_state: int = 0, world: World | None = None) -> TruthTable:
-    """"Stays in the top 10 up to Gamma": claims of a fitted log against worlds whose hidden cause is as strong as claimed.
+    """ "Stays in the top 10 up to Gamma": claims of a fitted log against worlds whose hidden cause is as strong as claimed.
 
     In each such world the true effect of every pair lies anywhere within its bounds; "worst" draws the claimed item down and all
     others up, "random" draws each pair's place in its bounds at random. A claim is right where the item is among the 10.
@@ -249,7 +266,7 @@ def recommendation_truth(quick: bool = False, random_state: int = 0, world: Worl
             features, log.treatment, log.outcome, clusters=log.household
         )
         pairs, bounds = PairEffects(random_state=draw).fit(model), PairBounds(gammas, learner="boosting").fit(model)
-        estimate, low, high = pairs.predict(features)
+        _estimate, low, high = pairs.predict(features)
         ends = {
             "true effects": (log.effect, None), "estimates and their error": (low, high),
             "estimates alone": (pairs.rank_score(features), None),
@@ -347,7 +364,10 @@ def refutation_speed(quick: bool = False, random_state: int = 0) -> TruthTable:
     """1,000 placebo treatments: seconds, and whether their p-values are uniform."""
     generator = np.random.default_rng(random_state)
     rows = []
-    for kind, n in (("linear, factored once", 100_000 if quick else 1_000_000), ("learned, residuals used again", 20_000 if quick else 200_000)):
+    for kind, n in (
+        ("linear, factored once", 100_000 if quick else 1_000_000),
+        ("learned, residuals used again", 20_000 if quick else 200_000),
+    ):
         x = generator.normal(size=(n, 10))
         t = (generator.random(n) < 1 / (1 + np.exp(-x[:, 0]))).astype(np.float64)
         y = x.sum(axis=1) + 0.5 * t + generator.normal(size=n)

@@ -175,5 +175,3 @@ def _matched(model: DoCalib, random_state: int) -> RosenbaumBounds | None:
         return rosenbaum_bounds(matched_differences(model, random_state), np.arange(1.0, 6.01, 0.05))
     except (BadInput, NoOverlap):
         return None
-
-

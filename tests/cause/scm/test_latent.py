@@ -32,7 +32,7 @@ def fitted() -> LatentCauseModel:
 
 @pytest.mark.slow
 def test_the_latent_cause_finds_the_effect_that_adjustment_misses(fitted: LatentCauseModel) -> None:
-    x, t, y = proxied(1_500, 0)
+    _x, t, y = proxied(1_500, 0)
     naive = y[t == 1].mean() - y[t == 0].mean()
     assert naive > 2.0
     assert fitted.sensitivity_ is not None
@@ -58,7 +58,7 @@ def test_counterfactuals_keep_the_noise_of_the_case(fitted: LatentCauseModel) ->
 
 
 def test_an_assumed_strength_moves_the_effect_to_where_the_truth_is() -> None:
-    x, t, y = proxied(2_000, 2)
+    _x, t, y = proxied(2_000, 2)
     found = [
         LatentCauseModel(loadings=loadings, repeats=0, steps=500).fit(None, t, y, variants=False).effect_.estimate
         for loadings in ((0.0, 0.0), (1.2, 1.5 / y.std()))
@@ -123,9 +123,7 @@ def test_what_proximal_estimation_cannot_identify_is_said() -> None:
     noise = np.random.default_rng(0).normal(size=500)
     with pytest.raises(NotIdentified, match="do not vary"):
         for seed in range(20):  # F is below 1 in most draws of noise
-            proximal_effect(
-                y, t, treatment_proxies=np.random.default_rng(seed).normal(size=500), outcome_proxies=noise
-            )
+            proximal_effect(y, t, treatment_proxies=np.random.default_rng(seed).normal(size=500), outcome_proxies=noise)
     with pytest.raises(BadInput, match="without a contrast"):
         proximal_effect(y, np.ones(500), treatment_proxies=x[:, :1], outcome_proxies=x[:, 1:2])
     with pytest.raises(BadInput, match="400 rows"):
@@ -142,9 +140,7 @@ def test_the_articles_pairs_with_and_without_proxies() -> None:
     exposure = (generator.random(n) < 1 / (1 + np.exp(-0.5 * taste - 1.2 * intent))).astype(int)
     outcome = exposure + taste + 1.5 * intent + 0.5 * generator.normal(size=n)
     views = intent[:, None] + 0.8 * generator.normal(size=(n, 4))
-    with_views = PairModel(6, steps=400, repeats=0).fit(
-        states, goods, users, items, exposure, outcome, proxies=views
-    )
+    with_views = PairModel(6, steps=400, repeats=0).fit(states, goods, users, items, exposure, outcome, proxies=views)
     assert with_views.effect_.estimate == pytest.approx(1.0, abs=0.25)
     strength = (1.2, 1.5 / outcome.std())
     alone = PairModel(6, strengths=((0.0, 0.0), strength), steps=400, repeats=0).fit(

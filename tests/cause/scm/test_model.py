@@ -200,7 +200,9 @@ def test_a_missing_value_is_drawn_where_nothing_tells_of_it_and_refused_where_so
     model: StructuralCausalModel,
 ) -> None:
     found = model.counterfactual({"a": 0.0, "x": None}, {"x": 1.0}, "y", draws=4_000)
-    coefficient = model.mechanisms_["y"].mean(np.array([[0.5, 1.0]]))  # m at its mean, x = 1: columns m, x by graph order
+    coefficient = model.mechanisms_["y"].mean(
+        np.array([[0.5, 1.0]])
+    )  # m at its mean, x = 1: columns m, x by graph order
     assert found.value[0, 0] == pytest.approx(1.15, abs=0.25) and np.isfinite(coefficient).all()
     assert found.point == (False,)
     with pytest.raises(BadInput, match="case 1: 'm' is missing while its effect 'y' is known"):

@@ -6,6 +6,7 @@ outcome; many permutations are one product, taken in blocks that fit a memory bu
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -79,7 +80,9 @@ def random_causes(effect: LinearEffect, runs: int = 100, random_state: int = 0) 
     return np.concatenate(found)
 
 
-def subsets(effect: LinearEffect, share: float = 0.5, runs: int = 100, random_state: int = 0, cells: int = 200) -> FloatArray:
+def subsets(
+    effect: LinearEffect, share: float = 0.5, runs: int = 100, random_state: int = 0, cells: int = 200
+) -> FloatArray:
     """The effect in random parts of the units, (runs,); the whole regression again in each, from products of cells.
 
     Units fall into `cells` cells at random, the products of each are formed once, a part is a sum of cells.
@@ -90,7 +93,7 @@ def subsets(effect: LinearEffect, share: float = 0.5, runs: int = 100, random_st
     columns = np.column_stack([effect.treatment, effect.basis, effect.outcome])
     order = np.argsort(cell, kind="stable")
     columns, edges = columns[order], np.searchsorted(cell[order], np.arange(cell.max() + 2))
-    grams = np.stack([columns[a:b].T @ columns[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)])
+    grams = np.stack([columns[a:b].T @ columns[a:b] for a, b in itertools.pairwise(edges)])
     size = max(1, round(share * len(grams)))
     values = np.empty(runs)
     for run in range(runs):
@@ -138,7 +141,9 @@ def resampled(effect: LinearEffect, runs: int = 200, random_state: int = 0) -> t
     moved = np.array([row @ score for row in signs])
     # the error that run would state: of the residuals less what the drawn effect takes of them
     size = np.bincount(units, weights=effect.treatment**2) / tt
-    errors = np.array([np.sqrt(((row * score - shift * size) ** 2).sum()) for row, shift in zip(signs, moved, strict=True)])
+    errors = np.array(
+        [np.sqrt(((row * score - shift * size) ** 2).sum()) for row, shift in zip(signs, moved, strict=True)]
+    )
     correction = np.sqrt(len(effect.outcome) / effect.degrees * len(score) / max(len(score) - 1, 1))
     return effect.value + moved, errors * correction
 
@@ -162,22 +167,30 @@ def refute_linear(
     shift = float(np.abs(noise - effect.value).max())
     attempts.append(
         Refutation(
-            "random common cause", float(noise.mean()), (float(noise.min()), float(noise.max())), "the same effect",
-            shift <= error, two_sided(shift, error),
+            "random common cause",
+            float(noise.mean()),
+            (float(noise.min()), float(noise.max())),
+            "the same effect",
+            shift <= error,
+            two_sided(shift, error),
             f"With covariates of pure noise the effect is {noise.mean():+.4g} and never further than "
             f"{shift / error if error else 0:.2f} standard errors from {effect.value:+.4g} in {len(noise)} runs.",
-        )  # fmt: skip
+        )
     )
     halves = subsets(effect, 0.5, 200, random_state)
     ratio = float(halves.std(ddof=1) / error) if error > 0 else float("inf")
     low, high = (float(end) for end in np.quantile(halves, (0.025, 0.975)))
     attempts.append(
         Refutation(
-            "random halves", float(halves.mean()), (low, high), "the same effect, with about the stated error",
-            0.6 < ratio < 1.6, float("nan"),
+            "random halves",
+            float(halves.mean()),
+            (low, high),
+            "the same effect, with about the stated error",
+            0.6 < ratio < 1.6,
+            float("nan"),
             f"Half of the units gives {halves.mean():+.4g} on average, 95% of halves between {low:+.4g} and {high:+.4g}: "
             f"{ratio:.2f} times the spread that the standard error promises.",
-        )  # fmt: skip
+        )
     )
     attempts.append(hidden_cause(effect, effect.estimate, random_state))
     values, errors = resampled(effect, 200, random_state)
@@ -185,20 +198,31 @@ def refute_linear(
     spread = 3 * np.sqrt(0.95 * 0.05 / len(values))
     attempts.append(
         Refutation(
-            "data-generating resample", float(values.mean()), (float(values.min()), float(values.max())),
-            "intervals that cover the effect planted", covered > 0.95 - spread - 0.02, float("nan"),
+            "data-generating resample",
+            float(values.mean()),
+            (float(values.min()), float(values.max())),
+            "intervals that cover the effect planted",
+            covered > 0.95 - spread - 0.02,
+            float("nan"),
             f"In {len(values)} data sets drawn from the fitted model, {covered:.1%} of the 95% intervals hold the effect of "
             f"{effect.value:+.4g} that was planted.",
-        )  # fmt: skip
+        )
     )
     if negative_outcome is not None:
-        other = replace(effect, outcome=left_over(effect.basis, numbers(negative_outcome, "negative_outcome", len(effect.outcome)) * effect.root_weight))
+        other = replace(
+            effect,
+            outcome=left_over(
+                effect.basis, numbers(negative_outcome, "negative_outcome", len(effect.outcome)) * effect.root_weight
+            ),
+        )
         attempts.append(
             against_zero(
-                "negative control outcome", other.value, replace(other).estimate.standard_error,
+                "negative control outcome",
+                other.value,
+                replace(other).estimate.standard_error,
                 "On an outcome that it cannot change the treatment has an effect of {value:+.4g} [{low:+.4g}, {high:+.4g}], p = {p:.2g}; "
                 "it must be zero unless something unmeasured moves both.",
-            )  # fmt: skip
+            )
         )
     if negative_exposure is not None:
         z = numbers(negative_exposure, "negative_exposure", len(effect.outcome)) * effect.root_weight
@@ -206,10 +230,12 @@ def refute_linear(
         other = replace(effect, basis=wide, treatment=left_over(wide, z), outcome=left_over(wide, effect.outcome))
         attempts.append(
             against_zero(
-                "negative control exposure", other.value, replace(other).estimate.standard_error,
+                "negative control exposure",
+                other.value,
+                replace(other).estimate.standard_error,
                 "An exposure that cannot change the outcome has an effect of {value:+.4g} [{low:+.4g}, {high:+.4g}], p = {p:.2g}; "
                 "it must be zero unless something unmeasured moves both.",
-            )  # fmt: skip
+            )
         )
     return attempts
 
@@ -252,5 +278,3 @@ def _permuted_units(effect: LinearEffect) -> tuple[FloatArray, NDArray[Any] | No
     if np.array_equal(first[effect.groups], effect.raw_treatment):
         return first, effect.groups
     return effect.raw_treatment, None
-
-

@@ -116,5 +116,3 @@ def two_sided(difference: float, error: float) -> float:
     if error > 0:
         return 2 * NormalDist().cdf(-abs(difference / error))
     return float(difference == 0)
-
-

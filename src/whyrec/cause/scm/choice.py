@@ -61,9 +61,7 @@ def make(kind: str, column: Column, parents: bool, seed: int) -> Mechanism:
     return mechanism
 
 
-def choose(
-    column: Column, x: FloatArray, y: FloatArray, weight: FloatArray, units: IntArray, seed: int
-) -> Choice:
+def choose(column: Column, x: FloatArray, y: FloatArray, weight: FloatArray, units: IntArray, seed: int) -> Choice:
     """Fit every candidate on four fifths of the units, score it on the last fifth, fit the chosen one on all."""
     names = candidates(column, x)
     if len(names) == 1:

@@ -74,7 +74,9 @@ class Column:
             odd = (values.is_null() & series.is_not_null()) | values.is_infinite().fill_null(False)
             if odd.any():
                 row = int(odd.arg_true()[0])
-                raise BadInput(f"column {self.name!r}, row {row + 1}: {series[row]!r} is not a number; mend or remove it")
+                raise BadInput(
+                    f"column {self.name!r}, row {row + 1}: {series[row]!r} is not a number; mend or remove it"
+                )
             return values.fill_null(float("nan")).to_numpy().astype(np.float64)
         places = {label: float(place) for place, label in enumerate(self.labels)}
         texts = series.cast(pl.String)

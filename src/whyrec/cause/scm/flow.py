@@ -100,10 +100,17 @@ class Flow:
 
         with torch.no_grad():
             density: FloatArray = self._log_density(self._inputs(x), self._standard(y)).numpy()
-        return density - np.log(self.spread_)
+        return density - float(np.log(self.spread_))
 
     def _learn(
-        self, x: FloatArray, y: FloatArray, weight: FloatArray, epochs: int, rate: float, generator: Any, hold: bool = True
+        self,
+        x: FloatArray,
+        y: FloatArray,
+        weight: FloatArray,
+        epochs: int,
+        rate: float,
+        generator: Any,
+        hold: bool = True,
     ) -> None:
         import torch
 
@@ -175,7 +182,8 @@ class _Conditioner:
                 self.net = nn.Sequential(
                     nn.Linear(d, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh(), nn.Linear(hidden, size + 2)
                 )
-                for part in (self.line, self.net[-1]):
+                last: Any = self.net[-1]
+                for part in (self.line, last):
                     nn.init.zeros_(part.weight)
                     nn.init.zeros_(part.bias)
 
@@ -191,7 +199,7 @@ def _split(out: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
     import torch
     from torch.nn.functional import pad, softmax, softplus
 
-    widths, heights, slopes = out[:, 2:].split([_BINS, _BINS, _BINS - 1], dim=1)
+    widths, heights, slopes = out[:, 2 : 2 + _BINS], out[:, 2 + _BINS : 2 + 2 * _BINS], out[:, 2 + 2 * _BINS :]
 
     def knots(raw: Tensor) -> Tensor:
         sizes = _LEAST + (1 - _LEAST * _BINS) * softmax(raw, dim=1)

@@ -91,9 +91,7 @@ def intervened(graph: CausalGraph, interventions: Mapping[str, Intervention]) ->
     """The graph after the interventions; BadInput names the cycle that an expression would close."""
     cut = {node for node, change in interventions.items() if not change.keeps_causes}
     edges = {edge for edge in graph.directed if edge[1] not in cut}
-    edges |= {
-        (name, node) for node, change in interventions.items() for name in change.reads if name != node
-    }
+    edges |= {(name, node) for node, change in interventions.items() for name in change.reads if name != node}
     drawn = nx.DiGraph(sorted(edges))
     if not nx.is_directed_acyclic_graph(drawn):
         loop = [edge[0] for edge in nx.find_cycle(drawn)]
@@ -105,7 +103,7 @@ def intervened(graph: CausalGraph, interventions: Mapping[str, Intervention]) ->
 
 
 def parse(text: str) -> tuple[str, Any]:
-    """"price = 2", "kind = apple" or "price = price * 0.9" as (node, value); what is no number is told apart later."""
+    """ "price = 2", "kind = apple" or "price = price * 0.9" as (node, value); what is no number is told apart later."""
     node, equal, given = text.partition("=")
     if not equal or not node.strip() or not given.strip():
         raise BadInput(f"do {text!r}: write COLUMN=VALUE, or COLUMN=EXPRESSION of columns such as price=price*0.9")

@@ -277,9 +277,7 @@ class _Data:
         for name, part, size in (("proxies", x, self.x.shape[1]), ("covariates", c, self.c.shape[1])):
             if part.shape[1] != size:
                 raise BadInput(f"{name}: {part.shape[1]} columns; the model was fitted on {size}")
-        return self._made(
-            x, c, t, y, self.flags, self.binary, self.centre, self.scale, self.x_stats, self.c_stats
-        )
+        return self._made(x, c, t, y, self.flags, self.binary, self.centre, self.scale, self.x_stats, self.c_stats)
 
     @classmethod
     def _made(

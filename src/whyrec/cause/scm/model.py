@@ -19,7 +19,7 @@ from whyrec.cause.scm.columns import Column, as_frame, known_rows, require
 from whyrec.cause.scm.interventions import Intervention, intervened
 from whyrec.cause.scm.worlds import Plan, expectations
 from whyrec.errors import BadInput, NotIdentified
-from whyrec.estimate import Estimate, FloatArray, normal_quantile
+from whyrec.estimate import Estimate, FloatArray
 from whyrec.progress import track
 
 _ASSUMPTIONS = (
@@ -120,9 +120,7 @@ class StructuralCausalModel:
             change = self.interventions_.get(name)
             if change is None or change.keeps_causes:
                 mechanism = self.mechanisms_[name]
-                noise = (
-                    together[name] if name in together else mechanism.noise(generator.random((n, mechanism.width)))
-                )
+                noise = together[name] if name in together else mechanism.noise(generator.random((n, mechanism.width)))
                 values[name] = mechanism.apply(self.design(name, values, n), noise)
             if change is not None:
                 known = values or {name: np.zeros(n)}
@@ -147,7 +145,9 @@ class StructuralCausalModel:
         average, where the answer does not follow from the case alone.
         """
         if self.interventions_:
-            raise BadInput("counterfactual: ask the model that was fitted, not what do() made of it; name all changes in do")
+            raise BadInput(
+                "counterfactual: ask the model that was fitted, not what do() made of it; name all changes in do"
+            )
         if draws < 1:
             raise BadInput(f"draws={draws}: give at least one")
         frame = as_frame(case)
@@ -175,7 +175,7 @@ class StructuralCausalModel:
                     for b in track(range(self.bootstrap), "Intervals")
                 ]
             ).std(axis=0, ddof=1)
-            half = normal_quantile(self.level) * spread
+            half = self._quantile() * spread
             ends = np.array([plan.ends(told) for told in plan.told])
             low, high = np.clip(value - half, ends[:, 0], ends[:, 1]), np.clip(value + half, ends[:, 0], ends[:, 1])
         return Counterfactuals(
@@ -236,7 +236,7 @@ class StructuralCausalModel:
             of = difference([self._replicate(b, plan.moved) for plan in plans])
             draws_of.append(float(np.average(of, weights=weight * self._draw(b)[inside])))
         error = float(np.std(draws_of, ddof=1)) if len(draws_of) > 1 else float("nan")
-        half = normal_quantile(self.level) * error
+        half = self._quantile() * error
         told = f"E[{target} | do({plans[0].words})] - " + (
             f"E[{target} | do({plans[1].words})]" if baseline is not None else f"E[{target}]"
         )
@@ -302,9 +302,7 @@ class StructuralCausalModel:
     def _interventions(self, changes: Mapping[str, Any]) -> dict[str, Intervention]:
         if not changes:
             raise BadInput("do: name at least one node and what it is set to")
-        return {
-            node: Intervention.of(node, self._given(node, given), self.columns_) for node, given in changes.items()
-        }
+        return {node: Intervention.of(node, self._given(node, given), self.columns_) for node, given in changes.items()}
 
     def _given(self, node: str, given: Any) -> Any:
         """A text that is no label of its column is read as an expression: "price * 0.9"."""
@@ -320,6 +318,12 @@ class StructuralCausalModel:
     def _plan(self, do: Mapping[str, Any], target: str | Sequence[str] | None) -> Plan:
         changes = self._interventions(do)
         return Plan.of(self.named_graph_, changes, self.columns_, self.mechanisms_, self.design, self.parents, target)
+
+    def _quantile(self) -> float:
+        """Of Student's t: the spread of few bootstrap draws has an error of its own."""
+        from scipy.stats import t as student
+
+        return float(student.ppf(0.5 + self.level / 2, max(self.bootstrap - 1, 1)))
 
     def _draw(self, b: int) -> FloatArray:
         generator = np.random.default_rng([self.random_state, b])
@@ -371,7 +375,9 @@ def observed_graph(graph: CausalGraph) -> CausalGraph:
     latent = set(graph.latent)
     nested = next(((a, b) for a, b in sorted(graph.directed) if b in latent), None)
     if nested:
-        raise NotIdentified(f"latent {nested[1]!r} is caused by {nested[0]!r}: leave it out and draw what passes through it")
+        raise NotIdentified(
+            f"latent {nested[1]!r} is caused by {nested[0]!r}: leave it out and draw what passes through it"
+        )
     double = set(graph.bidirected)
     for hidden in latent:
         reached = sorted(b for a, b in graph.directed if a == hidden)

@@ -93,9 +93,13 @@ class PairModel:
             )
             self.models_.append(
                 model.fit(
-                    proxies, exposure, outcome, covariates=self.features(users, items), clusters=users,
+                    proxies,
+                    exposure,
+                    outcome,
+                    covariates=self.features(users, items),
+                    clusters=users,
                     variants=proxies is not None,
-                )  # fmt: skip
+                )
             )
         self.answers_ = [
             StrengthAnswer(loadings, model.effect_) for loadings, model in zip(tried, self.models_, strict=True)
@@ -132,9 +136,7 @@ class PairModel:
         strengths that were tried.
         """
         features = self.features(users, items)
-        found = [
-            model.counterfactual(proxies, exposure, outcome, do, covariates=features) for model in self.models_
-        ]
+        found = [model.counterfactual(proxies, exposure, outcome, do, covariates=features) for model in self.models_]
         return pl.DataFrame(
             {
                 "user": users,
@@ -151,7 +153,9 @@ class PairModel:
             if len(codes) == 0:
                 raise BadInput(f"{name}: no pairs were given")
             if np.min(codes) < 0 or np.max(codes) >= len(table):
-                raise BadInput(f"{name}: codes from {np.min(codes)} to {np.max(codes)}; there are {len(table):,} states")
+                raise BadInput(
+                    f"{name}: codes from {np.min(codes)} to {np.max(codes)}; there are {len(table):,} states"
+                )
         if len(users) != len(items):
             raise BadInput(f"{len(users):,} users and {len(items):,} items; give one of each a pair")
         u, i = self.user_components_[users], self.item_components_[items]

@@ -13,7 +13,7 @@ from whyrec.cause.scm.additive import Mechanism
 from whyrec.cause.scm.classes import Binary
 from whyrec.cause.scm.columns import Column
 from whyrec.cause.scm.interventions import Intervention, intervened
-from whyrec.cause.scm.noise import case_keys, uniforms
+from whyrec.cause.scm.noise import Keys, case_keys, uniforms
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import FloatArray
 
@@ -182,7 +182,7 @@ def expectations(
 
 
 def _chunk(
-    plan: Plan, values: Values, mechanisms: Mapping[str, Mechanism], keys: FloatArray, draws: int
+    plan: Plan, values: Values, mechanisms: Mapping[str, Mechanism], keys: Keys, draws: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     n = len(keys)
     seen = {name: np.tile(column, draws) for name, column in values.items()} if draws > 1 else dict(values)

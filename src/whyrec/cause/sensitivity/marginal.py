@@ -52,9 +52,7 @@ class MarginalBounds:
         """A line for each whole and half Gamma, and where zero is reached."""
         lines = [
             f"  Gamma {g:.2f}: {low:+.4g} to {high:+.4g}  [{a:+.4g}, {b:+.4g}]"
-            for g, low, high, a, b in zip(
-                self.gamma, self.low, self.high, self.low_limit, self.high_limit, strict=True
-            )
+            for g, low, high, a, b in zip(self.gamma, self.low, self.high, self.low_limit, self.high_limit, strict=True)
             if np.isclose(g * 2, round(g * 2))
         ]
         end = (
@@ -249,7 +247,9 @@ class _Errors:
         influence = self.share * (scores - mean)
         if not self.groups:
             return mean, _root_of_squares(influence)
-        sums = [_root_of_squares(np.bincount(codes, weights=influence)) ** 2 for codes in self.groups]
+        sums = [
+            _root_of_squares(np.bincount(codes, weights=influence).astype(np.float64)) ** 2 for codes in self.groups
+        ]
         if len(sums) == 1:
             return mean, float(np.sqrt(sums[0]))
         return mean, float(np.sqrt(max(sums[0] + sums[1] - sums[2], sums[0], sums[1])))
@@ -272,7 +272,8 @@ def _spread(model: DoCalib, arm: int) -> FloatArray:
             trees = Boosting(False, random_state=model.random_state)
             trees.fit(model.features_[learn], size[learn], model.weights_[learn])
             scale[fold == k] = trees.predict(model.features_[fold == k])
-    return np.clip(scale, average / 5, average * 20)
+    result: FloatArray = np.clip(scale, average / 5, average * 20)
+    return result
 
 
 def _largest_mean(values: FloatArray, light: FloatArray, heavy: FloatArray) -> float:

@@ -89,7 +89,13 @@ def bias(effect: LinearEffect, treatment_share: Any, outcome_share: Any) -> Any:
 
 
 def contour(
-    effect: LinearEffect, *, of: str = "estimate", reach: float | None = None, points: int = 60, marks: int = 5, level: float = 0.95
+    effect: LinearEffect,
+    *,
+    of: str = "estimate",
+    reach: float | None = None,
+    points: int = 60,
+    marks: int = 5,
+    level: float = 0.95,
 ) -> Contour:
     """Contour data over strengths from 0 to `reach` (twice the robustness value, and all benchmarks, by default).
 
@@ -103,7 +109,9 @@ def contour(
     value, limit = robustness_value(t, degrees), robustness_value(t, degrees, 1 - level)
     found = sorted(benchmarks(effect), key=lambda mark: mark.treatment_share * mark.outcome_share, reverse=True)[:marks]
     furthest = max([2 * value, *(1.2 * max(m.treatment_share, m.outcome_share) for m in found), 0.02])
-    axis = min(furthest if reach is None else reach, _LARGEST) * np.linspace(0.0, 1.0, points) ** 2  # fine where causes are weak
+    axis = (
+        min(furthest if reach is None else reach, _LARGEST) * np.linspace(0.0, 1.0, points) ** 2
+    )  # fine where causes are weak
     with_t, with_y = axis[None, :], axis[:, None]
     left = np.sign(effect.value) * (abs(effect.value) - bias(effect, with_t, with_y))
     if of == "t":
@@ -132,9 +140,7 @@ def benchmarks(effect: LinearEffect) -> list[Benchmark]:
 def as_strong(treatment_share: float, outcome_share: float, times: float = 1.0) -> tuple[float, float]:
     """Bounds of the strengths of a hidden cause `times` as strong as a covariate of these partial R2 (section 4.4)."""
     with_t = min(times * treatment_share / max(1 - treatment_share, 1e-12), _LARGEST)
-    tie = min(
-        times * treatment_share**2 / max((1 - times * treatment_share) * (1 - treatment_share), 1e-12), _LARGEST
-    )
+    tie = min(times * treatment_share**2 / max((1 - times * treatment_share) * (1 - treatment_share), 1e-12), _LARGEST)
     eta = (sqrt(times) + sqrt(tie)) / sqrt(1 - tie)
     return with_t, min(eta**2 * outcome_share / max(1 - outcome_share, 1e-12), _LARGEST)
 
@@ -160,4 +166,3 @@ def _partial_shares(design: FloatArray, y: FloatArray) -> FloatArray:
     t2 = beta**2 / variance
     result: FloatArray = t2 / (t2 + degrees)
     return result
-

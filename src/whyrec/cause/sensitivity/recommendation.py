@@ -70,8 +70,8 @@ class PairBounds:
         x = np.asarray(features, dtype=np.float64)
         ends = [np.asarray(low if end is None else end, dtype=np.float64) for end in (low, high)]
         down, up = (np.zeros((len(x), len(self.gamma_))) for _ in range(2))
-        for place, (low, high) in enumerate(self.models_, 1):
-            down[:, place], up[:, place] = low.predict(x), high.predict(x)
+        for place, (below, above) in enumerate(self.models_, 1):
+            down[:, place], up[:, place] = below.predict(x), above.predict(x)
         down, up = (np.maximum.accumulate(np.maximum(gap, 0.0), axis=1) for gap in (down, up))
         return ends[0][:, None] - down, ends[1][:, None] + up
 
