@@ -12,11 +12,12 @@ import polars as pl
 
 from whyrec.data.formats import read_table
 from whyrec.data.parse import numbers_or_words
-from whyrec.errors import BadInput
+from whyrec.errors import BadInput, NotIdentified
 
 if TYPE_CHECKING:
     from whyrec.cause.scm.answers import Counterfactuals
     from whyrec.cause.scm.model import StructuralCausalModel
+    from whyrec.decide.causal_recommender import CausalRecommender
     from whyrec.studies.table_refutation import RefutedEffect
 
 SAMPLES = ("nhefs",)
@@ -54,6 +55,28 @@ class RefuteAnswer:
         return "\n".join([self.found.to_text(), *(f"Written: {path}" for path in self.pictures)])
 
 
+@dataclass(frozen=True)
+class ModelRefuteAnswer:
+    """What was found of a model's average effect, and how far its recommendations by effect stand."""
+
+    refutations: tuple[dict[str, Any], ...]
+    sensitivity: dict[str, Any]
+    standing: pl.DataFrame | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """refutations, sensitivity, standing (rows: user, item, rank, effect, low, high, gamma, words; or null)."""
+        rows = None if self.standing is None else self.standing.to_dicts()
+        return {"refutations": list(self.refutations), "sensitivity": self.sensitivity, "standing": rows}
+
+    def to_text(self) -> str:
+        """A line an attempt and a recommendation."""
+        lines = [f"{'passed' if r['passed'] else 'FAILED'}: {r['words']}" for r in self.refutations]
+        lines.append("sensitivity: " + self.sensitivity["words"])
+        if self.standing is not None:
+            lines += [f"{row['user']}: {row['rank']}. {row['words']}" for row in self.standing.to_dicts()]
+        return "\n".join(lines)
+
+
 def counterfactual(
     source: str | Path | pl.DataFrame,
     graph: Any,
@@ -83,9 +106,9 @@ def counterfactual(
 
 
 def refute(
-    source: str | Path | pl.DataFrame,
-    treatment: str,
-    outcome: str,
+    source: str | Path | pl.DataFrame | CausalRecommender,
+    treatment: str | None = None,
+    outcome: str | None = None,
     *,
     adjust: Sequence[str] | None = None,
     graph: str | None = None,
@@ -97,12 +120,23 @@ def refute(
     runs: int = 1_000,
     pictures: str | Path | None = None,
     lang: Literal["en", "zh"] = "en",
+    users: Sequence[Any] | None = None,
+    k: int = 10,
     random_state: int = 0,
-) -> RefuteAnswer:
-    """Try to refute an effect in a table of units: placebos, noise, parts, hidden causes, negative controls; and bounds.
+) -> RefuteAnswer | ModelRefuteAnswer:
+    """Try to refute an effect: placebos, noise, parts, hidden causes, negative controls; and bounds.
 
-    source: a table, or the name of a sample ("nhefs"). pictures: folder for contour.svg, bounds.svg and placebo.svg.
+    source: a table of units, or the name of a sample ("nhefs"); pictures: folder for contour.svg, bounds.svg and placebo.svg. Or a
+    fitted model (or its folder): what was found when it was fitted, and for `users` up to which Gamma each of the top k stays.
     """
+    from whyrec.decide.causal_recommender import CausalRecommender
+
+    if isinstance(source, CausalRecommender):
+        return _of_model(source, users, k)
+    if isinstance(source, str | Path) and (Path(source) / "model.json").exists():
+        return _of_model(CausalRecommender.load(Path(source)), users, k)
+    if treatment is None or outcome is None:
+        raise BadInput("name the columns: --treatment COLUMN --outcome COLUMN, and --adjust or --graph")
     from whyrec.studies.table_refutation import refuted_effect
 
     if runs < 1:
@@ -113,6 +147,16 @@ def refute(
         random_state=random_state,
     )  # fmt: skip
     return RefuteAnswer(found, () if pictures is None else draw(found, Path(pictures), lang))
+
+
+def _of_model(model: CausalRecommender, users: Sequence[Any] | None, k: int) -> ModelRefuteAnswer:
+    from whyrec.decide.standing import standing
+
+    content = model.effects_content()
+    if content is None:
+        raise NotIdentified(f"the model has no effects to refute: {model.no_effects_}")
+    rows = standing(model, users, k) if users else None
+    return ModelRefuteAnswer(tuple(content["refutations"]), content["sensitivity"], rows)
 
 
 def draw(found: RefutedEffect, folder: Path, lang: Literal["en", "zh"] = "en") -> tuple[Path, ...]:

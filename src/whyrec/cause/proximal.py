@@ -204,8 +204,7 @@ def _jacobian(of: Callable[[FloatArray], FloatArray], point: FloatArray) -> Floa
 
 
 def _least_squares(design: FloatArray, right: FloatArray) -> FloatArray:
-    result: FloatArray = np.linalg.lstsq(design, right, rcond=None)[0]
-    return result
+    return np.asarray(np.linalg.lstsq(design, right, rcond=None)[0], dtype=np.float64)
 
 
 def _standard(values: FloatArray) -> FloatArray:

@@ -80,9 +80,12 @@ def counterfactual(
 
 @app.command()
 def refute(
-    source: Annotated[str, typer.Argument(help="A table of units (CSV, Parquet, JSON lines), or the sample 'nhefs'.")],
-    treatment: Annotated[str, typer.Option(help="Column of the treatment, 0 or 1.")],
-    outcome: Annotated[str, typer.Option(help="Column of the outcome.")],
+    source: Annotated[
+        str,
+        typer.Argument(help="A table of units (CSV, Parquet, JSON lines), the sample 'nhefs', or a model's folder."),
+    ],
+    treatment: Annotated[str | None, typer.Option(help="Column of the treatment, 0 or 1.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="Column of the outcome.")] = None,
     adjust: Annotated[str | None, typer.Option(help="Columns to adjust for, separated by commas.")] = None,
     graph: Annotated[str | None, typer.Option(help="Causal graph in place of --adjust.")] = None,
     cluster: Cluster = None,
@@ -96,6 +99,11 @@ def refute(
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="Placebo treatments.")] = 1_000,
     pictures: Annotated[Path | None, typer.Option(help="Folder for contour.svg, bounds.svg and placebo.svg.")] = None,
+    user: Annotated[
+        list[str] | None,
+        typer.Option(help="With a model: tell up to which Gamma this user's recommendations stand. May be repeated."),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="With --user: recommendations for each user.")] = 10,
     lang: Lang = "en",
     seed: Seed = 0,
     as_json: Json = False,
@@ -122,6 +130,8 @@ def refute(
             runs=runs,
             pictures=pictures,
             lang=lang,
+            users=user or None,
+            k=k,
             random_state=seed,
         ),
         as_json,

@@ -20,7 +20,7 @@ from whyrec.cause.docalib import DoCalib
 from whyrec.cause.graph import CausalGraph
 from whyrec.cause.pair_effects import PairEffects
 from whyrec.cause.refute import refute
-from whyrec.cause.sensitivity import sensitivity
+from whyrec.cause.sensitivity import PairBounds, sensitivity
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.decide.targeting import share_below, targeting_value
 from whyrec.errors import BadInput, NoOverlap, NotIdentified
@@ -111,6 +111,7 @@ class LogEffects:
         self.policies_ = self._policy_values(users, items)
         self.refutations_ = refute(self.model_, random_state=self.random_state)
         self.sensitivity_ = sensitivity(self.model_)
+        self.bounds_: PairBounds | None = PairBounds(random_state=self.random_state).fit(self.model_, modifiers)
         self.graph_ = CausalGraph.from_schema(dataset.schema)
         self.graph_checks_ = self._graph_checks(users)
         return self.attach(dataset)
@@ -164,6 +165,7 @@ class LogEffects:
         effects.modifier_names_ = tuple(content["modifier_names"])
         effects.modifier_groups_ = tuple(content["modifier_groups"])
         effects.mean_modifiers_ = np.array(content["mean_modifiers"])
+        effects.bounds_ = PairBounds.from_state(content["bounds"]) if content.get("bounds") else None
         return effects.attach(dataset)
 
     def content(self) -> dict[str, Any]:
@@ -175,6 +177,7 @@ class LogEffects:
             "modifier_names": self.modifier_names_,
             "modifier_groups": self.modifier_groups_,
             "mean_modifiers": self.mean_modifiers_,
+            "bounds": None if self.bounds_ is None else self.bounds_.to_state(),
         }
 
     def to_dict(self) -> dict[str, Any]:

@@ -52,7 +52,11 @@ _NODES = {
     "user": "用户", "item": "商品", "intent": "意图", "context": "情境", "position": "位置", "treatment": "干预",
     "exposure": "展示", "outcome": "结果",
 }  # fmt: skip
-_CHECKS = {"placebo treatment": "安慰剂干预", "random common cause": "随机共同原因", "random halves": "随机一半"}
+_CHECKS = {
+    "placebo treatment": "安慰剂干预", "random common cause": "随机共同原因", "random halves": "随机一半",
+    "simulated confounder": "模拟的隐藏因素", "data-generating resample": "由模型生成的数据",
+    "negative control outcome": "阴性对照结果", "negative control exposure": "阴性对照暴露",
+}  # fmt: skip
 _VERDICTS = {"good": "良好", "fair": "一般", "poor": "较差"}
 
 
@@ -65,9 +69,13 @@ def _check_in_chinese(check: Mapping[str, Any]) -> str:
     low, high = check["interval"]
     numbers = f"{check['estimate']:+.4g} [{low:+.4g}, {high:+.4g}]"
     return {
-        "placebo treatment": f"随机产生的干预的效应为 {numbers}，应与零无法区分。",
+        "placebo treatment": f"随机产生的干预的平均效应及其范围为 {numbers}，p 值应均匀分布（检验 p = {check['p_value'] or 0:.2f}）。",
         "random common cause": f"加入纯噪声变量后效应为 {numbers}，应基本不变。",
         "random halves": f"随机一半单位的效应为 {numbers}，其离散程度应与标准误一致。",
+        "simulated confounder": f"一个解释干预与结果剩余变异各 1% 的隐藏因素会使效应变为 {check['estimate']:+.4g}，符号应不变。",
+        "data-generating resample": f"由拟合模型生成的数据中估计为 {numbers}，95% 区间应包含所植入的效应。",
+        "negative control outcome": f"对不受干预影响的结果的效应为 {numbers}，应与零无法区分。",
+        "negative control exposure": f"不影响结果的暴露的效应为 {numbers}，应与零无法区分。",
     }.get(check["name"], numbers)
 
 

@@ -16,7 +16,7 @@ from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, clustered_error, normal_quantile
 from whyrec.progress import track
 
-_BLOCK_BYTES = 1 << 25
+_BLOCK_BYTES = 1 << 23
 
 
 def refute(model: DoCalib, random_state: int = 0, draws: int = 200, runs: int = 200) -> list[Refutation]:

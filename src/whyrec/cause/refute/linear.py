@@ -21,7 +21,7 @@ from whyrec.errors import BadInput
 from whyrec.estimate import Estimate, FloatArray, normal_quantile
 from whyrec.progress import track
 
-_BLOCK_BYTES = 1 << 25
+_BLOCK_BYTES = 1 << 23
 
 
 def placebo(effect: LinearEffect, runs: int = 1_000, random_state: int = 0) -> PlaceboRuns:
@@ -70,12 +70,16 @@ def random_causes(effect: LinearEffect, runs: int = 100, random_state: int = 0) 
     n = len(effect.outcome)
     width = int(max(1, min(runs, _BLOCK_BYTES // (4 * n))))
     found = []
+    small: Any = np.float32
+    basis, root = effect.basis.astype(small), effect.root_weight.astype(small)
+    columns = effect.treatment.astype(small), effect.outcome.astype(small)
     tt, ty = float(effect.treatment @ effect.treatment), float(effect.treatment @ effect.outcome)
     for start in range(0, runs, width):
-        noise = generator.standard_normal((min(width, runs - start), n), dtype=np.float32) * effect.root_weight
-        noise = noise - (noise @ effect.basis) @ effect.basis.T
-        zz = np.einsum("rn,rn->r", noise, noise)
-        zt, zy = noise @ effect.treatment, noise @ effect.outcome
+        noise = generator.standard_normal((min(width, runs - start), n), dtype=np.float32)
+        noise *= root
+        noise -= (noise @ basis) @ basis.T
+        zz = np.einsum("rn,rn->r", noise, noise).astype(np.float64)
+        zt, zy = ((noise @ column).astype(np.float64) for column in columns)
         found.append((ty - zt * zy / zz) / (tt - zt**2 / zz))
     return np.concatenate(found)
 
