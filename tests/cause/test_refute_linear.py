@@ -8,7 +8,7 @@ from scipy.stats import kstest
 
 from whyrec.cause.linear_effect import LinearEffect
 from whyrec.cause.refute import placebo, refute_linear
-from whyrec.cause.refute.linear import random_causes, resampled, simulated_confounder, subsets
+from whyrec.cause.refute.linear import random_causes, resampled, shuffled, simulated_confounder, subsets
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray
 
@@ -42,6 +42,21 @@ def test_the_effect_is_the_regression_with_and_without_weights() -> None:
         assert effect.estimate.standard_error == pytest.approx(error, rel=2e-3)
 
 
+@pytest.mark.parametrize("values", [[0, 0, 0, 1, 1], [3, 1, 4, 1, 5]])
+def test_every_order_is_as_likely_as_any_other(values: list[float]) -> None:
+    """20,000 permutations of five: each distinct order within 5 standard errors of its share."""
+    generator = np.random.default_rng(0)
+    column = np.array(values, dtype=np.float32)
+    seen: dict[bytes, int] = {}
+    for _ in range(20_000):
+        key = shuffled(column, generator).tobytes()
+        seen[key] = seen.get(key, 0) + 1
+    orders = 10 if len(set(values)) == 2 else 60
+    assert len(seen) == orders
+    share = 1 / orders
+    assert max(abs(count / 20_000 - share) for count in seen.values()) < 5 * np.sqrt(share * (1 - share) / 20_000)
+
+
 def test_every_placebo_run_is_a_whole_regression() -> None:
     """The permutations, drawn again from the same seed, one regression each: coefficient and robust error."""
     y, t, x = data()
@@ -50,7 +65,9 @@ def test_every_placebo_run_is_a_whole_regression() -> None:
     generator = np.random.default_rng(3)
     column = (t - t.mean()).astype(np.float32)
     for run in range(20):
-        value, error = ols(y, generator.permutation(column).astype(float), x)
+        drawn = shuffled(column, generator)
+        assert np.array_equal(np.sort(drawn), np.sort(column))
+        value, error = ols(y, drawn.astype(float), x)
         assert found.estimates[run] == pytest.approx(value, abs=2e-5)
         assert found.errors[run] == pytest.approx(error, rel=2e-3)
 

@@ -92,14 +92,15 @@ def bounds_painter(bounds: MarginalBounds, t: Words, estimate: float | None = No
         if estimate is not None:
             axes.axhline(estimate, color=GREY, linewidth=1, linestyle=":")
         axes.axhline(0, color=BLACK, linewidth=1)
-        for place, colour, down in (
-            (bounds.gamma_at_zero, BLUE, -11), (bounds.gamma_at_zero_limit, GREEN, -24),
-        ):  # fmt: skip
+        for place, colour, beside in (
+            (bounds.gamma_at_zero, BLUE, "left"),
+            (bounds.gamma_at_zero_limit, GREEN, "right"),
+        ):
             if np.isfinite(place) and bounds.gamma[0] < place <= bounds.gamma[-1]:
                 axes.axvline(place, color=colour, linewidth=1.2, linestyle="-" if colour == BLUE else "--")
                 axes.annotate(
-                    f"Γ = {place:.2f}", (place, 1), xycoords=("data", "axes fraction"), xytext=(4, down),
-                    textcoords="offset points", fontsize=9, color=colour,
+                    f"Γ = {place:.2f}", (place, 1), xycoords=("data", "axes fraction"), ha=beside,
+                    xytext=(4 if beside == "left" else -4, -11), textcoords="offset points", fontsize=9, color=colour,
                 )  # fmt: skip
         axes.set_xlim(bounds.gamma[0], bounds.gamma[-1])
         axes.set_xlabel(

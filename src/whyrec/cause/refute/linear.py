@@ -48,7 +48,7 @@ def placebo(effect: LinearEffect, runs: int = 1_000, random_state: int = 0) -> P
         count = min(width, runs - start)
         block = np.empty((count, n), dtype=small)  # a run a row, so that each is contiguous
         for run in range(count):
-            drawn = generator.permutation(column)
+            drawn = shuffled(column, generator)
             block[run] = drawn if spread is None else drawn[spread]
         if rooted is not None:
             block *= rooted
@@ -62,6 +62,25 @@ def placebo(effect: LinearEffect, runs: int = 1_000, random_state: int = 0) -> P
         meat = np.einsum("rn,rn->r", scores, scores).astype(np.float64)
         errors[start : start + count] = np.sqrt(meat) / bottom * correction
     return PlaceboRuns.of(values, errors)
+
+
+def shuffled(column: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
+    """A random permutation of a column, each as likely as any other.
+
+    Two values are quicker as coin tosses, of which as many random ones are turned as there are too many: by symmetry every
+    set of rows of the right size is equally likely.
+    """
+    low, high = column.min(), column.max()
+    ones = column == high
+    if not np.all(ones | (column == low)):
+        return generator.permutation(column)
+    wanted = int(ones.sum())
+    drawn = generator.random(len(column), dtype=np.float32) < wanted / len(column)
+    excess = int(drawn.sum()) - wanted
+    if excess:
+        turned = generator.choice(np.flatnonzero(drawn == (excess > 0)), abs(excess), replace=False, shuffle=False)
+        drawn[turned] = excess < 0
+    return np.where(drawn, high, low)
 
 
 def random_causes(effect: LinearEffect, runs: int = 100, random_state: int = 0) -> FloatArray:

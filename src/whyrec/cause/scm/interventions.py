@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,8 +28,8 @@ class Intervention:
     words: str
 
     @classmethod
-    def of(cls, node: str, given: Any, columns: Mapping[str, Column]) -> Intervention:
-        """Checked: a number, a known text, or an expression over nodes of the graph."""
+    def of(cls, node: str, given: Any, columns: Mapping[str, Column], told: str | None = None) -> Intervention:
+        """Checked: a number, a known text, or an expression over nodes of the graph; told: the expression as it was written."""
         if node not in columns:
             raise BadInput(f"do({node} = ...): {node!r} is not in the graph; its nodes are {', '.join(columns)}")
         column = columns[node]
@@ -39,7 +40,7 @@ class Intervention:
                 raise BadInput(
                     f"do({node} = ...) reads {strange!r}, which is not in the graph; its nodes are {', '.join(columns)}"
                 )
-            return cls(node, None, given, reads, f"{node} = {given}")
+            return cls(node, None, given, reads, f"{node} = {told or in_plain_words(given)}")
         if column.labels:
             series = pl.Series(node, [given], dtype=pl.String, strict=False)
         else:
@@ -100,6 +101,15 @@ def intervened(graph: CausalGraph, interventions: Mapping[str, Intervention]) ->
         )
     double = frozenset(pair for pair in graph.bidirected if not cut & set(pair))
     return replace(graph, directed=frozenset(edges), bidirected=double)
+
+
+def in_plain_words(expression: pl.Expr) -> str:
+    """A polars expression as one would write it: col("price") is price, (dyn float: 0.9) is 0.9."""
+    plain = re.sub(r'col\("([^"]*)"\)', r"\1", str(expression))
+    plain = re.sub(r"\(?dyn \w+: ([^()\[\]]+)\)?", r"\1", plain)
+    while plain != (plain := re.sub(r"\((\w[\w.]*)\)", r"\1", plain)):
+        pass
+    return plain.removeprefix("[").removesuffix("]") if plain.count("[") == 1 else plain
 
 
 def parse(text: str) -> tuple[str, Any]:

@@ -16,7 +16,7 @@ from whyrec.cause.scm.additive import Mechanism
 from whyrec.cause.scm.answers import Counterfactuals
 from whyrec.cause.scm.choice import Choice, choose, make
 from whyrec.cause.scm.columns import Column, as_frame, known_rows, require
-from whyrec.cause.scm.interventions import Intervention, intervened
+from whyrec.cause.scm.interventions import Intervention, in_plain_words, intervened
 from whyrec.cause.scm.worlds import Plan, expectations
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import Estimate, FloatArray
@@ -213,8 +213,8 @@ class StructuralCausalModel:
         inside = np.ones(self.rows_, dtype=bool)
         if given is not None:
             inside = self.frame_.select(given.alias("_in"))["_in"].fill_null(False).to_numpy().astype(bool)
-        if not inside.any():
-            raise BadInput(f"effect: no row has {given}; widen what is given")
+            if not inside.any():
+                raise BadInput(f"effect: no row has {in_plain_words(given)}; widen what is given")
         values = {name: column[inside] for name, column in self.values_.items()}
         plans = [self._plan(do, target)] + ([self._plan(baseline, target)] if baseline is not None else [])
         for plan in plans:
@@ -245,7 +245,7 @@ class StructuralCausalModel:
             interval=(value - half, value + half),
             standard_error=error,
             n=len(np.unique(self.units_[inside])),
-            estimand=told + ("" if given is None else f" where {given}"),
+            estimand=told + ("" if given is None else f" where {in_plain_words(given)}"),
             method="structural causal model",
             level=self.level,
             assumptions=_ASSUMPTIONS,
@@ -302,7 +302,12 @@ class StructuralCausalModel:
     def _interventions(self, changes: Mapping[str, Any]) -> dict[str, Intervention]:
         if not changes:
             raise BadInput("do: name at least one node and what it is set to")
-        return {node: Intervention.of(node, self._given(node, given), self.columns_) for node, given in changes.items()}
+        return {
+            node: Intervention.of(
+                node, self._given(node, given), self.columns_, given if isinstance(given, str) else None
+            )
+            for node, given in changes.items()
+        }
 
     def _given(self, node: str, given: Any) -> Any:
         """A text that is no label of its column is read as an expression: "price * 0.9"."""

@@ -215,7 +215,9 @@ class Arm:
         total = np.cumsum(weight)
         q = float(standard[min(int(np.searchsorted(total, gamma / (1 + gamma) * total[-1])), len(standard) - 1)])
         over = standard - q
-        return q, q + float(weight @ (np.where(over > 0, gamma, 1 / gamma) * over)) / float(total[-1])
+        # Less their mean, so that with nothing hidden the score is the doubly robust one of the effect itself.
+        tilted = np.where(over > 0, gamma, 1 / gamma) * over - over
+        return q, float(weight @ tilted) / float(total[-1])
 
     def _score(self, outcome: FloatArray, quantile: FloatArray, rho: FloatArray, gamma: float) -> FloatArray:
         over = outcome - quantile
