@@ -104,5 +104,5 @@ def test_held_out_predictions_improve(name: str) -> None:
 def test_names() -> None:
     p = np.array([0.2, 0.9])
     assert fit_calibrator(None, p, p, p, binary=True)(p) is p
-    with pytest.raises(BadInput, match="beta"):
-        fit_calibrator("beta", p, p, p, binary=True)
+    with pytest.raises(BadInput, match="spline"):
+        fit_calibrator("spline", p, p, p, binary=True)

@@ -338,7 +338,7 @@ def test_hardly_any_overlap_is_refused_with_a_remedy() -> None:
 @pytest.mark.parametrize(
     ("parameters", "text"),
     [
-        ({"scheme": "other"}, "scheme"), ({"calibration": "beta"}, "beta"), ({"folds": 1}, "folds"), ({"level": 95}, "level"),
+        ({"scheme": "other"}, "scheme"), ({"calibration": "spline"}, "spline"), ({"folds": 1}, "folds"), ({"level": 95}, "level"),
         ({"min_propensity": 0.7}, "min_propensity"), ({"propensity": "magic"}, "magic"), ({"outcome": "logistic"}, "zeros and ones"),
     ],
 )  # fmt: skip

@@ -24,7 +24,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from whyrec.cause.calibration import fit_calibrator
+from whyrec.cause.calibration import CALIBRATIONS, CalibrationName, fit_calibrator
 from whyrec.cause.glm import with_ones
 from whyrec.cause.influence import arm_influence
 from whyrec.cause.inputs import binary_treatment, cluster_codes, feature_matrix, logged_propensity, numbers
@@ -50,7 +50,8 @@ class DoCalib:
 
     propensity: "boosting", "logistic", "constant" or any scikit-learn classifier. outcome: "boosting", "linear",
     "logistic", "constant" or any regressor (for an outcome of zeros and ones a classifier). calibration: "isotonic",
-    "platt" or None. scheme: "pooled" calibrates all out-of-fold predictions at once; "nested" keeps half of each
+    "platt", for probabilities also "beta", "temperature" or "venn-abers" (an outcome that is no probability is then
+    calibrated by Platt's line), or None. scheme: "pooled" calibrates all out-of-fold predictions at once; "nested" keeps half of each
     training part for the calibrator (Ballinari and Bearth 2025, arXiv 2503.17290), for models
     that overfit; in simulated logs of 500 to 4,000 rows its root mean squared error was never the lower one.
     level: of the intervals. bootstrap: number of cluster-bootstrap draws (None: influence function).
@@ -67,7 +68,7 @@ class DoCalib:
         *,
         propensity: Any = "boosting",
         outcome: Any = "boosting",
-        calibration: Literal["isotonic", "platt"] | None = "isotonic",
+        calibration: CalibrationName | None = "isotonic",
         scheme: Literal["pooled", "nested"] = "pooled",
         folds: int = 5,
         level: float = 0.95,
@@ -167,8 +168,8 @@ class DoCalib:
     def _check_parameters(self) -> None:
         if self.scheme not in ("pooled", "nested"):
             raise BadInput(f"no scheme {self.scheme!r}; the choices are 'pooled' and 'nested'")
-        if self.calibration not in ("isotonic", "platt", None):
-            raise BadInput(f"no calibration {self.calibration!r}; the choices are 'isotonic', 'platt' and None")
+        if self.calibration not in (*CALIBRATIONS, None):
+            raise BadInput(f"no calibration {self.calibration!r}; the choices are {', '.join(CALIBRATIONS)} and None")
         if self.folds < 2:
             raise BadInput(f"folds={self.folds}: cross-fitting needs at least 2")
         if not 0 < self.level < 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -148,6 +149,63 @@ class Boosting:
         return float(-weight @ (label * np.log(chance) + (1 - label) * np.log1p(-chance)))
 
 
+class GaussianProcess:
+    """A smooth curve plus a plane: Gaussian process with a radial and a linear kernel (Rasmussen and Williams 2006).
+
+    For few rows (at most `most_rows`; more are thinned to that many), where trees are rough: on IHDP's 747 rows the T-learner's
+    error falls from .57 to .47. Hyper-parameters by marginal likelihood. A binary label is fitted as a number and cut to [0, 1].
+    """
+
+    def __init__(self, binary: bool, most_rows: int = 2_000, random_state: int = 0) -> None:
+        self.binary = binary
+        self.most_rows = most_rows
+        self.random_state = random_state
+
+    def fit(self, features: FloatArray, label: FloatArray, weight: FloatArray) -> Self:
+        """Learn from all rows; rows of low weight count as noisier ones."""
+        from sklearn.gaussian_process import GaussianProcessRegressor
+        from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
+
+        if len(label) > self.most_rows:
+            kept = np.random.default_rng(self.random_state).choice(
+                len(label), self.most_rows, replace=False, p=weight / weight.sum()
+            )
+            features, label, weight = features[kept], label[kept], np.ones(len(kept))
+        self.centre_, spread = features.mean(axis=0), features.std(axis=0)
+        self.scale_ = np.where(spread > 1e-12, spread, 1.0)
+        self.mean_, self.size_ = float(np.average(label, weights=weight)), float(label.std()) or 1.0
+        self.rows_ = (features - self.centre_) / self.scale_
+        target = (label - self.mean_) / self.size_
+        start = (
+            ConstantKernel(1.0, (1e-3, 1e3)) * RBF(np.sqrt(features.shape[1]), (1e-1, 1e3))
+            + ConstantKernel(0.1, (1e-5, 1e2)) * DotProduct(1.0, (1e-3, 1e2))
+            + WhiteKernel(0.3, (1e-4, 1e1))
+        )
+        process = GaussianProcessRegressor(start, random_state=self.random_state)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a hyper-parameter at its bound is an answer
+            found = process.fit(self.rows_, target).kernel_
+        self.kernel_ = np.exp(found.theta)  # radial size and length, linear size and offset, noise
+        covariance = self._covariance(self.rows_)
+        covariance[np.diag_indices_from(covariance)] += self.kernel_[4] * weight.mean() / weight + 1e-9
+        self.dual_ = np.linalg.solve(covariance, target)
+        return self
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """Posterior mean of each row, shape (n,)."""
+        moved = (features - self.centre_) / self.scale_
+        parts = [self._covariance(moved[start : start + 5_000]) @ self.dual_ for start in range(0, len(moved), 5_000)]
+        mean = self.mean_ + self.size_ * (np.concatenate(parts) if parts else np.empty(0))
+        return np.clip(mean, 0.0, 1.0) if self.binary else mean
+
+    def _covariance(self, rows: FloatArray) -> FloatArray:
+        radial, length, linear, offset, _ = self.kernel_
+        inner = rows @ self.rows_.T
+        squares = (rows**2).sum(axis=1)[:, None] + (self.rows_**2).sum(axis=1) - 2 * inner
+        result: FloatArray = radial * np.exp(-np.maximum(squares, 0.0) / (2 * length**2)) + linear * (offset**2 + inner)
+        return result
+
+
 class Constant:
     """The weighted mean, whatever the features: for an arm whose training labels are all alike, or to be wrong on purpose."""
 
@@ -208,7 +266,7 @@ class Wrapped:
 
 
 def make_nuisance(spec: Any, *, binary: bool, random_state: int = 0) -> Nuisance:
-    """A fresh model from "boosting", "logistic", "linear", "constant", a `Nuisance` factory or a scikit-learn estimator.
+    """A fresh model from "boosting", "logistic", "linear", "gaussian-process", "constant", a `Nuisance` factory or a scikit-learn estimator.
 
     A factory is a callable without arguments that returns an object with `fit(features, label, weight)`.
     """
@@ -218,6 +276,8 @@ def make_nuisance(spec: Any, *, binary: bool, random_state: int = 0) -> Nuisance
         return Linear(binary=spec == "logistic")
     if spec == "logistic":
         raise BadInput('outcome="logistic" needs an outcome of zeros and ones; take outcome="linear" or "boosting"')
+    if spec == "gaussian-process":
+        return GaussianProcess(binary, random_state=random_state)
     if spec == "constant":
         return Constant()
     if hasattr(spec, "get_params") and hasattr(spec, "fit"):
@@ -226,7 +286,7 @@ def make_nuisance(spec: Any, *, binary: bool, random_state: int = 0) -> Nuisance
         made: Nuisance = spec()
         return made
     raise BadInput(
-        f"no nuisance model {spec!r}; name boosting, logistic, linear, constant, or pass a scikit-learn estimator"
+        f"no nuisance model {spec!r}; name boosting, logistic, linear, gaussian-process, constant, or pass a scikit-learn estimator"
     )
 
 
@@ -251,8 +311,11 @@ def fit_or_constant(
     return model
 
 
+_PROCESS = ("centre", "scale", "mean", "size", "rows", "kernel", "dual")
+
+
 def state_of(model: Nuisance) -> dict[str, Any]:
-    """A JSON-ready state of a fitted `Linear`, `Boosting` or `Constant`; BadInput for what cannot be written safely."""
+    """A JSON-ready state of a fitted `Linear`, `Boosting`, `GaussianProcess` or `Constant`; BadInput for what cannot be written safely."""
     if isinstance(model, Linear):
         return {
             "kind": "linear",
@@ -265,6 +328,11 @@ def state_of(model: Nuisance) -> dict[str, Any]:
     if isinstance(model, Boosting):
         trees = None if model.booster_ is None else model.booster_.model_to_string()
         return {"kind": "boosting", "binary": model.binary, "start": state_of(model.start_), "trees": trees}
+    if isinstance(model, GaussianProcess):
+        learnt = {name: getattr(model, f"{name}_") for name in _PROCESS}
+        return {"kind": "gaussian-process", "binary": model.binary} | {
+            k: np.asarray(v).tolist() for k, v in learnt.items()
+        }
     if isinstance(model, Constant):
         return {"kind": "constant", "mean": model.mean_}
     raise BadInput(
@@ -288,6 +356,11 @@ def from_state(state: dict[str, Any]) -> Nuisance:
         boosting.start_ = start
         boosting.booster_ = lightgbm.Booster(model_str=state["trees"]) if state["trees"] else None
         return boosting
+    if state["kind"] == "gaussian-process":
+        process = GaussianProcess(state["binary"])
+        for name in _PROCESS:
+            setattr(process, f"{name}_", np.array(state[name]))
+        return process
     constant = Constant()
     constant.mean_ = float(state["mean"])
     return constant

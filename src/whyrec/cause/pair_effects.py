@@ -31,8 +31,9 @@ class PairEffects:
     """Effect of the treatment on a pair with features x, with an interval.
 
     learners: which of "t" (T-learner with the outcome models of the DoCalib), "dr" (boosting on the scores) and
-    "linear" (linear regression of the scores) compete. calibrate: whether the
-    combination is calibrated. level: of the intervals.
+    "linear" (linear regression of the scores) compete. calibrate: whether the combination is calibrated (Whitehouse et al.
+    2024: regressed on the scores by a monotone map), where that lowers its held-out doubly robust loss: with few rows
+    there are few bins, and they take more from the effects than they mend. level: of the intervals.
 
     After `fit`: `out_of_fold_` ((n,), the combined effect of each row before calibration, by models that never saw its
     fold), `mix_` (weight of each candidate), `names_`, `blp_slope_` (slope of the scores on the
@@ -74,7 +75,8 @@ class PairEffects:
         self.mix_ = exponential_weights(held_out, scores, weight, model.clusters_)
         combined = held_out @ self.mix_
         self.out_of_fold_ = combined
-        self.calibrator_ = MonotoneBins.fit(combined, scores, weight) if self.calibrate else None
+        helps = self.calibrate and _helps(combined, scores, weight, model.nuisances_.fold)
+        self.calibrator_ = MonotoneBins.fit(combined, scores, weight) if helps else None
         self.blp_slope_ = _slope(combined, scores, weight, model.clusters_)
         self.projection_ = Projection.fit(x, scores, weight, model.clusters_)
         self.models_ = [self._whole(name, model, x, scores, weight) for name in self.learners_]
@@ -308,6 +310,15 @@ class Projection:
     def from_state(cls, state: dict[str, Any]) -> Projection:
         """The inverse of `to_state`."""
         return cls(np.array(state["centre"]), np.array(state["scale"]), np.array(state["covariance"]))
+
+
+def _helps(combined: FloatArray, scores: FloatArray, weight: FloatArray, fold: NDArray[Any]) -> bool:
+    """Whether calibrating held-out effects lowers their squared distance from the scores of folds not used for it."""
+    after = combined.copy()
+    for k in np.unique(fold):
+        learn, test = fold != k, fold == k
+        after[test] = MonotoneBins.fit(combined[learn], scores[learn], weight[learn])(combined[test])
+    return bool(weight @ (scores - after) ** 2 < weight @ (scores - combined) ** 2)
 
 
 def _slope(

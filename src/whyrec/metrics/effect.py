@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whyrec.errors import BadInput
-from whyrec.estimate import Estimate, FloatArray
+from whyrec.estimate import Estimate, FloatArray, clustered_error, normal_quantile
 
 
 def pehe(predicted: FloatArray, truth: FloatArray) -> float:
@@ -22,15 +23,150 @@ def causal_precision(score: FloatArray, effect: FloatArray, group: NDArray[Any],
 
     score, effect, group: (n,). Groups of fewer than k items count with all they have; equal scores keep their order.
     """
-    _same_length(score, effect, group)
+    _same_length(score, effect)
+    place, codes = _places(score, group)
+    first = place < k
+    sums = np.bincount(codes[first], weights=np.asarray(effect)[first])
+    return float(np.mean(sums / np.bincount(codes[first])))
+
+
+def causal_dcg(score: FloatArray, effect: FloatArray, group: NDArray[Any]) -> float:
+    """CDCG: effects of a group's items discounted by 1 / log2(1 + place) in the order of `score` (Sato et al. 2020), mean over groups."""
+    place, codes = _places(score, group)
+    gains = np.bincount(codes, weights=np.asarray(effect) / np.log2(place + 2))
+    return float(gains.mean())
+
+
+def random_causal_precision(effect: FloatArray, group: NDArray[Any]) -> float:
+    """CP@k of ranking at random, for any k, in closed form: the mean over groups of their mean effect."""
+    _same_length(effect, group)
+    codes = np.unique(group, return_inverse=True)[1].ravel()
+    return float(np.mean(np.bincount(codes, weights=effect) / np.bincount(codes)))
+
+
+def random_causal_dcg(effect: FloatArray, group: NDArray[Any]) -> float:
+    """CDCG of ranking at random, in closed form: a group's mean effect times the sum of the discounts of its places."""
+    _same_length(effect, group)
+    codes = np.unique(group, return_inverse=True)[1].ravel()
+    size = np.bincount(codes)
+    discounts = np.r_[0.0, np.cumsum(1 / np.log2(np.arange(size.max()) + 2))]
+    return float(np.mean(np.bincount(codes, weights=effect) / size * discounts[size]))
+
+
+def _places(score: FloatArray, group: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Place of each row in its group by descending score, from 0, and the group's code."""
+    _same_length(score, group)
     codes = np.unique(group, return_inverse=True)[1].ravel()
     order = np.lexsort((np.arange(len(score)), -np.asarray(score), codes))
     sorted_codes = codes[order]
     starts = np.flatnonzero(np.r_[True, np.diff(sorted_codes) != 0])
-    place = np.arange(len(order)) - starts[sorted_codes]
-    first = place < k
-    sums = np.bincount(sorted_codes[first], weights=np.asarray(effect)[order][first])
-    return float(np.mean(sums / np.bincount(sorted_codes[first])))
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order)) - starts[sorted_codes]
+    return place, codes
+
+
+@dataclass(frozen=True)
+class UpliftCurve:
+    """Gain per pair of the population when a share is treated, highest score first, with a pointwise band.
+
+    share, gain, low, high: (points + 1,), from 0. random: the closed form for treating at random, share times the mean effect.
+    """
+
+    share: FloatArray
+    gain: FloatArray
+    low: FloatArray
+    high: FloatArray
+    random: FloatArray
+
+
+def uplift_band(
+    score: FloatArray,
+    effect_scores: FloatArray,
+    *,
+    clusters: NDArray[Any] | None = None,
+    points: int = 20,
+    level: float = 0.95,
+) -> UpliftCurve:
+    """`uplift_curve` at `points` shares with intervals from the influence function E[1(rank above) psi], clustered.
+
+    score must be made without these effect scores. The cut is taken as known, which moves the interval by its order 1/n only.
+    """
+    _same_length(score, effect_scores)
+    n = len(score)
+    place = np.empty(n)
+    place[np.argsort(-score, kind="stable")] = (np.arange(n) + 1) / n
+    shares = np.linspace(0, 1, points + 1)
+    gain, half = np.zeros(points + 1), np.zeros(points + 1)
+    for k, share in enumerate(shares[1:], start=1):
+        treated = (place <= share + 1e-12) * effect_scores
+        # At a cut the treated share is fixed, so a row counts with its distance from the marginal effect.
+        estimate = Estimate.from_influence(
+            float(treated.mean()),
+            treated - treated.mean(),
+            estimand="gain",
+            method="uplift curve",
+            clusters=clusters,
+            level=level,
+        )
+        gain[k], half[k] = estimate.estimate, (estimate.interval[1] - estimate.interval[0]) / 2
+    return UpliftCurve(shares, gain, gain - half, gain + half, shares * float(np.mean(effect_scores)))
+
+
+def policy_risk(
+    score: FloatArray, treatment: NDArray[Any], outcome: FloatArray, *, propensity: float | FloatArray
+) -> float:
+    """1 - value of treating where score > 0, on randomised rows (Shalit, Johansson and Sontag 2017, section 5.2), outcome in [0, 1].
+
+    propensity: chance of treatment in the experiment.
+    """
+    _same_length(score, treatment, outcome)
+    chance = np.where(score > 0, propensity, 1 - np.asarray(propensity))
+    followed = (score > 0) == (np.asarray(treatment) == 1)
+    weight = followed / chance
+    return 1.0 - float(weight @ outcome / weight.sum())
+
+
+@dataclass(frozen=True)
+class EffectCalibration:
+    """Predicted effects against doubly robust ones, in bins of equal size.
+
+    predicted, observed, half_width: (bins,). error: root of the mean squared gap, less what noise alone would make of it (Xu and
+    Yadlowsky 2022), at least 0. slope: of the scores on the predictions, (value, standard error); 1 where calibrated.
+    """
+
+    predicted: FloatArray
+    observed: FloatArray
+    half_width: FloatArray
+    error: float
+    slope: tuple[float, float]
+
+
+def effect_calibration(
+    predicted: FloatArray,
+    effect_scores: FloatArray,
+    *,
+    clusters: NDArray[Any] | None = None,
+    bins: int = 10,
+    level: float = 0.95,
+) -> EffectCalibration:
+    """Calibration of effects: within bins of the prediction, the mean score is the mean effect (Whitehouse et al. 2024)."""
+    from whyrec.metrics.calibration import reliability
+
+    _same_length(predicted, effect_scores)
+    found = reliability(predicted, effect_scores, clusters=clusters, bins=bins, level=level)
+    gap = found.observed - found.predicted
+    noise = (found.half_width / normal_quantile(level)) ** 2
+    share = found.count / found.count.sum()
+    error = float(np.sqrt(max(share @ (gap**2 - noise), 0.0)))
+    centred = predicted - predicted.mean()
+    variance = float(np.mean(centred**2))
+    if variance < 1e-18:
+        return EffectCalibration(found.predicted, found.observed, found.half_width, error, (0.0, float("inf")))
+    slope = float(np.mean(centred * effect_scores)) / variance
+    left = centred * (effect_scores - effect_scores.mean() - slope * centred) / variance
+    return EffectCalibration(
+        found.predicted, found.observed, found.half_width, error, (slope, clustered_error(left, clusters)[0])
+    )
 
 
 def uplift_curve(

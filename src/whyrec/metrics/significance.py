@@ -68,3 +68,15 @@ def holm(p_values: NDArray[np.floating]) -> FloatArray:
     adjusted = np.empty(len(p))
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
     return adjusted
+
+
+def benjamini_hochberg(p_values: NDArray[np.floating]) -> FloatArray:
+    """q-values: the smallest false-discovery rate at which each is called (Benjamini and Hochberg, 1995), in the order given.
+
+    Valid for independent tests and for those that depend positively (Benjamini and Yekutieli, 2001, theorem 1.2).
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(-p, kind="stable")
+    q = np.empty(len(p))
+    q[order] = np.minimum(np.minimum.accumulate(p[order] * len(p) / np.arange(len(p), 0, -1)), 1.0)
+    return q

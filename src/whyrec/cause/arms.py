@@ -1,0 +1,351 @@
+"""DoCalib for many arms: what each of up to 100,000 items, offers or prices would yield if everybody got it.
+
+For each arm a, theta_a = E[Y | do(A = a)] by the doubly robust score, gathered for the logged arm of each row:
+
+    theta_a = mean_i mu_a(x_i) + sum_i w_i (y_i - mu_a(x_i)) / sum_i w_i   over the rows with A_i = a,  w = 1 / e_a(x),
+
+with cross-fitted nuisances of `arm_models`, chances calibrated on all arms at once. Three things make many small arms usable:
+variances are moderated (Smyth 2004: an arm's own residual variance and the pooled one, by their degrees of freedom), estimates
+are shrunk towards what arms of their kind yield (empirical Bayes; Morris 1983), and statements about many arms at once
+are made at a simultaneous level or a false-discovery rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike
+
+from whyrec.cause.arm_models import ArmChance, ArmOutcome
+from whyrec.cause.calibration import Isotonic
+from whyrec.cause.inputs import cluster_codes, feature_matrix, numbers
+from whyrec.cause.nuisance import assign_folds
+from whyrec.errors import BadInput, NoOverlap
+from whyrec.estimate import FloatArray, IntArray, jsonable, normal_quantile
+from whyrec.metrics.significance import benjamini_hochberg
+
+_LEAST_CHANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class ArmDiagnostics:
+    """rows and effective rows of the arms (arms,), the share of weights that were capped, and the largest weight's share of its arm."""
+
+    rows: IntArray
+    effective: FloatArray
+    capped_share: float
+    unseen: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready summary."""
+        seen = self.rows > 0
+        result: dict[str, Any] = jsonable(
+            {
+                "arms": len(self.rows),
+                "unseen_arms": self.unseen,
+                "median_rows": float(np.median(self.rows[seen])),
+                "median_effective_rows": float(np.median(self.effective[seen])),
+                "capped_share": self.capped_share,
+            }
+        )
+        return result
+
+
+class ArmEffects:
+    """Mean outcome of every arm if everybody got it, with intervals, shrinkage and discoveries.
+
+    folds: of the cross-fitting, by cluster. cap: largest weight, as a multiple of the arm's mean weight (None: by the number of
+    its rows, sqrt(rows) but at least 10, Ionides 2008). level: of intervals. Logged chances are taken as they are.
+
+    After `fit`: `means_`, `errors_`, `degrees_` (degrees of freedom) of the doubly robust estimates, not a number for arms
+    without rows; `shrunk_`, `shrunk_errors_` (every arm); `prior_` (what arms of the kind yield), `prior_sd_`; `logged_mean_`;
+    `diagnostics_`; `labels_`.
+    """
+
+    def __init__(self, *, folds: int = 3, cap: float | None = None, level: float = 0.95, random_state: int = 0) -> None:
+        self.folds = folds
+        self.cap = cap
+        self.level = level
+        self.random_state = random_state
+
+    def fit(
+        self,
+        features: ArrayLike,
+        arm: ArrayLike,
+        outcome: ArrayLike,
+        *,
+        arms: Sequence[Any] | None = None,
+        arm_features: ArrayLike | None = None,
+        propensity: ArrayLike | None = None,
+        clusters: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+    ) -> Self:
+        """Estimate from features (n, d), arm labels (n,), outcome (n,).
+
+        arms: the catalogue in the order of `arm_features` (arms, q); by default the labels that occur, sorted. propensity:
+        (n,), the logged chance of the logged arm; estimated where absent. An integer label is a name, never a number.
+        Raises BadInput, and NoOverlap where there are fewer than two arms.
+        """
+        x, _ = feature_matrix(features, None)
+        n = len(x)
+        y = numbers(outcome, "outcome", n)
+        w = np.ones(n) if weights is None else numbers(weights, "weights", n)
+        if np.any(w <= 0):
+            raise BadInput(f"weights: row {int(np.argmax(w <= 0))} is not positive; drop rows of weight zero")
+        labels, codes = self._codes(arm, arms, n)
+        self.labels_ = labels
+        kinds = self._kinds(arm_features, len(labels))
+        logged = None if propensity is None else numbers(propensity, "propensity", n)
+        if logged is not None and (logged.min() <= 0 or logged.max() > 1):
+            row = int(np.argmax((logged <= 0) | (logged > 1)))
+            raise BadInput(
+                f"propensity: {logged[row]:g} in row {row}; the chance of the arm that was taken lies in (0, 1]"
+            )
+        spread = x.std(axis=0)
+        x = (x - x.mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0)
+        units = np.arange(n) if clusters is None else cluster_codes(clusters, n)[:, 0]
+        self._cross_fit(x, codes, y, w, units, kinds, logged)
+        self._shrink(kinds)
+        return self
+
+    def intervals(self, simultaneous: bool = False) -> tuple[FloatArray, FloatArray]:
+        """Low and high end for every arm; simultaneous: all arms covered at once with probability `level` (Sidak 1967)."""
+        from scipy.stats import t
+
+        seen = int(np.isfinite(self.means_).sum())
+        level = self.level ** (1 / seen) if simultaneous else self.level
+        half = t.ppf(0.5 + level / 2, self.degrees_) * self.errors_
+        return self.means_ - half, self.means_ + half
+
+    def shrunk_intervals(self) -> tuple[FloatArray, FloatArray]:
+        """Empirical Bayes intervals of every arm: they cover `level` of the arms, not each arm in `level` of the logs."""
+        half = normal_quantile(self.level) * self.shrunk_errors_
+        return self.shrunk_ - half, self.shrunk_ + half
+
+    def discoveries(self, rate: float = 0.1, above: float | None = None) -> pl.DataFrame:
+        """Arms that yield more than `above` (default: the mean of the log), with at most `rate` false ones expected.
+
+        One-sided moderated t tests, Benjamini and Hochberg (1995). Columns: arm, mean, low, high, p_value, q_value.
+        """
+        from scipy.stats import t
+
+        base = self.logged_mean_ if above is None else above
+        seen = np.flatnonzero(np.isfinite(self.means_))
+        p = t.sf((self.means_[seen] - base) / self.errors_[seen], self.degrees_[seen])
+        q = benjamini_hochberg(p)
+        found = seen[q <= rate]
+        low, high = self.intervals()
+        order = np.argsort(q[q <= rate], kind="stable")
+        return pl.DataFrame(
+            {
+                "arm": self.labels_[found][order],
+                "mean": self.means_[found][order],
+                "low": low[found][order],
+                "high": high[found][order],
+                "p_value": p[q <= rate][order],
+                "q_value": q[q <= rate][order],
+            }
+        )
+
+    def to_frame(self) -> pl.DataFrame:
+        """One row an arm: arm, rows, effective_rows, mean, low, high, shrunk, shrunk_low, shrunk_high."""
+        (low, high), (shrunk_low, shrunk_high) = self.intervals(), self.shrunk_intervals()
+        columns = {
+            "arm": self.labels_, "rows": self.diagnostics_.rows, "effective_rows": self.diagnostics_.effective,
+            "mean": self.means_, "low": low, "high": high,
+            "shrunk": self.shrunk_, "shrunk_low": shrunk_low, "shrunk_high": shrunk_high,
+        }  # fmt: skip
+        return pl.DataFrame(columns).with_columns(pl.col(pl.Float64).fill_nan(None))
+
+    def _codes(self, arm: ArrayLike, arms: Sequence[Any] | None, n: int) -> tuple[Any, IntArray]:
+        given = np.asarray(arm)
+        if given.shape != (n,):
+            raise BadInput(f"arm: shape {given.shape} for {n:,} rows of features; give one label a row")
+        if given.dtype.kind == "f" and not np.isfinite(given).all():
+            raise BadInput(f"arm: missing in row {int(np.argmin(np.isfinite(given)))}; drop the row")
+        labels, codes = np.unique(given, return_inverse=True)
+        if len(labels) < 2:
+            raise NoOverlap(f"arm: only {labels[0]!r} was ever given; log at least two arms")
+        if arms is None:
+            return labels, codes.astype(np.int64)
+        catalogue = np.asarray(arms)
+        order = np.argsort(catalogue, kind="stable")
+        place = np.minimum(np.searchsorted(catalogue, labels, sorter=order), len(catalogue) - 1)
+        strange = catalogue[order[place]] != labels
+        if strange.any():
+            raise BadInput(f"arm: {labels[strange][0]!r} is in the log and not among the {len(catalogue):,} arms given")
+        return catalogue, order[place][codes].astype(np.int64)
+
+    @staticmethod
+    def _kinds(arm_features: ArrayLike | None, arms: int) -> FloatArray | None:
+        if arm_features is None:
+            return None
+        table, _ = feature_matrix(arm_features, None)
+        if len(table) != arms:
+            raise BadInput(f"arm_features: {len(table):,} rows for {arms:,} arms; give one row an arm, in their order")
+        spread = table.std(axis=0)
+        scaled: FloatArray = (table - table.mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0)
+        return scaled
+
+    def _cross_fit(
+        self, x: FloatArray, codes: IntArray, y: FloatArray, w: FloatArray, units: IntArray, kinds: FloatArray | None,
+        logged: FloatArray | None,
+    ) -> None:  # fmt: skip
+        n, arms = len(y), len(self.labels_)
+        fold = assign_folds(units, self.folds, self.random_state)
+        generator = np.random.default_rng(self.random_state)
+        predicted, chance = np.empty(n), np.empty(n) if logged is None else logged
+        model_means, centre = np.zeros(arms), np.average(x, axis=0, weights=w)
+        other = generator.integers(0, arms, size=n)  # one arm a row that was (mostly) not taken, to calibrate on
+        chance_other = np.empty(n)
+        ridge = None
+        for k in range(self.folds):
+            train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+            held = generator.permutation(len(train))[: max(len(train) // 5, 1)]
+            outcome = ArmOutcome(arms, ridge).fit(x[train], codes[train], y[train], w[train], kinds, held)
+            ridge = outcome.ridge
+            predicted[test] = outcome.predict(x[test], codes[test])
+            model_means += outcome.means(centre) / self.folds
+            if logged is None:
+                model = ArmChance(arms, random_state=self.random_state).fit(x[train], codes[train], w[train])
+                chance[test] = model.predict(x[test], codes[test])
+                chance_other[test] = model.predict(x[test], other[test])
+        if logged is None:
+            chance = self._calibrated(chance, chance_other, codes, other, w, arms)
+        self._estimate(codes, y, w, predicted, chance, model_means, units)
+
+    @staticmethod
+    def _calibrated(
+        chance: FloatArray, chance_other: FloatArray, codes: IntArray, other: IntArray, w: FloatArray, arms: int
+    ) -> FloatArray:
+        """Isotonic over pairs (row, arm): the taken ones, and one uniform arm a row that stands for all `arms`."""
+        taken = (other == codes).astype(np.float64)
+        score = np.concatenate([chance, chance_other])
+        label = np.concatenate([np.ones(len(codes)), np.zeros(len(codes))])
+        weight = np.concatenate([w, w * arms * (1 - taken)])
+        fitted = Isotonic.fit(np.log(np.maximum(score, _LEAST_CHANCE)), label, weight, ends=0.0)
+        calibrated = fitted(np.log(np.maximum(chance, _LEAST_CHANCE)))
+        result: FloatArray = np.maximum(calibrated, calibrated[calibrated > 0].min())
+        return result
+
+    def _estimate(
+        self, codes: IntArray, y: FloatArray, w: FloatArray, predicted: FloatArray, chance: FloatArray,
+        model_means: FloatArray, units: IntArray,
+    ) -> None:  # fmt: skip
+        arms = len(self.labels_)
+
+        def per_arm(values: FloatArray) -> FloatArray:
+            return np.bincount(codes, weights=values, minlength=arms).astype(np.float64)
+
+        rows = np.bincount(codes, minlength=arms)
+        inverse = w / chance
+        with np.errstate(divide="ignore", invalid="ignore"):
+            limit = np.full(arms, self.cap) if self.cap is not None else np.maximum(np.sqrt(rows), 10.0)
+            bound = (limit * per_arm(inverse) / rows)[codes]
+            capped = inverse > bound
+            inverse = np.minimum(inverse, bound)
+            total = per_arm(inverse)
+            residual = y - predicted
+            correction = per_arm(inverse * residual) / total
+            self.means_ = np.where(rows > 0, model_means + correction, np.nan)
+            self.effective_ = np.where(rows > 0, total**2 / per_arm(inverse**2), 0.0)
+        # Residual variance of each arm, moderated: rows of one user may repeat an arm, so sums by (arm, user) are the units.
+        centred = inverse * (residual - correction[codes])
+        key = codes * (int(units.max()) + 1) + units
+        _, unit = np.unique(key, return_inverse=True)
+        sums = np.bincount(unit.ravel(), weights=centred)
+        loads = np.sqrt(np.bincount(unit.ravel(), weights=inverse**2))
+        arm_of_unit = np.zeros(len(sums), dtype=np.int64)
+        arm_of_unit[unit.ravel()] = codes
+        count = np.bincount(arm_of_unit, minlength=arms).astype(np.float64)
+        squares = np.bincount(arm_of_unit, weights=(sums / loads) ** 2, minlength=arms)
+        own_degrees = np.maximum(count - 1, 0.0)
+        weight_squares = np.bincount(unit.ravel(), weights=inverse) ** 2
+        concentration = (
+            np.bincount(arm_of_unit, weights=weight_squares, minlength=arms) / np.maximum(total, 1e-300) ** 2
+        )
+        # Residuals about a weighted mean: their squares sum to sigma^2 (m - 2 + m sum h^2), m units of shares h.
+        expected = count - 2 + count * concentration
+        own = np.divide(squares, expected, out=np.zeros(arms), where=(own_degrees > 0) & (expected > 0))
+        prior_degrees, prior = _moderation(own, own_degrees)
+        if np.isinf(prior_degrees):
+            variance, self.degrees_ = np.full(arms, prior), np.full(arms, max(own_degrees.sum(), 1.0))
+        else:
+            variance = (prior_degrees * prior + own_degrees * own) / np.maximum(prior_degrees + own_degrees, 1e-12)
+            self.degrees_ = prior_degrees + own_degrees
+        # Jackknife form (MacKinnon and White 1985, HC3): a unit that holds a share h of its arm's weight hides a part h of its error.
+        held = np.minimum(np.bincount(unit.ravel(), weights=inverse) / total[arm_of_unit], 0.9)
+        own_errors = np.bincount(arm_of_unit, weights=(sums / (1 - held)) ** 2, minlength=arms)
+        load = np.bincount(arm_of_unit, weights=loads**2, minlength=arms)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            # The moderated variance of a unit spread over the arm's weights; the arm's own sandwich where it has many units.
+            fourth = np.bincount(arm_of_unit, weights=weight_squares**2, minlength=arms)
+            effective_degrees = np.bincount(arm_of_unit, weights=weight_squares, minlength=arms) ** 2 / fourth
+            robust = own_errors / total**2
+            moderated = variance * load / total**2
+            mix = own_degrees / (own_degrees + 30.0)
+            self.errors_ = np.sqrt(np.where(rows > 0, mix * robust + (1 - mix) * moderated, np.nan))
+            # What the sandwich rests on is known to the degrees of its few heavy units only (Satterthwaite 1946).
+            self.degrees_ = np.where(
+                rows > 0,
+                1 / (mix**2 / np.maximum(effective_degrees, 1) + (1 - mix) ** 2 / np.maximum(self.degrees_, 1)),
+                np.nan,
+            )
+        self.model_means_ = model_means
+        self.logged_mean_ = float(np.average(y, weights=w))
+        self.diagnostics_ = ArmDiagnostics(rows, self.effective_, float(capped.mean()), int((rows == 0).sum()))
+
+    def _shrink(self, kinds: FloatArray | None) -> None:
+        """theta_a ~ N(prior_a, tau^2): prior by weighted least squares of the estimates on the arms' features, tau by moments."""
+        seen = np.isfinite(self.means_) & np.isfinite(self.errors_) & (self.errors_ > 0)
+        estimate, variance = self.means_[seen], self.errors_[seen] ** 2
+        every = np.ones((len(self.labels_), 1)) if kinds is None else np.column_stack([np.ones(len(kinds)), kinds])
+        design = every[seen]
+        tau2 = 0.0
+        for _ in range(50):
+            precision = 1 / (variance + tau2)
+            gram = (design * precision[:, None]).T @ design + 1e-9 * np.eye(design.shape[1])
+            coefficients = np.linalg.solve(gram, design.T @ (precision * estimate))
+            left = (estimate - design @ coefficients) ** 2
+            # Paule and Mandel (1982): the tau at which the weighted residuals have their expected size.
+            excess = float(precision @ left) - (len(estimate) - design.shape[1])
+            step = excess / float((precision**2) @ left)
+            moved = max(tau2 + step, 0.0)
+            if abs(moved - tau2) < 1e-10 * (1 + tau2):
+                tau2 = moved
+                break
+            tau2 = moved
+        self.prior_, self.prior_sd_ = every @ coefficients, float(np.sqrt(tau2))
+        share = np.zeros(len(self.labels_))
+        share[seen] = tau2 / (tau2 + variance)
+        self.shrunk_ = self.prior_ + share * np.where(seen, self.means_ - self.prior_, 0.0)
+        of_prior = np.einsum("ad,de,ae->a", every, np.linalg.inv(gram), every)
+        self.shrunk_errors_ = np.sqrt((1 - share) * tau2 + (1 - share) ** 2 * of_prior)
+
+
+def _moderation(own: FloatArray, degrees: FloatArray) -> tuple[float, float]:
+    """Degrees of freedom and value of the pooled variance: Smyth (2004), section 6.2, the method of moments on log variances."""
+    from scipy.special import polygamma, psi
+
+    useful = (degrees >= 2) & (own > 0)
+    pooled = float(degrees @ own / max(degrees.sum(), 1e-12))
+    if useful.sum() < 3:
+        return np.inf, pooled
+    d, z = degrees[useful], np.log(own[useful])
+    e = z - psi(d / 2) + np.log(d / 2)
+    spread = float(np.var(e, ddof=1) - polygamma(1, d / 2).mean())
+    if spread <= 1e-6:
+        return np.inf, float(np.exp(e.mean()))
+    prior = _inverse_trigamma(spread)
+    return 2 * prior, float(np.exp(e.mean() + psi(prior) - np.log(prior)))
+
+
+def _inverse_trigamma(value: float) -> float:
+    from scipy.optimize import brentq
+    from scipy.special import polygamma
+
+    return float(brentq(lambda x: float(polygamma(1, x)) - value, 1e-6, 1e8))
