@@ -198,11 +198,11 @@ def test_items_stay_in_the_top_as_brute_force_says() -> None:
 def test_bounds_of_pairs_are_those_of_the_world() -> None:
     """Binary world with known chances: learnt gaps within a few per cent of the exact ones; saved and loaded alike."""
     rng = np.random.default_rng(6)
-    x = rng.normal(size=(20_000, 2))
+    x = rng.normal(size=(8_000, 2))
     e, m0 = 1 / (1 + np.exp(-0.5 * x[:, 0])), 1 / (1 + np.exp(1 - x[:, 1]))
     m1 = m0 + (1 - m0) * 0.3
-    a = (rng.random(20_000) < e).astype(int)
-    y = (rng.random(20_000) < np.where(a, m1, m0)).astype(float)
+    a = (rng.random(8_000) < e).astype(int)
+    y = (rng.random(8_000) < np.where(a, m1, m0)).astype(float)
     model = DoCalib(propensity="logistic", outcome="logistic").fit(np.column_stack([x, x**2]), a, y)
     bounds = PairBounds((1.5, 2.5), learner="boosting").fit(model)
     low, high = bounds.predict(model.features_, m1 - m0)

@@ -250,7 +250,7 @@ def recommendation_truth(quick: bool = False, random_state: int = 0, world: Worl
     others up, "random" draws each pair's place in its bounds at random. A claim is right where the item is among the 10.
     """
     world = world or shop_world(40)
-    logs, households, k = (3, 400, 10) if quick else (12, 800, 10)
+    logs, households, k = (3, 400, 10) if quick else (8, 600, 10)
     generator = np.random.default_rng(random_state)
     gammas = (1.05, 1.1, 1.25)
     counts = {

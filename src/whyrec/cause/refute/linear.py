@@ -80,7 +80,8 @@ def shuffled(column: NDArray[np.float32], generator: np.random.Generator) -> NDA
     if excess:
         turned = generator.choice(np.flatnonzero(drawn == (excess > 0)), abs(excess), replace=False, shuffle=False)
         drawn[turned] = excess < 0
-    return np.where(drawn, high, low)
+    result: NDArray[np.float32] = np.where(drawn, high, low)
+    return result
 
 
 def random_causes(effect: LinearEffect, runs: int = 100, random_state: int = 0) -> FloatArray:
