@@ -375,11 +375,11 @@ def refutation_speed(quick: bool = False, random_state: int = 0) -> TruthTable:
         if kind.startswith("linear"):
             effect = LinearEffect.of(y, t, x)
             ready = perf_counter()
-            runs = placebo(effect, 1_000, random_state)
+            runs = placebo(effect, 1_000, random_state + 1)
         else:
             model = DoCalib(propensity="logistic", outcome="linear").fit(x, t, y)
             ready = perf_counter()
-            runs = placebo_runs(model, 1_000, random_state)
+            runs = placebo_runs(model, 1_000, random_state + 1)
         rows.append(
             {
                 "nuisances": kind,

@@ -85,7 +85,7 @@ def test_do_gives_a_new_model_whose_samples_have_the_right_means(model: Structur
     assert before["y"].mean() == pytest.approx(linear()["y"].mean(), abs=0.05)
     assert before["y"].std() == pytest.approx(linear()["y"].std(), rel=0.05)
     assert before.select(pl.corr("a", "y")).item() == pytest.approx(linear().select(pl.corr("a", "y")).item(), abs=0.03)
-    assert model.interventions_ == {} and "do(x = 1.0)" in repr(after)
+    assert model.interventions_ == {} and "do(x = 1)" in repr(after)
     shifted = model.do({"x": pl.col("x") + 1}).sample(40_000, 1)["y"].mean() - before["y"].mean()
     assert shifted == pytest.approx(1.15, abs=0.12)
     policy = model.do({"x": 2 * pl.col("a")}).sample(1_000)

@@ -55,7 +55,7 @@ class Intervention:
             raise BadInput(
                 f"do({node} = {given!r}): the column holds {column.levels[0]:g} and {column.levels[1]:g} only"
             )
-        return cls(node, value, None, (), f"{node} = {given}")
+        return cls(node, value, None, (), f"{node} = {given if column.labels else format(value, 'g')}")
 
     @property
     def keeps_causes(self) -> bool:
