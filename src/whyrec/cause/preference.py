@@ -118,7 +118,11 @@ class PreferenceModel:
         # Half a squared error in units of the outcome's variance, so that the same ridges serve every scale.
         self.shift_, self.scale_ = (0.0, 1.0) if self.binary_ else (float(y.mean()), float(y.std()))
         self.attributes_ = attributes
-        seen = pairs if exposed is None else Pairs(np.asarray(exposed[0], dtype=np.int64), np.asarray(exposed[1], dtype=np.int64))
+        seen = (
+            pairs
+            if exposed is None
+            else Pairs(np.asarray(exposed[0], dtype=np.int64), np.asarray(exposed[1], dtype=np.int64))
+        )
         sample = sample_pairs(seen.user, seen.item, self.n_users_, self.n_items_, random_state=self.random_state)
         if self.method != "naive":
             self.exposure_ = self._exposure(sample)

@@ -18,7 +18,8 @@ from whyrec.explain.reasons import group_name, sentences, short_reasons
 
 if TYPE_CHECKING:
     from whyrec.cause.graph import CausalGraph
-    from whyrec.decide.causal_recommender import CausalRecommender, Ranking
+    from whyrec.decide.standing import standing
+from whyrec.decide.causal_recommender import CausalRecommender, Ranking
 
 Lang = Literal["en", "zh"]
 Words = Callable[[str, str], str]
@@ -398,6 +399,7 @@ def recommendations_section(page: Page, model: CausalRecommender, t: Words, lang
     for by in rankings:
         frame = model.recommend(ids, 5, by=by)
         reasons = short_reasons(model, frame, lang)
+        stays = _stays(model, ids, t) if by == "effect" else {}
         rows = [
             [
                 str(row["user"]),
@@ -407,6 +409,7 @@ def recommendations_section(page: Page, model: CausalRecommender, t: Words, lang
                 "–"
                 if row["effect"] is None
                 else f"{row['effect']:+.4f} [{row['effect_low']:+.4f}, {row['effect_high']:+.4f}]",
+                *([stays.get((row["user"], row["item"]), "–")] if stays else []),
             ]
             for row, reason in zip(frame.to_dicts(), reasons, strict=True)
         ]
@@ -418,6 +421,7 @@ def recommendations_section(page: Page, model: CausalRecommender, t: Words, lang
                 t("item", "商品"),
                 t("why", "理由"),
                 t("effect of treating it", "干预的效应"),
+                *([t("stays in the five up to Gamma", "保持在前五名到 Gamma")] if stays else []),
             ],
             rows,
             4,
@@ -436,6 +440,21 @@ def recommendations_section(page: Page, model: CausalRecommender, t: Words, lang
                 description="; ".join(f"{group_name(name, lang)} {share:+.5f}" for name, share in drivers),
             )
         )
+
+
+def _stays(model: CausalRecommender, users: Sequence[Any], t: Words) -> dict[tuple[Any, Any], str]:
+    """For each recommended pair the Gamma of a hidden cause up to which the item stays; empty for a model without bounds."""
+    if model.effects_ is None or model.effects_.bounds_ is None:
+        return {}
+    largest = float(model.effects_.bounds_.gamma_[-1])
+    return {
+        (row["user"], row["item"]): t("not even at 1", "1 也不能")
+        if row["gamma"] == 0
+        else f"{row['gamma']:.2f}"
+        if row["gamma"] <= largest
+        else f"> {largest:.1f}"
+        for row in standing(model, users, 5).to_dicts()
+    }
 
 
 def limits_section(page: Page, t: Words) -> None:
