@@ -15,6 +15,7 @@ HOMES = {
         "whyrec.api.model",
     ),
     **dict.fromkeys(("counterfactual", "refute"), "whyrec.api.cases"),
+    **dict.fromkeys(("uplift", "arms", "dose", "preference", "effects_benchmark"), "whyrec.api.effects"),
 }
 
 

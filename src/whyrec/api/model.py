@@ -197,14 +197,21 @@ def effect(
     cluster: str | None = None,
     weight: str | None = None,
     propensity: str | None = None,
+    kind: Literal["auto", "binary", "arms", "dose"] = "auto",
+    picture: Path | None = None,
+    lang: Lang = "en",
     random_state: int = 0,
-) -> EffectAnswer:
-    """Average effect of a binary treatment in a table of units, by DoCalib; or the effect stored in a model's folder.
+) -> Any:
+    """Average effect of a treatment in a table of units, by DoCalib; or the effect stored in a model's folder.
+
+    kind: how the treatment is read (auto: 0 and 1 binary, fractions a dose, all else names of arms; see `api.effects.arms` and
+    `dose` for their answers). picture: write a page of pictures (.html).
 
     adjust: columns to adjust for; or graph: a causal graph in text, from which they follow (NotIdentified where
     no set of columns suffices). Columns of text become one indicator a value.
     """
     from whyrec.studies.table_effect import describe, table_effect
+    from whyrec.studies.table_questions import treatment_kind
 
     if isinstance(source, str | Path) and (Path(source) / "model.json").exists():
         content = load(Path(source)).estimates_
@@ -213,11 +220,31 @@ def effect(
         return EffectAnswer(content, describe(content))
     if treatment is None or outcome is None:
         raise BadInput("name the columns: --treatment COLUMN --outcome COLUMN, and --adjust or --graph")
-    frame = source if isinstance(source, pl.DataFrame) else _units(Path(source), cluster)
+    frame = source if isinstance(source, pl.DataFrame) else units(Path(source), cluster)
+    if treatment in frame.columns and outcome in frame.columns:
+        read_as = treatment_kind(frame[treatment]) if kind == "auto" else kind
+        if read_as != "binary" and (graph is not None or weight is not None):
+            raise BadInput(
+                f"column {treatment!r} is read as {read_as}, which takes --adjust alone; for 0 and 1 say --kind binary"
+            )
+        if read_as != "binary":
+            from whyrec.api import effects
+
+            common: dict[str, Any] = {"adjust": adjust, "cluster": cluster, "picture": picture, "lang": lang}
+            if read_as == "dose":
+                return effects.dose(frame, treatment, outcome, **common, random_state=random_state)
+            return effects.arms(frame, treatment, outcome, propensity=propensity, **common, random_state=random_state)
     content = table_effect(
         frame, treatment, outcome, adjust=adjust, graph=graph, cluster=cluster, weight=weight, propensity=propensity,
         random_state=random_state,
     )  # fmt: skip
+    if picture is not None:
+        from whyrec.explain.effect_pages import effect_page
+        from whyrec.files import write_text
+
+        if Path(picture).suffix != ".html":
+            raise BadInput(f"{picture}: pictures are written as one .html file")
+        write_text(Path(picture), effect_page(content, lang))
     return EffectAnswer(content, describe(content))
 
 
@@ -328,13 +355,13 @@ def _shown(value: Any) -> str:
     return "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def _units(path: Path, cluster: str | None) -> pl.DataFrame:
-    """A table of units; columns of a text file become numbers where every value is one, clusters stay labels."""
+def units(path: Path, *labels: str | None) -> pl.DataFrame:
+    """A table of units; columns of a text file become numbers where every value is one, `labels` stay as they are."""
     table = read_table(path)
     if not table.text:
         return table.frame
     return table.frame.with_columns(
-        numbers_or_words(table.frame[name]).values.alias(name) for name in table.frame.columns if name != cluster
+        numbers_or_words(table.frame[name]).values.alias(name) for name in table.frame.columns if name not in labels
     )
 
 

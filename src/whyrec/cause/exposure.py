@@ -143,9 +143,25 @@ class ExposureModel:
             )
         self.reliability_: tuple[Reliability, Reliability] = (
             reliability(raw, label, weights=sample.weight),
-            reliability(chance, label, weights=sample.weight),
+            reliability(self._held_out(raw, label, sample, n_items), label, weights=sample.weight),
         )
         return self
+
+    def _held_out(self, raw: FloatArray, label: FloatArray, sample: PairSample, n_items: int) -> FloatArray:
+        """Calibrated chances by calibrators that did not see the pair, for an honest report."""
+        fold = pair_folds(sample.pairs, n_items, self.folds, self.random_state + self.repeats)
+        after = raw.copy()
+        for k in range(self.folds if self.calibration is not None else 0):
+            learn, test = fold != k, fold == k
+            if self.calibration == "experts":
+                state = self._user_state(sample.pairs)
+                experts = CalibrationExperts(random_state=self.random_state)
+                experts.fit(raw[learn], label[learn], state[learn], sample.weight[learn])
+                after[test] = experts.predict(raw[test], state[test])
+            else:
+                fitted = fit_calibrator(self.calibration, raw[learn], label[learn], sample.weight[learn], binary=True)
+                after[test] = fitted(raw[test])
+        return after
 
     def logit(self, pairs: Pairs) -> FloatArray:
         """Log odds of being observed before calibration, (n,): the exposure head's state of a pair."""

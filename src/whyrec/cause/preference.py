@@ -56,8 +56,8 @@ class PreferenceModel:
     """Outcome of every pair if it were observed, by one of `METHODS`.
 
     factors, ridge_bias, ridge_factors, ridge_attributes: of the outcome's `PairModel` (rows). rounds: turns of joint
-    learning. calibration: of DoCalib's outcome, by held-out error ("auto": none, Platt or isotonic, the best of the three).
-    exposure: an `ExposureModel` to use, fitted or not. folds: of DoCalib's cross-fitting.
+    learning. calibration: of DoCalib's outcome, by held-out error ("auto": none, Platt or isotonic).
+    exposure: an `ExposureModel` to use, fitted or not. folds, repeats: of DoCalib's cross-fitting, averaged over partitions.
 
     After `fit`: `exposure_`, `mean_` (Estimate of the mean over all pairs; naive, IPS and SNIPS have their own), and
     for DoCalib `outcome_calibration_`.
@@ -75,6 +75,7 @@ class PreferenceModel:
         calibration: Literal["auto", "isotonic", "platt"] | None = "auto",
         exposure: ExposureModel | None = None,
         folds: int = 5,
+        repeats: int = 2,
         level: float = 0.95,
         random_state: int = 0,
     ) -> None:
@@ -87,6 +88,7 @@ class PreferenceModel:
         self.calibration = calibration
         self.exposure = exposure
         self.folds = folds
+        self.repeats = repeats
         self.level = level
         self.random_state = random_state
 
@@ -136,12 +138,21 @@ class PreferenceModel:
         )  # fmt: skip
         return self.shift_ + self.scale_ * self._mean(pairs)
 
+    def rank_score(self, user: ArrayLike, item: ArrayLike) -> FloatArray:
+        """A score that orders pairs as `predict` does and tells apart those that calibration made equal, (n,)."""
+        users, items = np.asarray(user, dtype=np.int64), np.asarray(item, dtype=np.int64)
+        return self._raw(Pairs(users, items))
+
     def _mean(self, pairs: Pairs) -> FloatArray:
+        raw = self._raw(pairs)
+        return self._calibrator(raw) if self.method == "DoCalib" else raw
+
+    def _raw(self, pairs: Pairs) -> FloatArray:
         if self.method != "DoCalib":
             return self.model_.predict(pairs)
         described = self._described(pairs)
-        raw = np.mean([model.predict(described) for model in self.models_], axis=0)
-        return self._calibrator(raw)
+        mean: FloatArray = np.mean([model.predict(described) for model in self.models_], axis=0)
+        return mean
 
     def _learn(self, pairs: Pairs, y: FloatArray, sample: PairSample) -> None:
         if self.method == "DoCalib":
@@ -212,15 +223,19 @@ class PreferenceModel:
         logits = self.exposure_.logit(pairs)
         self.centre_, self.spread_ = float(logits.mean()), float(logits.std()) or 1.0
         described, everywhere = self._described(pairs), self._described(sample.pairs)
-        fold = pair_folds(pairs, self.n_items_, self.folds, self.random_state + 1)
-        fold_everywhere = pair_folds(sample.pairs, self.n_items_, self.folds, self.random_state + 1)
-        raw, raw_everywhere = np.empty(len(pairs)), np.empty(len(sample.pairs))
+        raw, raw_everywhere = np.zeros(len(pairs)), np.zeros(len(sample.pairs))
         self.models_ = []
-        for k in range(self.folds):
-            model = self._model(seed=k).fit(described.take(fold != k), y[fold != k], inverse[fold != k])
-            self.models_.append(model)
-            raw[fold == k] = model.predict(described.take(fold == k))
-            raw_everywhere[fold_everywhere == k] = model.predict(everywhere.take(fold_everywhere == k))
+        for repeat in range(self.repeats):
+            seed = self.random_state + 1 + repeat
+            fold = pair_folds(pairs, self.n_items_, self.folds, seed)
+            fold_everywhere = pair_folds(sample.pairs, self.n_items_, self.folds, seed)
+            for k in range(self.folds):
+                learn, test, test_everywhere = fold != k, fold == k, fold_everywhere == k
+                model = self._model(seed=len(self.models_)).fit(described.take(learn), y[learn], inverse[learn])
+                self.models_.append(model)
+                raw[test] += model.predict(described.take(test)) / self.repeats
+                raw_everywhere[test_everywhere] += model.predict(everywhere.take(test_everywhere)) / self.repeats
+        fold = pair_folds(pairs, self.n_items_, self.folds, self.random_state)
         self.outcome_calibration_ = self._choose(raw, y, inverse, fold)
         self._calibrator: Calibrator = fit_calibrator(
             self.outcome_calibration_, raw, y, inverse, binary=self.binary_, ends=0.05
@@ -231,18 +246,23 @@ class PreferenceModel:
         self.mean_ = self._corrected_mean(corrected, sample)
 
     def _choose(self, raw: FloatArray, y: FloatArray, weight: FloatArray, fold: IntArray) -> str | None:
-        """The calibration of the lowest weighted squared error on held-out folds."""
+        """The calibration of the lowest weighted squared error on held-out folds, if it is lower than none's by a standard error.
+
+        Breiman et al.'s (1984) rule: between models that data cannot tell apart, the simpler.
+        """
         if self.calibration != "auto":
             return self.calibration
-        losses = {}
+        losses: dict[str | None, FloatArray] = {}
         for name in (None, "platt", "isotonic"):
             after = np.empty(len(raw))
             for k in np.unique(fold):
                 learn, test = fold != k, fold == k
                 calibrator = fit_calibrator(name, raw[learn], y[learn], weight[learn], binary=self.binary_, ends=0.05)
                 after[test] = calibrator(raw[test])
-            losses[name] = float(weight @ (y - after) ** 2)
-        return min(losses, key=lambda name: losses[name])
+            losses[name] = weight * (y - after) ** 2
+        best = min(losses, key=lambda name: float(losses[name].mean()))
+        gain = losses[None] - losses[best]
+        return best if gain.mean() > gain.std() / np.sqrt(len(gain)) else None
 
     def _weighted_mean(self, pairs: Pairs, y: FloatArray, weight: FloatArray) -> Estimate:
         """Of the ratings: naive, SNIPS (normalised), or IPS, whose weights are taken as they are."""

@@ -28,3 +28,22 @@ def proof(
         lambda api: api.proof(draws=draws, wrong=None if wrong == "none" else wrong, out=out, random_state=seed),
         as_json,
     )
+
+
+@app.command()
+def effects(
+    data: Annotated[Path, typer.Option(help="Folder of the reference data: coat/, ihdp/, hillstrom/.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer repetitions and learners: under five minutes.")] = False,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            help="Tables, separated by commas: simulated, arms, rankers, ihdp, hillstrom, coat, coat-attributes."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the tables to this JSON file.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Truth about effects: coverage, ratings missing not at random, known effects, a constructed study, many arms."""
+    tables = [name.strip() for name in only.split(",")] if only else None
+    answer(lambda api: api.effects_benchmark(data, quick=quick, only=tables, out=out, random_state=seed), as_json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -79,7 +79,9 @@ def recommend(
 @app.command()
 def effect(
     source: Annotated[Path, typer.Argument(help="A table of units (CSV, Parquet, JSON lines), or a model's folder.")],
-    treatment: Annotated[str | None, typer.Option(help="Column of the treatment, 0 or 1.")] = None,
+    treatment: Annotated[
+        str | None, typer.Option(help="Column of the treatment: 0 or 1, a name of one of many arms, or a dose.")
+    ] = None,
     outcome: Annotated[str | None, typer.Option(help="Column of the outcome.")] = None,
     adjust: Annotated[str | None, typer.Option(help="Columns to adjust for, separated by commas.")] = None,
     graph: Annotated[
@@ -89,10 +91,19 @@ def effect(
     cluster: Annotated[str | None, typer.Option(help="Column whose rows belong together (user).")] = None,
     weight: Annotated[str | None, typer.Option(help="Column of row weights.")] = None,
     propensity: Annotated[str | None, typer.Option(help="Column of logged treatment probabilities.")] = None,
+    kind: Annotated[
+        Literal["auto", "binary", "arms", "dose"],
+        typer.Option(help="How to read the treatment. Auto: 0 and 1 binary, fractions a dose, all else names of arms."),
+    ] = "auto",
+    picture: Annotated[Path | None, typer.Option(help="Write a page of pictures to this .html file.")] = None,
+    lang: Lang = "en",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """What a treatment changes on average: DoCalib beside the naive difference, refuted and tested for sensitivity."""
+    """What a treatment changes on average: DoCalib beside the naive difference, refuted and tested for sensitivity.
+
+    Many arms (items, offers) and doses (prices, hours) are answered too; an integer code is a name unless --kind dose says otherwise.
+    """
     answer(
         lambda api: api.effect(
             source,
@@ -103,6 +114,9 @@ def effect(
             cluster=cluster,
             weight=weight,
             propensity=propensity,
+            kind=kind,
+            picture=picture,
+            lang=lang,
             random_state=seed,
         ),
         as_json,

@@ -68,7 +68,31 @@ def fit_table(
     random_state: int = 0,
 ) -> tuple[DoCalib, list[str]]:
     """The fitted DoCalib of `table_effect`, and the columns that it adjusts for."""
-    for name in (treatment, outcome, *(adjust or ()), *filter(None, (cluster, weight, propensity))):
+    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, weight, propensity)
+    features, names = design_matrix(frame, columns)
+    model = DoCalib(random_state=random_state).fit(
+        features,
+        numeric(frame, treatment),
+        numeric(frame, outcome),
+        clusters=frame[cluster].to_numpy() if cluster else None,
+        weights=numeric(frame, weight) if weight else None,
+        propensity=numeric(frame, propensity) if propensity else None,
+        feature_names=names,
+    )
+    return model, columns
+
+
+def checked_columns(
+    frame: pl.DataFrame,
+    treatment: str,
+    outcome: str,
+    adjust: Sequence[str] | None,
+    graph: str | None,
+    cluster: str | None,
+    *others: str | None,
+) -> list[str]:
+    """The columns to adjust for, after every named column was found; from the graph where one is given."""
+    for name in (treatment, outcome, *(adjust or ()), *filter(None, (cluster, *others))):
         if name not in frame.columns:
             raise BadInput(f"no column {name!r}; the columns are {', '.join(frame.columns)}")
     named = [treatment, outcome, *(adjust or ())]
@@ -80,21 +104,10 @@ def fit_table(
         raise BadInput(f"column {cluster!r}, row {row}: no cluster; name one in every row")
     if graph is not None and adjust is not None:
         raise BadInput("give either --adjust or --graph, not both: the graph says what to adjust for")
-    columns = list(adjust or ())
-    if graph is not None:
-        observed = [name for name in frame.columns if name not in (treatment, outcome)]
-        columns = sorted(CausalGraph.from_text(graph).adjustment_set(treatment, outcome, observed))
-    features, names = design_matrix(frame, columns)
-    model = DoCalib(random_state=random_state).fit(
-        features,
-        column_numbers(frame, treatment),
-        column_numbers(frame, outcome),
-        clusters=frame[cluster].to_numpy() if cluster else None,
-        weights=column_numbers(frame, weight) if weight else None,
-        propensity=column_numbers(frame, propensity) if propensity else None,
-        feature_names=names,
-    )
-    return model, columns
+    if graph is None:
+        return list(adjust or ())
+    observed = [name for name in frame.columns if name not in (treatment, outcome)]
+    return sorted(CausalGraph.from_text(graph).adjustment_set(treatment, outcome, observed))
 
 
 def design_matrix(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[FloatArray, tuple[str, ...]]:
@@ -145,7 +158,7 @@ def _line(name: str, value: Mapping[str, Any]) -> str:
     return f"{name:<20} {number}{spread}"
 
 
-def column_numbers(frame: pl.DataFrame, name: str) -> FloatArray:
+def numeric(frame: pl.DataFrame, name: str) -> FloatArray:
     """A column as floats; BadInput names column and row of the first value that is not a number."""
     column = frame[name]
     values = column.cast(pl.Float64, strict=False)

@@ -34,7 +34,7 @@ from whyrec.cause.sensitivity import (
 )
 from whyrec.errors import BadInput, NoOverlap
 from whyrec.estimate import Estimate, jsonable
-from whyrec.studies.table_effect import column_numbers, fit_table
+from whyrec.studies.table_effect import fit_table, numeric
 
 GAMMAS = np.round(np.arange(1.0, 4.01, 0.05), 2)
 
@@ -141,7 +141,7 @@ def refuted_effect(
         clusters=model.clusters_, weights=model.weights_, names=model.feature_names_,
     )  # fmt: skip
     order = np.arange(len(model.outcome_)) if model.clusters_ is None else np.argsort(model.clusters_, kind="stable")
-    controls = {name: column_numbers(frame, name) for name in (negative_outcome, negative_exposure) if name}
+    controls = {name: numeric(frame, name) for name in (negative_outcome, negative_exposure) if name}
     attempts = refute(model, random_state, runs=min(runs, 200))
     found = placebo_runs(model, runs, random_state)
     attempts[0] = found.refutation()

@@ -1,0 +1,211 @@
+"""Questions about effects in a table: whom does it help, which arm, which dose, and what would be liked if it were shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+from whyrec.errors import BadInput
+
+if TYPE_CHECKING:
+    from whyrec.cause.preference import RatingMethod
+
+Kind = Literal["auto", "binary", "arms", "dose"]
+
+
+@dataclass(frozen=True)
+class TableAnswer:
+    """An answer about a table: `content` as JSON, `lines` in words, `rows` the table of rows or arms where there is one."""
+
+    content: dict[str, Any]
+    lines: tuple[str, ...]
+    rows: pl.DataFrame | None = field(default=None, repr=False)
+    files: tuple[Path, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content, and `files` that were written."""
+        return {**self.content, "files": [str(file) for file in self.files]}
+
+    def to_text(self) -> str:
+        """One line a finding."""
+        return "\n".join((*self.lines, *(f"written: {file}" for file in self.files)))
+
+
+def uplift(
+    source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
+    graph: str | None = None, segment: str | None = None, cluster: str | None = None, propensity: str | None = None,
+    out: Path | None = None, picture: Path | None = None, lang: str = "en", random_state: int = 0,
+) -> TableAnswer:  # fmt: skip
+    """What a binary treatment changes for each row of a table, with intervals; how well effects rank and are calibrated.
+
+    out: write the rows with their effects (.parquet or .csv). picture: write a page of pictures (.html).
+    """
+    from whyrec.studies.table_questions import table_uplift
+
+    content, rows = table_uplift(
+        _frame(source, cluster), treatment, outcome, adjust=adjust, graph=graph, segment=segment, cluster=cluster,
+        propensity=propensity, random_state=random_state,
+    )  # fmt: skip
+    lines = [_line("effect (DoCalib)", content["effect"]), _line("naive difference", content["naive"])]
+    lines.append(_line("Qini (0: ranks nothing)", content["qini"]))
+    slope, error = content["calibration"]["slope"]
+    lines.append(
+        f"calibration of effects: slope {slope:.2f} (standard error {error:.2f}; 1 is right, 0 is nothing learnt)"
+    )
+    lines.append("overlap: " + content["positivity"]["words"])
+    for row in content.get("segments", []):
+        lines.append(_line(f"  {row['segment']}", row))
+        if row.get("bounds"):
+            b = row["bounds"]
+            told = f"    persuaded between {b['persuaded_low']:.1%} and {b['persuaded_high']:.1%}"
+            if b["anyway_low"] is not None:
+                told += f"; of treated buyers, between {b['anyway_low']:.0%} and {b['anyway_high']:.0%} would have bought anyway"
+            lines.append(told)
+    if content["given_away"]:
+        lines.append(
+            f"WARNING: {', '.join(content['given_away'])} all but state the treatment; leave them out of --adjust"
+        )
+    return TableAnswer(content, tuple(lines), rows, _written(content, rows, out, picture, lang))
+
+
+def arms(
+    source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
+    cluster: str | None = None, propensity: str | None = None, out: Path | None = None, picture: Path | None = None,
+    lang: str = "en", random_state: int = 0,
+) -> TableAnswer:  # fmt: skip
+    """What each of many arms (items, offers) would yield if everybody got it, shrunk, with discoveries at a false-discovery rate."""
+    from whyrec.studies.table_questions import table_arms
+
+    content, rows = table_arms(
+        _frame(source, cluster),
+        treatment,
+        outcome,
+        adjust=adjust,
+        cluster=cluster,
+        propensity=propensity,
+        random_state=random_state,
+    )
+    d = content["diagnostics"]
+    lines = [
+        f"{d['arms']:,} arms, {d['median_rows']:.0f} rows each (median), worth {d['median_effective_rows']:.0f}; "
+        f"mean of the log {content['logged_mean']:.4g}"
+    ]
+    lines += [
+        f"{row['arm']!s:<24} {row['shrunk']:.4g}  [{row['shrunk_low']:.4g}, {row['shrunk_high']:.4g}]"
+        for row in content["arms"]
+    ]
+    better = content["better_than_logged"]
+    lines.append(
+        f"better than the log at a false-discovery rate of 10%: {', '.join(str(row['arm']) for row in better) or 'none'}"
+    )
+    return TableAnswer(content, tuple(lines), rows, _written(content, rows, out, picture, lang))
+
+
+def dose(
+    source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
+    cluster: str | None = None, picture: Path | None = None, lang: str = "en", random_state: int = 0,
+) -> TableAnswer:  # fmt: skip
+    """The dose-response curve of a continuous treatment (price, discount, hours)."""
+    from whyrec.studies.table_questions import table_dose
+
+    content = table_dose(
+        _frame(source, cluster), treatment, outcome, adjust=adjust, cluster=cluster, random_state=random_state
+    )
+    lines = [_line("average change per unit", content["slope"])]
+    lines += [_line(f"  dose {row['dose']:.4g}", row) for row in content["curve"]]
+    lines.append(f"after weighting the rows are worth {content['effective_sample_size']:,.0f}")
+    return TableAnswer(content, tuple(lines), None, _written(content, None, None, picture, lang))
+
+
+def preference(
+    source: str | Path | pl.DataFrame, *, user: str = "user", item: str = "item", outcome: str = "rating",
+    users: str | Path | pl.DataFrame | None = None, items: str | Path | pl.DataFrame | None = None,
+    method: RatingMethod = "DoCalib", k: int = 10, out: Path | None = None, picture: Path | None = None, lang: str = "en",
+    random_state: int = 0,
+) -> TableAnswer:  # fmt: skip
+    """What users would think of items if they were shown, though ratings are missing not at random.
+
+    out: write the k best unrated items of each user (.parquet or .csv).
+    """
+    from whyrec.studies.table_questions import table_preference
+
+    content, rows = table_preference(
+        _frame(source, user, item), user, item, outcome,
+        users=None if users is None else _frame(users, user), items=None if items is None else _frame(items, item),
+        method=method, k=k, random_state=random_state,
+    )  # fmt: skip
+    lines = [
+        _line(f"mean over all pairs ({method})", content["mean"]),
+        _line("mean of the ratings given", content["naive"]),
+    ]
+    if "exposure" in content:
+        e = content["exposure"]
+        lines.append(
+            f"overlap: {content['ratings']:,} ratings are worth {e['effective_ratings']:,.0f} after weighting; calibration error of "
+            f"who rates what {e['calibration_error']['before']:.4f} before and {e['calibration_error']['after']:.4f} after"
+        )
+    return TableAnswer(content, tuple(lines), rows, _written(content, rows, out, picture, lang))
+
+
+def kind_of(source: str | Path | pl.DataFrame, treatment: str) -> str:
+    """How a column is read as a treatment: "binary", "arms" or "dose"; BadInput where there is no such column."""
+    from whyrec.studies.table_questions import treatment_kind
+
+    frame = _frame(source, None)
+    if treatment not in frame.columns:
+        raise BadInput(f"no column {treatment!r}; the columns are {', '.join(frame.columns)}")
+    return treatment_kind(frame[treatment])
+
+
+def effects_benchmark(
+    data: Path,
+    *,
+    quick: bool = False,
+    only: Sequence[str] | None = None,
+    out: Path | None = None,
+    random_state: int = 0,
+) -> Any:
+    """Every table of truth about effects; see `whyrec.studies.effect_benchmark`."""
+    from whyrec.files import write_json
+    from whyrec.studies.effect_benchmark import effect_benchmark as run
+
+    result = run(Path(data), quick=quick, only=only, random_state=random_state)
+    if out is not None:
+        write_json(Path(out), result.to_dict())
+    return result
+
+
+def _frame(source: str | Path | pl.DataFrame, *labels: str | None) -> pl.DataFrame:
+    from whyrec.api.model import units
+
+    return source if isinstance(source, pl.DataFrame) else units(Path(source), *labels)
+
+
+def _written(
+    content: dict[str, Any], rows: pl.DataFrame | None, out: Path | None, picture: Path | None, lang: str
+) -> tuple[Path, ...]:
+    from whyrec.api.model import write_table
+    from whyrec.explain.effect_pages import effect_page
+    from whyrec.files import write_text
+
+    files: list[Path] = []
+    if out is not None and rows is not None:
+        write_table(rows, Path(out))
+        files.append(Path(out))
+    if picture is not None:
+        if Path(picture).suffix != ".html":
+            raise BadInput(f"{picture}: pictures are written as one .html file")
+        write_text(Path(picture), effect_page(content, lang))
+        files.append(Path(picture))
+    return tuple(files)
+
+
+def _line(name: str, value: dict[str, Any]) -> str:
+    low, high = value["interval"]
+    number = "n/a" if value["estimate"] is None else f"{value['estimate']:.5g}"
+    spread = "" if low is None or high is None else f"  [{low:.5g}, {high:.5g}]"
+    return f"{name:<32} {number}{spread}"

@@ -1,0 +1,81 @@
+"""The commands about whom a treatment changes, and about ratings that are missing not at random."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from whyrec.cli.options import Json, Lang, Seed, answer
+
+app = typer.Typer()
+
+Picture = Annotated[Path | None, typer.Option(help="Write a page of pictures to this .html file.")]
+Rows = Annotated[Path | None, typer.Option(help="Write the table to this .parquet or .csv file.")]
+
+
+@app.command()
+def uplift(
+    source: Annotated[Path, typer.Argument(help="A table of units (CSV, Parquet, JSON lines).")],
+    treatment: Annotated[str, typer.Option(help="Column of the treatment, 0 or 1.")],
+    outcome: Annotated[str, typer.Option(help="Column of the outcome.")],
+    adjust: Annotated[str | None, typer.Option(help="Columns to adjust for, separated by commas.")] = None,
+    graph: Annotated[str | None, typer.Option(help="Causal graph in place of --adjust.")] = None,
+    segment: Annotated[
+        str | None, typer.Option(help="Column of segments: each gets an effect, and bounds on who is persuaded.")
+    ] = None,
+    cluster: Annotated[str | None, typer.Option(help="Column whose rows belong together (user).")] = None,
+    propensity: Annotated[str | None, typer.Option(help="Column of logged treatment probabilities.")] = None,
+    out: Rows = None,
+    picture: Picture = None,
+    lang: Lang = "en",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Whom a treatment changes, and by how much: an effect with its interval for every row, judged on rows not used for it.
+
+    Example: whyrec uplift mailing.csv --treatment email --outcome visit --adjust age,past_spend --segment region
+    """
+    answer(
+        lambda api: api.uplift(
+            source, treatment, outcome, adjust=_names(adjust), graph=graph, segment=segment, cluster=cluster,
+            propensity=propensity, out=out, picture=picture, lang=lang, random_state=seed,
+        ),
+        as_json,
+    )  # fmt: skip
+
+
+@app.command()
+def preference(
+    source: Annotated[Path, typer.Argument(help="A table of ratings, one row each.")],
+    user: Annotated[str, typer.Option(help="Column of the user.")] = "user",
+    item: Annotated[str, typer.Option(help="Column of the item.")] = "item",
+    outcome: Annotated[str, typer.Option(help="Column of the rating, or of 0 and 1.")] = "rating",
+    users: Annotated[Path | None, typer.Option(help="Table of users: the id column and attributes.")] = None,
+    items: Annotated[Path | None, typer.Option(help="Table of items: the id column and attributes.")] = None,
+    method: Annotated[
+        Literal["DoCalib", "naive", "IPS", "SNIPS", "DR-JL", "MRDR", "StableDR"], typer.Option(help="Estimator.")
+    ] = "DoCalib",
+    k: Annotated[int, typer.Option("-k", min=1, help="Best unrated items to write for each user.")] = 10,
+    out: Rows = None,
+    picture: Picture = None,
+    lang: Lang = "en",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """What users would think of items if they were shown, though people rate what they like.
+
+    Example: whyrec preference ratings.csv --user customer --item sku --outcome stars --items items.csv --out best.csv
+    """
+    answer(
+        lambda api: api.preference(
+            source, user=user, item=item, outcome=outcome, users=users, items=items, method=method, k=k, out=out,
+            picture=picture, lang=lang, random_state=seed,
+        ),
+        as_json,
+    )  # fmt: skip
+
+
+def _names(columns: str | None) -> list[str] | None:
+    return [name.strip() for name in columns.split(",")] if columns else None

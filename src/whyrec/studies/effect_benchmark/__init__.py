@@ -1,0 +1,55 @@
+"""Every table of truth about effects, by one command: `whyrec benchmark effects --data DIR`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from whyrec.errors import BadInput
+from whyrec.studies.effect_benchmark.coat import coat
+from whyrec.studies.effect_benchmark.hillstrom import hillstrom
+from whyrec.studies.effect_benchmark.ihdp import ihdp
+from whyrec.studies.effect_benchmark.many_arms import many_arms
+from whyrec.studies.effect_benchmark.rankers import rankers
+from whyrec.studies.effect_benchmark.simulated import simulated
+from whyrec.studies.effect_benchmark.tables import MeasuredTable, MeasuredTables
+
+TABLES = ("simulated", "arms", "rankers", "ihdp", "hillstrom", "coat", "coat-attributes")
+
+
+def effect_benchmark(
+    data: Path, *, quick: bool = False, only: Sequence[str] | None = None, random_state: int = 0
+) -> MeasuredTables:
+    """Run the tables (or `only` some of TABLES); quick: fewer repetitions, no slow learners, under five minutes.
+
+    A table whose data are not below `data` is skipped, and the reason is told.
+    """
+    unknown = set(only or ()) - set(TABLES)
+    if unknown:
+        raise BadInput(f"no table {sorted(unknown)[0]!r}; the tables are {', '.join(TABLES)}")
+    makers: dict[str, Callable[[], MeasuredTable]] = {
+        "simulated": lambda: simulated(100 if quick else 500, random_state=random_state),
+        "arms": lambda: many_arms(quick=quick, random_state=random_state),
+        "rankers": lambda: rankers(quick=quick, random_state=random_state),
+        "ihdp": lambda: ihdp(data, quick=quick),
+        "hillstrom": lambda: hillstrom(data, quick=quick, random_state=random_state),
+        "coat": lambda: coat(data, quick=quick, random_state=random_state),
+        "coat-attributes": lambda: coat(data, quick=quick, with_attributes=True, random_state=random_state),
+    }
+    chosen = [
+        name for name in TABLES if name in (only or TABLES) and not (quick and name == "coat-attributes" and not only)
+    ]
+    found, skipped = [], {}
+    for name in chosen:
+        start = time.perf_counter()
+        try:
+            table = makers[name]()
+        except BadInput as error:
+            skipped[name] = str(error)
+            continue
+        found.append(replace(table, seconds=time.perf_counter() - start))
+    if not found:
+        raise BadInput("; ".join(skipped.values()))
+    return MeasuredTables(tuple(found), skipped, quick)

@@ -1,0 +1,267 @@
+"""Questions about a table: whom does a treatment change, which of many arms is best, how does a dose act, what is liked unseen?
+
+Each takes columns by name, checks them, and gives an answer that is JSON-ready; `table_effect` answers the average effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from whyrec.cause.arms import ArmEffects
+from whyrec.cause.balance import balance, given_away
+from whyrec.cause.bounds import by_segment
+from whyrec.cause.docalib import DoCalib
+from whyrec.cause.dose import DoseResponse
+from whyrec.cause.pair_effects import PairEffects
+from whyrec.cause.pair_model import Attributes
+from whyrec.cause.preference import PreferenceModel, RatingMethod
+from whyrec.errors import BadInput
+from whyrec.estimate import Estimate, FloatArray
+from whyrec.metrics.effect import effect_calibration, qini, uplift_band
+from whyrec.progress import say
+from whyrec.studies.table_effect import checked_columns, design_matrix, numeric
+
+_MOST_ARMS_SHOWN = 20
+
+
+def treatment_kind(column: pl.Series) -> str:
+    """ "binary" for 0 and 1, "dose" for numbers with a fraction, else "arms": an integer code is a name unless the user says otherwise."""
+    values = column.drop_nulls().unique()
+    if column.dtype == pl.Boolean or (column.dtype.is_numeric() and set(values.to_list()) <= {0, 1}):
+        return "binary"
+    if column.dtype.is_float() and bool((values != values.round(0)).any()):
+        return "dose"
+    return "arms"
+
+
+def table_uplift(
+    frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, graph: str | None = None,
+    segment: str | None = None, cluster: str | None = None, propensity: str | None = None, random_state: int = 0,
+) -> tuple[dict[str, Any], pl.DataFrame]:  # fmt: skip
+    """What treating changes for each row: the answer, and the table of rows with effect, low, high and rank.
+
+    The answer has the average, deciles of predicted against doubly robust effects, the Qini coefficient, the uplift curve, the
+    balance before and after, features that give the treatment away, segments with effect and bounds. All judgements use
+    out-of-fold effects.
+    """
+    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, propensity, segment)
+    features, names = design_matrix(frame, columns)
+    clusters = frame[cluster].to_numpy() if cluster else None
+    say("DoCalib: average effect and scores")
+    model = DoCalib(random_state=random_state).fit(
+        features, numeric(frame, treatment), numeric(frame, outcome), clusters=clusters,
+        propensity=numeric(frame, propensity) if propensity else None, feature_names=names,
+    )  # fmt: skip
+    say("Effects of rows")
+    effects = PairEffects(random_state=random_state).fit(model)
+    effect, low, high = effects.predict(features)
+    gain, held_out = model.effect_scores_, effects.out_of_fold_
+    curve = uplift_band(held_out, gain, clusters=model.clusters_)
+    calibration = effect_calibration(held_out, gain, clusters=model.clusters_)
+    content: dict[str, Any] = {
+        "effect": model.effect_.to_dict(),
+        "naive": model.naive_.to_dict(),
+        "adjustment": columns,
+        "positivity": model.positivity_.to_dict(),
+        "qini": qini(held_out, gain, clusters=model.clusters_).to_dict(),
+        "curve": {name: getattr(curve, name).tolist() for name in ("share", "gain", "low", "high", "random")},
+        "calibration": {
+            "predicted": calibration.predicted.tolist(), "observed": calibration.observed.tolist(),
+            "half_width": calibration.half_width.tolist(), "error": calibration.error, "slope": list(calibration.slope),
+        },
+        "learners": dict(zip(effects.learners_, effects.mix_.tolist(), strict=True)),
+        "balance": balance(model).to_dicts(),
+        "given_away": list(given_away(model)),
+    }  # fmt: skip
+    if segment is not None:
+        content["segments"] = _segments(model, frame[segment])
+    order = np.empty(frame.height, dtype=np.int64)
+    order[np.argsort(-effects.rank_score(features), kind="stable")] = np.arange(1, frame.height + 1)
+    rows = frame.with_columns(effect=effect, effect_low=low, effect_high=high, effect_rank=order)
+    return content, rows
+
+
+def table_arms(
+    frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, cluster: str | None = None,
+    propensity: str | None = None, random_state: int = 0,
+) -> tuple[dict[str, Any], pl.DataFrame]:  # fmt: skip
+    """What each of many arms would yield for everybody: the answer, and one row an arm (see `ArmEffects.to_frame`)."""
+    columns = checked_columns(frame, treatment, outcome, adjust, None, cluster, propensity, None)
+    features, _ = design_matrix(frame, columns)
+    if frame[treatment].null_count():
+        row = int(frame[treatment].is_null().arg_true()[0]) + 1
+        raise BadInput(f"column {treatment!r}, row {row}: no arm; drop the row or name the arm")
+    labels = frame[treatment]
+    if labels.dtype.is_float() and bool((labels == labels.round(0)).all()):
+        labels = labels.cast(pl.Int64)
+    model = ArmEffects(random_state=random_state).fit(
+        features, labels.to_numpy(), numeric(frame, outcome),
+        clusters=frame[cluster].to_numpy() if cluster else None,
+        propensity=numeric(frame, propensity) if propensity else None,
+    )  # fmt: skip
+    arms = model.to_frame().sort("shrunk", descending=True)
+    found = model.discoveries(0.1)
+    content = {
+        "arms": arms.head(_MOST_ARMS_SHOWN).to_dicts(),
+        "logged_mean": model.logged_mean_,
+        "better_than_logged": found.to_dicts(),
+        "false_discovery_rate": 0.1,
+        "adjustment": columns,
+        "diagnostics": model.diagnostics_.to_dict(),
+        "spread_between_arms": model.prior_sd_,
+    }
+    return content, arms
+
+
+def table_dose(
+    frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, cluster: str | None = None,
+    random_state: int = 0,
+) -> dict[str, Any]:  # fmt: skip
+    """The dose-response curve of a continuous treatment at its deciles, and the average change per unit."""
+    columns = checked_columns(frame, treatment, outcome, adjust, None, cluster, None, None)
+    features, _ = design_matrix(frame, columns)
+    model = DoseResponse(random_state=random_state).fit(
+        features,
+        numeric(frame, treatment),
+        numeric(frame, outcome),
+        clusters=frame[cluster].to_numpy() if cluster else None,
+    )
+    return {**model.to_dict(), "adjustment": columns}
+
+
+def table_preference(
+    frame: pl.DataFrame, user: str, item: str, outcome: str, *, users: pl.DataFrame | None = None,
+    items: pl.DataFrame | None = None, method: RatingMethod = "DoCalib", k: int = 10, random_state: int = 0,
+) -> tuple[dict[str, Any], pl.DataFrame]:  # fmt: skip
+    """What every user would think of every item: the answer, and the k best unrated items of each user.
+
+    users, items: tables with the id in the column of the same name; all other columns are attributes (text becomes indicators).
+    The answer has the mean over all pairs beside the mean of the ratings, overlap and calibration of who rates what.
+    """
+    for name in (user, item, outcome):
+        if name not in frame.columns:
+            raise BadInput(f"no column {name!r}; the columns are {', '.join(frame.columns)}")
+        if frame[name].null_count():
+            row = int(frame[name].is_null().arg_true()[0]) + 1
+            raise BadInput(f"column {name!r}, row {row}: no value; fill or drop the row")
+    y = numeric(frame, outcome)
+    tables = {}
+    for name, table in ((user, users), (item, items)):
+        ids = frame[name].unique().sort() if table is None else _ids(table, name, frame[name])
+        tables[name] = (ids, None if table is None else _attributes(table, name))
+    codes = {
+        name: frame.join(
+            pl.DataFrame({name: ids, "_code": np.arange(len(ids))}), on=name, how="left", maintain_order="left"
+        )["_code"].to_numpy()
+        for name, (ids, _) in tables.items()
+    }
+    (user_ids, user_features), (item_ids, item_features) = tables[user], tables[item]
+    known = user_features is not None or item_features is not None
+    attributes = Attributes(user_features, item_features) if known else None
+    say("Who rates what, and how")
+    model = PreferenceModel(method, random_state=random_state).fit(
+        codes[user], codes[item], y, n_users=len(user_ids), n_items=len(item_ids), attributes=attributes
+    )
+    naive = Estimate.from_influence(
+        float(y.mean()), y - y.mean(), estimand="mean of the ratings that were given", method="naive",
+        clusters=np.column_stack([codes[user], codes[item]]),
+    )  # fmt: skip
+    content: dict[str, Any] = {
+        "mean": model.mean_.to_dict(),
+        "naive": naive.to_dict(),
+        "method": method,
+        "users": len(user_ids),
+        "items": len(item_ids),
+        "ratings": frame.height,
+    }
+    if method != "naive":
+        before, after = model.exposure_.reliability_
+        content["exposure"] = {
+            "effective_ratings": model.exposure_.effective_, "floor": model.exposure_.floor_,
+            "calibration_error": {"before": before.ece, "after": after.ece},
+        }  # fmt: skip
+    return content, _best_unrated(model, codes[user], codes[item], user_ids, item_ids, k, user, item)
+
+
+def _best_unrated(
+    model: PreferenceModel,
+    user: Any,
+    item: Any,
+    user_ids: pl.Series,
+    item_ids: pl.Series,
+    k: int,
+    user_name: str,
+    item_name: str,
+) -> pl.DataFrame:
+    """Rows user, item, predicted, rank: the k best of each user, users in blocks so that scores stay small."""
+    parts = []
+    n_items = len(item_ids)
+    step = max(1, 2_000_000 // n_items)
+    for start in range(0, len(user_ids), step):
+        block = np.arange(start, min(start + step, len(user_ids)))
+        pairs = np.repeat(block, n_items), np.tile(np.arange(n_items), len(block))
+        scores = model.rank_score(*pairs).reshape(len(block), n_items)
+        predicted = model.predict(*pairs).reshape(len(block), n_items)
+        mine = (user >= start) & (user < start + len(block))
+        predicted[user[mine] - start, item[mine]] = np.nan
+        scores[user[mine] - start, item[mine]] = -np.inf
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        values = np.take_along_axis(predicted, best, axis=1)
+        frame = pl.DataFrame(
+            {
+                user_name: user_ids.gather(np.repeat(block, best.shape[1])),
+                item_name: item_ids.gather(best.ravel()),
+                "predicted": values.ravel(),
+                "rank": np.tile(np.arange(1, best.shape[1] + 1), len(block)),
+            }
+        )
+        parts.append(frame.filter(pl.col("predicted").is_finite()))
+    return pl.concat(parts)
+
+
+def _ids(table: pl.DataFrame, name: str, used: pl.Series) -> pl.Series:
+    if name not in table.columns:
+        raise BadInput(f"the table of {name!r} has no column {name!r}; its columns are {', '.join(table.columns)}")
+    ids = table[name]
+    if ids.n_unique() < len(ids):
+        twice = ids.filter(ids.is_duplicated())[0]
+        raise BadInput(f"column {name!r}: {twice!r} stands twice in its table; keep one row an id")
+    strange = used.filter(~used.is_in(ids.implode()))
+    if len(strange):
+        raise BadInput(f"column {name!r}: {strange[0]!r} is in the log and not in the table of attributes; add its row")
+    return ids
+
+
+def _attributes(table: pl.DataFrame, name: str) -> FloatArray | None:
+    columns = [column for column in table.columns if column != name]
+    if not columns:
+        return None
+    matrix, _ = design_matrix(table, columns)
+    spread = matrix.std(axis=0)
+    scaled: FloatArray = (matrix - matrix.mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0)
+    return scaled
+
+
+def _segments(model: DoCalib, segment: pl.Series) -> list[dict[str, Any]]:
+    """Effect of each segment with its interval, and, for an outcome of 0 and 1, the bounds of `cause.bounds`."""
+    labels = segment.cast(pl.String).fill_null("(missing)").to_numpy()
+    rows = []
+    for label in np.unique(labels):
+        mine = labels == label
+        if mine.sum() < 50:
+            continue
+        gain, weight = model.effect_scores_[mine], model.weights_[mine]
+        mean = float(np.average(gain, weights=weight))
+        found = Estimate.from_influence(
+            mean, weight / weight.mean() * (gain - mean), estimand=f"effect in {label}", method="DoCalib",
+            clusters=None if model.clusters_ is None else model.clusters_[mine],
+        )  # fmt: skip
+        rows.append({"segment": str(label), "rows": int(mine.sum()), **found.to_dict()})
+    if model.log_.binary and rows:
+        bounds = {str(row["segment"]): row for row in by_segment(model, labels).to_dicts()}
+        rows = [{**row, "bounds": bounds.get(row["segment"])} for row in rows]
+    return rows
