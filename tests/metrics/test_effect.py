@@ -2,7 +2,18 @@ import numpy as np
 import pytest
 
 from whyrec.errors import BadInput
-from whyrec.metrics.effect import causal_precision, pehe, qini, uplift_curve
+from whyrec.metrics.effect import (
+    causal_dcg,
+    causal_precision,
+    effect_calibration,
+    pehe,
+    policy_risk,
+    qini,
+    random_causal_dcg,
+    random_causal_precision,
+    uplift_band,
+    uplift_curve,
+)
 
 
 def test_pehe_by_hand() -> None:
@@ -58,3 +69,48 @@ def test_the_interval_of_the_area_covers_with_ties_and_signal() -> None:
     slack = 3 * np.sqrt(0.95 * 0.05 / runs)
     assert abs(covered / runs - 0.95) < slack
     assert abs(nulls / runs - 0.95) < slack
+
+
+def test_discounted_gain_by_hand_and_random_in_closed_form() -> None:
+    group, effect = np.array([0, 0, 1]), np.array([1.0, 3.0, 5.0])
+    score = np.array([0.1, 0.9, 0.5])
+    first = 3 + 1 / np.log2(3)
+    assert causal_dcg(score, effect, group) == pytest.approx((first + 5) / 2)
+    rng = np.random.default_rng(0)
+    group, effect = rng.integers(0, 20, 300), rng.normal(size=300)
+    shuffled = [
+        (causal_dcg(noise := rng.normal(size=300), effect, group), causal_precision(noise, effect, group, 5))
+        for _ in range(4_000)
+    ]
+    mean, spread = np.mean(shuffled, axis=0), np.std(shuffled, axis=0) / np.sqrt(len(shuffled))
+    closed = random_causal_dcg(effect, group), random_causal_precision(effect, group)
+    assert np.all(np.abs(mean - closed) < 4 * spread)
+
+
+def test_band_of_the_curve_covers() -> None:
+    covered = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        score = rng.random(500)
+        curve = uplift_band(score, score + rng.normal(size=500), points=4)
+        covered.append((curve.low[2] <= 0.375) & (curve.high[2] >= 0.375))  # half treated: integral of s from 1/2 to 1
+        assert curve.gain[0] == 0 and curve.random[-1] == pytest.approx(curve.gain[-1])
+    assert abs(np.mean(covered) - 0.95) < 3 * np.sqrt(0.95 * 0.05 / 300)
+
+
+def test_policy_risk_on_randomised_rows() -> None:
+    rng = np.random.default_rng(1)
+    x, a = rng.normal(size=50_000), rng.integers(0, 2, 50_000)
+    y = (rng.random(50_000) < np.where(a == 1, np.where(x > 0, 0.7, 0.3), 0.5)).astype(float)
+    assert policy_risk(x, a, y, propensity=0.5) == pytest.approx(0.4, abs=0.01)
+    assert policy_risk(-x, a, y, propensity=0.5) == pytest.approx(0.6, abs=0.01)
+
+
+def test_calibrated_effects_have_slope_one_and_no_error() -> None:
+    rng = np.random.default_rng(2)
+    effect = rng.normal(size=20_000)
+    psi = effect + rng.normal(0, 3, 20_000)
+    right, doubled = effect_calibration(effect, psi), effect_calibration(2 * effect, psi)
+    assert abs(right.slope[0] - 1) < 3 * right.slope[1] and right.error < 0.1
+    assert abs(doubled.slope[0] - 0.5) < 3 * doubled.slope[1] and doubled.error > 0.8
+    assert effect_calibration(np.ones(100), psi[:100]).slope == (0.0, float("inf"))

@@ -15,6 +15,9 @@ HOMES = {
         "whyrec.api.model",
     ),
     **dict.fromkeys(("counterfactual", "refute"), "whyrec.api.cases"),
+    **dict.fromkeys(
+        ("policy_evaluate", "policy_compare", "policy_learn", "deploy_check", "policy_benchmark"), "whyrec.api.policies"
+    ),
     **dict.fromkeys(("uplift", "arms", "dose", "preference", "effects_benchmark"), "whyrec.api.effects"),
 }
 

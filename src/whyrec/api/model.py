@@ -27,20 +27,25 @@ _WIDE = 12  # columns that fit beside each other on a screen
 
 @dataclass(frozen=True)
 class Table:
-    """Rows as an answer: `frame`, and where it was written, if it was."""
+    """Rows as an answer: `frame`, and where it was written, if it was; more: what goes with it, and notes in words."""
 
     frame: pl.DataFrame
     name: str
     file: Path | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """{name: rows}, or {name: {"file", "rows"}} when the table went to a file."""
+        """{name: rows}, or {name: {"file", "rows"}} when the table went to a file; and `more`."""
         if self.file is not None:
-            return {self.name: {"file": str(self.file), "rows": self.frame.height}}
-        return {self.name: self.frame.to_dicts()}
+            return {self.name: {"file": str(self.file), "rows": self.frame.height}, **self.more}
+        return {self.name: self.frame.to_dicts(), **self.more}
 
     def to_text(self) -> str:
-        """The table (a wide one of few rows turned on its side), or the name of its file."""
+        """The table (a wide one of few rows turned on its side), or the name of its file; then the notes."""
+        return "\n".join([self._table(), *self.notes])
+
+    def _table(self) -> str:
         if self.file is not None:
             return f"{self.frame.height:,} rows written to {self.file}"
         if self.frame.width > _WIDE >= self.frame.height:
@@ -171,20 +176,61 @@ def recommend(
     users: Sequence[Any] | None = None,
     *,
     k: int = 10,
-    by: Ranking = "preference",
+    by: Literal["preference", "effect", "mix", "uplift", "policy"] = "preference",
     mix: float = 0.5,
+    diversity: float | None = None,
+    budget: float | None = None,
+    cost: float | str = 1.0,
     out: Path | None = None,
+    picture: Path | None = None,
     lang: Lang = "en",
 ) -> Table:
-    """Top k items of users, with effects and a reason each; see `CausalRecommender.recommend` for the columns."""
+    """Top k items of users, with effects and a reason each; see `CausalRecommender.recommend` for the columns.
+
+    by: "uplift" is another name of "effect"; "policy" takes whichever of preference, effect and mix the log is surest of.
+    diversity (0 to 1) and budget (of all recommendations together, each of `cost`, a number or a column of the items):
+    see `whyrec.decide.constrained_lists`; what they cost stands in the answer's `constraints`. picture: .svg or .html of the
+    Pareto front of score and diversity, or of gain against budget.
+    """
+    from whyrec.decide.constrained_lists import best_ranking, constrained, words_of
     from whyrec.explain.reasons import short_reasons
 
     fitted = _model(model)
-    frame = fitted.recommend(list(users) if users else None, k, by=by, mix=mix)
-    frame = frame.with_columns(reason=short_reasons(fitted, frame, lang))
+    ranking: Ranking = "effect" if by == "uplift" else best_ranking(fitted) if by == "policy" else by
+    found = constrained(
+        fitted, list(users) if users else None, k, by=ranking, mix=mix, diversity=diversity, budget=budget, cost=cost
+    )
+    frame = found.frame.with_columns(reason=short_reasons(fitted, found.frame, lang))
     if out is not None:
         write_table(frame, Path(out))
-    return Table(frame, "recommendations", out)
+    if picture is not None:
+        _draw_constraints(found, Path(picture))
+    more: dict[str, Any] = {"constraints": found.told} if found.told else {}
+    notes = words_of(found.told)
+    if by == "policy":
+        more["policy"] = ranking
+        notes.insert(0, f"policy: by {ranking}, of whose value the log is surest")
+    return Table(frame, "recommendations", out, more, tuple(notes))
+
+
+def _draw_constraints(found: Any, path: Path) -> None:
+    from whyrec.explain.policy_plots import budget_picture, front_picture, write_picture
+
+    if found.curve is not None:
+        budgets, best, ranked = found.curve
+        drawing = budget_picture(
+            budgets,
+            {"largest effects first": best, "as ranked": ranked},
+            chosen=found.told["budget"]["budget"],
+            unit="sum of effects",
+        )
+        write_picture(path, drawing, title="Gain against budget")
+    elif found.front:
+        chosen = [label for label, *_ in found.front].index(f"{found.told['diversity']['strength']:g}")
+        drawing = front_picture(found.front, x="mean dissimilarity of a list", y="mean score", chosen=chosen)
+        write_picture(path, drawing, title="Score against diversity")
+    else:
+        raise BadInput("a picture of recommendations shows a constraint: give --diversity or --budget with it")
 
 
 def effect(

@@ -12,7 +12,6 @@ are made at a simultaneous level or a false-discovery rate.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -78,7 +77,7 @@ class ArmEffects:
         arm: ArrayLike,
         outcome: ArrayLike,
         *,
-        arms: Sequence[Any] | None = None,
+        arms: ArrayLike | None = None,
         arm_features: ArrayLike | None = None,
         propensity: ArrayLike | None = None,
         clusters: ArrayLike | None = None,
@@ -161,7 +160,7 @@ class ArmEffects:
         }  # fmt: skip
         return pl.DataFrame(columns).with_columns(pl.col(pl.Float64).fill_nan(None))
 
-    def _codes(self, arm: ArrayLike, arms: Sequence[Any] | None, n: int) -> tuple[Any, IntArray]:
+    def _codes(self, arm: ArrayLike, arms: ArrayLike | None, n: int) -> tuple[Any, IntArray]:
         given = np.asarray(arm)
         if given.shape != (n,):
             raise BadInput(f"arm: shape {given.shape} for {n:,} rows of features; give one label a row")
@@ -169,7 +168,7 @@ class ArmEffects:
             raise BadInput(f"arm: missing in row {int(np.argmin(np.isfinite(given)))}; drop the row")
         labels, codes = np.unique(given, return_inverse=True)
         if len(labels) < 2:
-            raise NoOverlap(f"arm: only {labels[0]!r} was ever given; log at least two arms")
+            raise NoOverlap(f"arm: only {labels[0]} was ever given; log at least two arms")
         if arms is None:
             return labels, codes.astype(np.int64)
         catalogue = np.asarray(arms)
@@ -177,7 +176,7 @@ class ArmEffects:
         place = np.minimum(np.searchsorted(catalogue, labels, sorter=order), len(catalogue) - 1)
         strange = catalogue[order[place]] != labels
         if strange.any():
-            raise BadInput(f"arm: {labels[strange][0]!r} is in the log and not among the {len(catalogue):,} arms given")
+            raise BadInput(f"arm: {labels[strange][0]} is in the log and not among the {len(catalogue):,} arms given")
         return catalogue, order[place][codes].astype(np.int64)
 
     @staticmethod
@@ -265,9 +264,8 @@ class ArmEffects:
         squares = np.bincount(arm_of_unit, weights=(sums / loads) ** 2, minlength=arms)
         own_degrees = np.maximum(count - 1, 0.0)
         weight_squares = np.bincount(unit.ravel(), weights=inverse) ** 2
-        concentration = (
-            np.bincount(arm_of_unit, weights=weight_squares, minlength=arms) / np.maximum(total, 1e-300) ** 2
-        )
+        whole = np.where(rows > 0, total, 1.0)
+        concentration = np.bincount(arm_of_unit, weights=weight_squares, minlength=arms) / whole**2
         # Residuals about a weighted mean: their squares sum to sigma^2 (m - 2 + m sum h^2), m units of shares h.
         expected = count - 2 + count * concentration
         own = np.divide(squares, expected, out=np.zeros(arms), where=(own_degrees > 0) & (expected > 0))

@@ -4,8 +4,8 @@ The name is from an article that defines no algorithm; this one is whyrec's, mad
 
 1. Cross-fitted propensity e(x) and outcomes mu_a(x) (Chernozhukov et al. 2018), folds by cluster.
 2. Both calibrated on out-of-fold predictions: the propensity (Deshpande and Kuleshov 2024), each arm's outcome
-   weighted by the inverse propensity (van der Laan, Luedtke and Carone 2024, C-DML; Kweon and Yu 2024), where that
-   lowers its held-out error: an outcome model that is calibrated already is left as it is.
+   weighted by the inverse propensity (van der Laan, Luedtke and Carone 2024, C-DML; Kweon and Yu 2024), each where that
+   lowers its held-out error: a model that is calibrated already is left as it is.
 3. Doubly robust scores psi_a = mu_a + 1[A = a] / e_a (Y - mu_a) (Robins et al. 1994), self-normalised.
 4. The average effect with an interval from the influence function summed by cluster, or from a cluster
    bootstrap that calibrates anew in every draw. `PairEffects` turns the scores into an effect for each pair.
@@ -60,7 +60,8 @@ class DoCalib:
     After `fit`: `effect_`, `naive_`, `arms_` (control, treated), `relatives_` (naive, IPS, SNIPS, regression),
     `scores_` (n, 2), `propensity_` (n,), `outcomes_` (n, 2), `positivity_`, `calibration_` (for propensity,
     outcome_control and outcome_treated the reliability before and after, on held-out folds), `outcome_calibrated_`
-    (control, treated: whether that outcome was calibrated, or left as it was since it was calibrated already).
+    (control, treated: whether that outcome was calibrated, or left as it was since it was calibrated already),
+    `propensity_calibrated_` (the same of the propensity).
     """
 
     def __init__(
@@ -227,7 +228,7 @@ class DoCalib:
     def _estimate(self, units: IntArray) -> None:
         calibrated = calibrate(self.nuisances_, self.log_, self.calibration, self.min_propensity)
         self.propensity_, self.outcomes_ = calibrated.propensity, calibrated.outcomes
-        self.outcome_calibrated_ = calibrated.applied
+        self.outcome_calibrated_, self.propensity_calibrated_ = calibrated.applied, calibrated.propensity_applied
         self.positivity_ = positivity(
             calibrated.propensity, self.log_.treatment, self.log_.weight, calibrated.floor, calibrated.clipped
         )
@@ -308,7 +309,14 @@ class DoCalib:
         result = np.empty((draws, 2))
         for draw in range(draws):
             log = replace(self.log_, weight=self.log_.weight * generator.exponential(size=size)[units])
-            redone = calibrate(self.nuisances_, log, self.calibration, self.min_propensity, self.outcome_calibrated_)
+            redone = calibrate(
+                self.nuisances_,
+                log,
+                self.calibration,
+                self.min_propensity,
+                self.outcome_calibrated_,
+                self.propensity_calibrated_,
+            )
             result[draw] = arm_scores(redone, log)[1]
         return result
 
@@ -330,7 +338,7 @@ class DoCalib:
                 log.binary,
             )
         applied = {
-            "propensity": not self.nuisances_.logged,
+            "propensity": self.propensity_calibrated_,
             **dict(zip(("outcome_control", "outcome_treated"), self.outcome_calibrated_, strict=True)),
         }
         report = {}

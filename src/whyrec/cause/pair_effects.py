@@ -23,15 +23,16 @@ from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, normal_quantile
 from whyrec.saved import opening, saving
 
-LEARNERS = ("t", "dr", "linear")
+LEARNERS = ("t", "t-linear", "dr", "linear")
+_OF_OUTCOMES = ("t", "t-linear")
 _CHUNK = 200_000
 
 
 class PairEffects:
     """Effect of the treatment on a pair with features x, with an interval.
 
-    learners: which of "t" (T-learner with the outcome models of the DoCalib), "dr" (boosting on the scores) and
-    "linear" (linear regression of the scores) compete. calibrate: whether the combination is calibrated (Whitehouse et al.
+    learners: which of "t" (T-learner with the outcome models of the DoCalib), "t-linear" (with linear or logistic ones), "dr"
+    (boosting on the scores) and "linear" (linear regression of the scores) compete. calibrate: whether the combination is calibrated (Whitehouse et al.
     2024: regressed on the scores by a monotone map), where that lowers its held-out doubly robust loss: with few rows
     there are few bins, and they take more from the effects than they mend. level: of the intervals.
 
@@ -57,7 +58,7 @@ class PairEffects:
         """Learn from a fitted DoCalib: its features, scores, folds, row weights and clusters.
 
         features: effect modifiers (n, d') to learn the effect on in place of the model's features, where those hold
-        what is not known when effects are asked for; the T-learner, which needs all features, then stays out.
+        what is not known when effects are asked for; the T-learners, which need all features, then stay out.
         """
         unknown = set(self.learners) - set(LEARNERS)
         if unknown or not self.learners:
@@ -66,9 +67,12 @@ class PairEffects:
         x = model.features_ if features is None else np.asarray(features, dtype=np.float64)
         if len(x) != len(scores):
             raise BadInput(f"features: {len(x):,} rows; the model was fitted on {len(scores):,}")
-        self.learners_ = tuple(name for name in self.learners if name != "t" or features is None)
+        # With linear outcome models the two T-learners are one.
+        twice = "t" in self.learners and model.outcome in ("linear", "logistic")
+        allowed = set(LEARNERS) - set(_OF_OUTCOMES if features is not None else ("t-linear",) if twice else ())
+        self.learners_ = tuple(name for name in self.learners if name in allowed)
         if not self.learners_:
-            raise BadInput("learners: only the T-learner, which needs all features of the model; add 'dr' or 'linear'")
+            raise BadInput("learners: only T-learners, which need all features of the model; add 'dr' or 'linear'")
         names = model.feature_names_ if features is None else feature_names
         self.names_ = tuple(names) if names is not None else tuple(f"modifier_{k}" for k in range(x.shape[1]))
         held_out = self._held_out(model, x, scores, weight)
@@ -151,6 +155,9 @@ class PairEffects:
             for column, name in enumerate(self.learners_):
                 if name == "t":
                     result[test, column] = model.nuisances_.outcomes[test, 1] - model.nuisances_.outcomes[test, 0]
+                elif name == "t-linear":
+                    control, treated = self._arms(_straight(model), model, x, np.flatnonzero(train))
+                    result[test, column] = treated.predict(x[test]) - control.predict(x[test])
                 else:
                     result[test, column] = (
                         self._regressor(name).fit(x[train], scores[train], weight[train]).predict(x[test])
@@ -161,17 +168,19 @@ class PairEffects:
         self, name: str, model: DoCalib, x: FloatArray, scores: FloatArray, weight: FloatArray
     ) -> list[Nuisance]:
         """One candidate fitted on all rows: (control, treated) for the T-learner, one regression for the others."""
-        if name != "t":
+        if name not in _OF_OUTCOMES:
             return [self._regressor(name).fit(x, scores, weight)]
+        spec = model.outcome if name == "t" else _straight(model)
+        return self._arms(spec, model, x, np.arange(len(x)))
+
+    @staticmethod
+    def _arms(spec: Any, model: DoCalib, x: FloatArray, rows: NDArray[Any]) -> list[Nuisance]:
+        """Outcome models of control and treated, fitted on some rows."""
         log = model.log_
+        a, y, w = log.treatment[rows], log.outcome[rows], model.weights_[rows]
         return [
             fit_or_constant(
-                model.outcome,
-                x[log.treatment == arm],
-                log.outcome[log.treatment == arm],
-                weight[log.treatment == arm],
-                binary=log.binary,
-                random_state=model.random_state,
+                spec, x[rows[a == arm]], y[a == arm], w[a == arm], binary=log.binary, random_state=model.random_state
             )
             for arm in (0, 1)
         ]
@@ -200,6 +209,11 @@ class PairEffects:
                 f"features: shape {x.shape}; the model was fitted on {len(self.names_)} columns: {', '.join(self.names_)}"
             )
         return x
+
+
+def _straight(model: DoCalib) -> str:
+    """The linear outcome model that fits the outcome's kind."""
+    return "logistic" if model.log_.binary else "linear"
 
 
 def exponential_weights(

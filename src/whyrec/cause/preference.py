@@ -224,7 +224,7 @@ class PreferenceModel:
         self.centre_, self.spread_ = float(logits.mean()), float(logits.std()) or 1.0
         described, everywhere = self._described(pairs), self._described(sample.pairs)
         raw, raw_everywhere = np.zeros(len(pairs)), np.zeros(len(sample.pairs))
-        self.models_ = []
+        self.models_: list[PairModel] = []
         for repeat in range(self.repeats):
             seed = self.random_state + 1 + repeat
             fold = pair_folds(pairs, self.n_items_, self.folds, seed)

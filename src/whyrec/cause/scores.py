@@ -60,7 +60,8 @@ class Calibrated:
     """Calibrated nuisances: propensity (n,) of treatment, raised to the floors; outcomes (n, 2).
 
     propensity_steps, outcome_steps (control, treated): whether that one is a step function fitted on all rows.
-    applied: whether each arm's outcome was calibrated, or left alone since it was calibrated already.
+    applied: whether each arm's outcome was calibrated, or left alone since it was calibrated already; propensity_applied
+    the same of the propensity.
     """
 
     propensity: FloatArray
@@ -70,6 +71,7 @@ class Calibrated:
     propensity_steps: bool
     outcome_steps: tuple[bool, bool]
     applied: tuple[bool, bool]
+    propensity_applied: bool
 
 
 def calibrate(
@@ -78,30 +80,36 @@ def calibrate(
     name: str | None,
     least: float | None = None,
     apply: tuple[bool, bool] | None = None,
+    apply_propensity: bool | None = None,
 ) -> Calibrated:
     """Calibrate the propensity, raise it to its floors, then calibrate each arm's outcome for the whole population.
 
-    apply: whether to calibrate the outcome of each arm; by default where that lowers its held-out error (`_helps`).
+    apply: whether to calibrate the outcome of each arm; apply_propensity: whether to calibrate the propensity; by default each
+    where that lowers its held-out error. A propensity that is right already loses its resolution within the steps of a calibrator,
+    which costs a quarter of a standard deviation in bias where the outcome is wrong (500 to 2,000 rows).
 
     The outcome's calibrator weighs each row by its inverse calibrated propensity, so that E[Y(a) | mu*_a] = mu*_a
     holds over all pairs and not over those that got arm a (Kweon and Yu 2024 do so for imputed ratings); the
     argument of C-DML for doubly robust intervals holds in the weighted measure as in the other.
     A logged propensity is true as it stands and is not calibrated.
     """
+    if apply_propensity is None:
+        apply_propensity = not nuisances.logged and _propensity_helps(nuisances, log, name)
+    used = name if apply_propensity else None
     propensity = nuisances.propensity.copy()
     bounds = np.empty((len(nuisances.parts), 2))
     for k, part in enumerate(nuisances.parts):
         of_source = part.propensity
         if not nuisances.logged:
             fitted = fit_calibrator(
-                name,
+                used,
                 part.propensity,
                 log.treatment[part.source].astype(np.float64),
                 log.weight[part.source],
                 binary=True,
             )
             propensity[part.target], of_source = fitted(nuisances.propensity[part.target]), fitted(part.propensity)
-        bounds[k] = floors(of_source, log, part.source, exact=name == "isotonic", logged=nuisances.logged, least=least)
+        bounds[k] = floors(of_source, log, part.source, exact=used == "isotonic", logged=nuisances.logged, least=least)
     floor = (float(bounds[:, 0].min()), float(bounds[:, 1].min()))
     clipped = (0, 0)
     for part, (low0, low1) in zip(nuisances.parts, bounds, strict=True):
@@ -123,7 +131,29 @@ def calibrate(
             outcomes[part.target, arm] = fitted(nuisances.outcomes[part.target, arm])
     stepwise = name == "isotonic" and len(nuisances.parts) == 1
     outcome_steps = (stepwise and apply[0], stepwise and apply[1])
-    return Calibrated(propensity, outcomes, floor, clipped, stepwise and not nuisances.logged, outcome_steps, apply)
+    propensity_steps = stepwise and apply_propensity
+    return Calibrated(propensity, outcomes, floor, clipped, propensity_steps, outcome_steps, apply, apply_propensity)
+
+
+def _propensity_helps(nuisances: Nuisances, log: Log, name: str | None) -> bool:
+    """Whether calibrating the propensity lowers its log loss on held-out folds, both kept off 0 and 1 by the usual floor."""
+    if name is None:
+        return False
+    raw, label, weight, fold = nuisances.propensity, log.treatment.astype(np.float64), log.weight, nuisances.fold
+    after = raw.copy()
+    for k in np.unique(fold):
+        learn, test = fold != k, fold == k
+        if learn.any():
+            after[test] = fit_calibrator(name, raw[learn], label[learn], weight[learn], binary=True)(raw[test])
+    least = 5 / (np.sqrt(len(raw)) * np.log(len(raw))) if len(raw) > 1 else 0.5
+    share = float(np.average(label, weights=weight))
+    low = min(least, share / 2, (1 - share) / 2)
+
+    def loss(chance: FloatArray) -> float:
+        p = np.clip(chance, low, 1 - low)
+        return float(-weight @ (label * np.log(p) + (1 - label) * np.log1p(-p)))
+
+    return loss(after) < loss(raw)
 
 
 def _helps(arm: int, nuisances: Nuisances, log: Log, chance: FloatArray, name: str | None) -> bool:

@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from whyrec.cli import benchmark, cases, effects, questions
+from whyrec.cli import benchmark, cases, effects, policy, questions
 from whyrec.errors import WhyrecError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.registered_commands += (
     questions.app.registered_commands + effects.app.registered_commands + cases.app.registered_commands
 )
 app.add_typer(benchmark.app, name="benchmark")
+app.add_typer(policy.app, name="policy")
 
 
 def main() -> None:

@@ -31,6 +31,23 @@ def proof(
 
 
 @app.command()
+def policies(
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with open-bandit, hillstrom and ml-latest-small; default: WHYREC_DATA.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer settings and repetitions: a minute or two.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Also write the tables to this .json or .md file.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Off-policy values, intervals, learnt targeting, constraints and speed, each held against a known or randomised truth.
+
+    Beside OBP and OR-Tools where WHYREC_PEER_OBP and WHYREC_PEER_ORTOOLS name a Python that has them.
+    """
+    answer(lambda api: api.policy_benchmark(data, quick=quick, out=out, random_state=seed), as_json)
+
+
+@app.command()
 def effects(
     data: Annotated[Path, typer.Option(help="Folder of the reference data: coat/, ihdp/, hillstrom/.")],
     quick: Annotated[bool, typer.Option("--quick", help="Fewer repetitions and learners: under five minutes.")] = False,

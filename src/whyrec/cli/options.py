@@ -15,8 +15,12 @@ Lang = Annotated[Literal["en", "zh"], typer.Option("--lang", help="Language of w
 Seed = Annotated[int, typer.Option("--seed", help="Seed; the same seed gives the same answer.")]
 Model = Annotated[Path, typer.Argument(help="Folder of a fitted model (whyrec fit ... --out FOLDER).")]
 By = Annotated[
-    Literal["preference", "effect", "mix"],
-    typer.Option("--by", help="Rank by what the user would choose, by what the treatment changes, or by both."),
+    Literal["preference", "uplift", "policy", "effect", "mix"],
+    typer.Option(
+        "--by",
+        help="Rank by what the user would choose, by what the treatment changes (uplift, or effect), by both (mix), "
+        "or by whichever of these the log is surest of (policy).",
+    ),
 ]
 
 

@@ -68,12 +68,43 @@ def recommend(
     k: Annotated[int, typer.Option("-k", min=1, help="Recommendations for each user.")] = 10,
     by: By = "preference",
     mix: Annotated[float, typer.Option(min=0, max=1, help="With --by mix: share of effect in the rank, 0 to 1.")] = 0.5,
+    diversity: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Make each list diverse: 0 is relevance only, 1 variety only.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0, help="Keep the recommendations of largest effect whose costs fit into this.")
+    ] = None,
+    cost: Annotated[
+        str, typer.Option(help="What a recommendation costs: a number, or a column of the item table.")
+    ] = "1",
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw score against diversity, or gain against budget: .svg or .html.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the table to this .parquet or .csv file.")] = None,
     lang: Lang = "en",
     as_json: Json = False,
 ) -> None:
-    """The top k items of users, with effects, intervals and reasons."""
-    answer(lambda api: api.recommend(model, user, k=k, by=by, mix=mix, out=out, lang=lang), as_json)
+    """The top k items of users, with effects, intervals and reasons; diverse, or within a budget."""
+    try:
+        price: float | str = float(cost)
+    except ValueError:
+        price = cost
+    answer(
+        lambda api: api.recommend(
+            model,
+            user,
+            k=k,
+            by=by,
+            mix=mix,
+            diversity=diversity,
+            budget=budget,
+            cost=price,
+            out=out,
+            picture=picture,
+            lang=lang,
+        ),
+        as_json,
+    )
 
 
 @app.command()

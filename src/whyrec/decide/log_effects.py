@@ -22,6 +22,7 @@ from whyrec.cause.pair_effects import PairEffects
 from whyrec.cause.refute import refute
 from whyrec.cause.sensitivity import PairBounds, sensitivity
 from whyrec.data.dataset import Codes, Dataset
+from whyrec.decide.decision import decision
 from whyrec.decide.targeting import share_below, targeting_value
 from whyrec.errors import BadInput, NoOverlap, NotIdentified
 from whyrec.estimate import Estimate, FloatArray
@@ -46,7 +47,7 @@ class LogEffects:
     2009, "Dealing with limited overlap"), and `left_out_` says how large a share they are.
 
     After `fit`: `effect_` and `naive_` (Estimate), `model_` (DoCalib), `pairs_` (PairEffects), `graph_`,
-    `graph_checks_`, `refutations_`, `sensitivity_`, `policies_` (name to Estimate).
+    `graph_checks_`, `refutations_`, `sensitivity_`, `policies_` and `decision_` (name to Estimate).
     """
 
     def __init__(
@@ -108,7 +109,9 @@ class LogEffects:
         self.modifier_groups_ = (*past.groups_, "representation", "representation")
         self.pairs_ = PairEffects(random_state=self.random_state).fit(self.model_, modifiers, names)
         self.mean_modifiers_ = np.average(modifiers, axis=0, weights=self.model_.weights_)
-        self.policies_ = self._policy_values(users, items)
+        preference = self.early_.score(users, items).astype(np.float64)
+        self.policies_ = self._policy_values(users, items, preference)
+        self.decision_ = self._decision(users, items, preference)
         self.refutations_ = refute(self.model_, random_state=self.random_state)
         self.sensitivity_ = sensitivity(self.model_)
         self.bounds_: PairBounds | None = PairBounds(random_state=self.random_state).fit(self.model_, modifiers)
@@ -190,6 +193,7 @@ class LogEffects:
             "graph_checks": self.graph_checks_.to_dicts(),
             "relatives": {name: estimate.to_dict() for name, estimate in self.model_.relatives_.items()},
             "policies": {name: estimate.to_dict() for name, estimate in self.policies_.items()},
+            "decision": {name: estimate.to_dict() for name, estimate in self.decision_.items()},
             "refutations": [refutation.to_dict() for refutation in self.refutations_],
             "sensitivity": self.sensitivity_.to_dict(),
             "positivity": self.model_.positivity_.to_dict(),
@@ -233,13 +237,12 @@ class LogEffects:
             frame.with_columns(treatment=model.treatment_[rows].astype(float), outcome=model.outcome_[rows])
         )
 
-    def _policy_values(self, users: Codes, items: Codes) -> dict[str, Estimate]:
+    def _policy_values(self, users: Codes, items: Codes, preference: FloatArray) -> dict[str, Estimate]:
         """Effect per treated pair when a `budget` share of the pairs is treated, by what they are chosen.
 
         The choice never sees the scores it is judged by: the early ranking knows the first window only, and
         effects are predicted out of fold.
         """
-        preference = self.early_.score(users, items).astype(np.float64)
         effect = self.pairs_.out_of_fold_
         popularity = self.early_.popularity_[items][:, -1].astype(np.float64)
         weights = self.model_.weights_
@@ -255,6 +258,17 @@ class LogEffects:
             name: targeting_value(gain, score, weights, groupings, budget=self.budget, name=name)
             for name, score in chosen_by.items()
         }
+
+    def _decision(self, users: Codes, items: Codes, preference: FloatArray) -> dict[str, Estimate]:
+        """Value before (by preference) and after (by effect) with `budget`, and the budget's price; see `decision`."""
+        return decision(
+            self.model_.effect_scores_,
+            preference,
+            self.pairs_.out_of_fold_,
+            self.model_.weights_,
+            np.column_stack([users, items]),
+            budget=self.budget,
+        )
 
 
 def comparable_rows(dataset: Dataset) -> pl.DataFrame:

@@ -14,11 +14,11 @@ import polars as pl
 from whyrec.explain import plots
 from whyrec.explain.graph_picture import graph_picture
 from whyrec.explain.page import Page, number, with_interval
+from whyrec.explain.policy_plots import decision_part
 from whyrec.explain.reasons import group_name, sentences, short_reasons
 
 if TYPE_CHECKING:
     from whyrec.cause.graph import CausalGraph
-    from whyrec.decide.standing import standing
 from whyrec.decide.causal_recommender import CausalRecommender, Ranking
 
 Lang = Literal["en", "zh"]
@@ -160,6 +160,8 @@ def effects_section(page: Page, content: Mapping[str, Any], t: Words, lang: Lang
     overlap_chart(page, content["positivity"], t)
     if content.get("policies"):
         policies_part(page, content["policies"], t, lang)
+    if content.get("decision"):
+        decision_part(page, content["decision"], t)
     checks_part(page, content["refutations"], content["sensitivity"], t)
 
 
@@ -444,6 +446,8 @@ def recommendations_section(page: Page, model: CausalRecommender, t: Words, lang
 
 def _stays(model: CausalRecommender, users: Sequence[Any], t: Words) -> dict[tuple[Any, Any], str]:
     """For each recommended pair the Gamma of a hidden cause up to which the item stays; empty for a model without bounds."""
+    from whyrec.decide.standing import standing
+
     if model.effects_ is None or model.effects_.bounds_ is None:
         return {}
     largest = float(model.effects_.bounds_.gamma_[-1])

@@ -28,7 +28,7 @@ from whyrec.studies.effect_benchmark.tables import Claim, MeasuredTable
 
 POSITIVE = 3  # ratings from here on
 BIASES = (0.3, 1.0, 3.0)
-FACTORS = ((0, 4.0), (4, 4.0), (8, 4.0), (8, 8.0))
+FACTORS = ((0, 4.0), (4, 4.0), (8, 4.0))
 _RESAMPLES = 300
 _BETTER = ("log_loss", "mse", "calibration_error")
 
@@ -125,7 +125,8 @@ def _one_seed(job: tuple[Path, list[Any], bool, int]) -> dict[str, Any]:
             )  # fmt: skip
             loss = log_loss(y[held], model.predict(log.user[held], log.item[held]))
             scores.append((float(inverse[held] @ loss / inverse[held].sum()), float(loss.mean()), parameters))
-        weighted, plain = (min(scores, key=lambda row, k=k: row[k])[2] for k in (0, 1))
+        weighted = min(scores, key=lambda row: row[0])[2]
+        plain = min(scores, key=lambda row: row[1])[2]
         fitted = {}
         for criterion, parameters in (("weighted", weighted), ("plain", plain)):
             if criterion == "plain" and plain == weighted:

@@ -62,7 +62,7 @@ def many_arms(
 ) -> MeasuredTable:
     """RMSE against IPS and the arms' means, coverage of every arm and of all at once, memory against rows."""
     repetitions = min(repetitions, 5) if quick else repetitions
-    results = []
+    results: list[dict[str, Any]] = []
     with threadpool_limits(1):
         for arms, times in ((1_000, repetitions), (100_000, min(3, repetitions))):
             for logged in (True, False):

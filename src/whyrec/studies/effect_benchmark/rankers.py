@@ -12,7 +12,7 @@ from whyrec.cause.docalib import DoCalib
 from whyrec.cause.pair_effects import PairEffects
 from whyrec.data.simulate import shop_world
 from whyrec.decide.uplift_rankers import UpliftRanker
-from whyrec.estimate import FloatArray
+from whyrec.estimate import FloatArray, IntArray
 from whyrec.metrics.effect import (
     causal_dcg,
     causal_precision,
@@ -89,7 +89,7 @@ def rankers(
     )  # fmt: skip
 
 
-def _measures(score: FloatArray, effect: FloatArray, household: FloatArray) -> dict[str, float]:
+def _measures(score: FloatArray, effect: FloatArray, household: IntArray) -> dict[str, float]:
     return {
         "cp_at_10": causal_precision(score, effect, household, 10),
         "cp_at_100": causal_precision(score, effect, household, 100),

@@ -1,0 +1,483 @@
+"""Questions about policies: what one would earn, which is better, whether it may go live, and learning one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from whyrec.data.formats import read_table
+from whyrec.data.parse import numbers_or_words
+from whyrec.decide.deploy import Deployment
+from whyrec.decide.deploy import deploy_check as check
+from whyrec.decide.off_policy.distribution import cvar, quantile
+from whyrec.decide.off_policy.intervals import Kind
+from whyrec.decide.off_policy.rounds import Rounds, effective_sample_size
+from whyrec.decide.off_policy.select import Choice, choose_estimator
+from whyrec.decide.off_policy.value import default_interval, off_policy_values, terms_of, weights_of
+from whyrec.decide.policy_gradient import learn_greedy, learn_softmax
+from whyrec.decide.policy_log import LearntPolicy, PolicyLog, chances_of, feature_matrix, feature_names, read_policy
+from whyrec.decide.policy_tree import learn_tree
+from whyrec.errors import BadInput
+from whyrec.estimate import Estimate, FloatArray, jsonable
+from whyrec.files import write_json, write_text
+from whyrec.metrics.significance import holm
+
+Source = str | Path | pl.DataFrame
+Learner = Literal["tree", "greedy", "softmax"]
+_WARN_BELOW = 100.0
+_FEW, _MANY = 50, 1000  # rounds from which, and effective rounds below which, bootstrap-t is the default
+
+
+@dataclass(frozen=True)
+class PolicyValues:
+    """values: by method. chosen: among them by the data. tail: quantiles and CVaR of a round. warnings: what the log cannot bear."""
+
+    values: Mapping[str, Estimate]
+    chosen: Choice
+    tail: tuple[Estimate, ...]
+    rounds: int
+    effective_sample_size: float
+    mean_weight: float
+    warnings: tuple[str, ...]
+    picture: Path | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: values, chosen, tail, rounds, effective_sample_size, mean_weight, warnings, picture."""
+        found: dict[str, Any] = jsonable(
+            {
+                "values": {name: e.to_dict() for name, e in self.values.items()},
+                "chosen": self.chosen.to_dict(),
+                "tail": [e.to_dict() for e in self.tail],
+                "rounds": self.rounds,
+                "effective_sample_size": self.effective_sample_size,
+                "mean_weight": self.mean_weight,
+                "warnings": self.warnings,
+                "picture": None if self.picture is None else str(self.picture),
+            }
+        )
+        return found
+
+    def to_text(self) -> str:
+        """A line a method, then the choice, the tail and the warnings."""
+        lines = [
+            f"{self.rounds:,} rounds, worth {self.effective_sample_size:,.0f} for this policy; the weights average {self.mean_weight:.3f} (1 where all it would do was tried)"
+        ]
+        lines += [
+            f"  {name:<18} {e.estimate:>10.4g}  [{e.interval[0]:.4g}, {e.interval[1]:.4g}]"
+            for name, e in self.values.items()
+        ]
+        lines.append(
+            f"chosen by the data: {self.chosen.method}, {self.chosen.value:.4g} (least estimated error; its interval does not know that it was chosen)"
+        )
+        lines += [f"  {e!r}" for e in self.tail]
+        lines += [f"warning: {words}" for words in self.warnings]
+        return "\n".join(lines + ([f"picture: {self.picture}"] if self.picture else []))
+
+
+@dataclass(frozen=True)
+class LearntAnswer:
+    """policy: what was learnt on one part of the log; deployment: how it did on the other; file: where it was written."""
+
+    policy: LearntPolicy = field(repr=False)
+    deployment: Deployment
+    learnt_on: int
+    file: Path | None
+    picture: Path | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: policy, words, learnt_on, deployment, file, picture."""
+        found: dict[str, Any] = jsonable(
+            {
+                "policy": self.policy.to_dict(),
+                "words": self.policy.to_text(),
+                "learnt_on": self.learnt_on,
+                "deployment": self.deployment.to_dict(),
+                "file": None if self.file is None else str(self.file),
+                "picture": None if self.picture is None else str(self.picture),
+            }
+        )
+        return found
+
+    def to_text(self) -> str:
+        """The policy in words, then the decision on the held-out part."""
+        lines = [
+            self.policy.to_text(),
+            "",
+            f"Learnt on {self.learnt_on:,} rounds; judged on the others:",
+            self.deployment.to_text(),
+        ]
+        return "\n".join(lines + ([f"written to {self.file}"] if self.file else []))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """values: of each policy and of the logging one. against: each policy less the logging one, and pairs of policies.
+
+    p_values: of no difference, Holm-corrected over all comparisons, in the order of `against`.
+    """
+
+    values: Mapping[str, Estimate]
+    against: Mapping[str, Estimate]
+    p_values: tuple[float, ...]
+    picture: Path | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: values, differences (each with its p_value), picture."""
+        found: dict[str, Any] = jsonable(
+            {
+                "values": {name: e.to_dict() for name, e in self.values.items()},
+                "differences": {
+                    name: {**e.to_dict(), "p_value": p}
+                    for (name, e), p in zip(self.against.items(), self.p_values, strict=True)
+                },
+                "picture": None if self.picture is None else str(self.picture),
+            }
+        )
+        return found
+
+    def to_text(self) -> str:
+        """Values, then paired differences."""
+        lines = [
+            f"  {name:<20} {e.estimate:>10.4g}  [{e.interval[0]:.4g}, {e.interval[1]:.4g}]"
+            for name, e in self.values.items()
+        ]
+        lines.append("paired differences (p values corrected for all of them):")
+        lines += [
+            f"  {name:<34} {e.estimate:>+10.4g}  [{e.interval[0]:+.4g}, {e.interval[1]:+.4g}]  p = {p:.3g}"
+            for (name, e), p in zip(self.against.items(), self.p_values, strict=True)
+        ]
+        return "\n".join(lines + ([f"picture: {self.picture}"] if self.picture else []))
+
+
+def policy_evaluate(
+    log: Source,
+    *,
+    reward: str,
+    propensity: str,
+    target: str | None = None,
+    policy: LearntPolicy | str | Path | None = None,
+    action: str | None = None,
+    cluster: str | None = None,
+    predicted_logged: str | None = None,
+    predicted_target: str | None = None,
+    methods: Sequence[str] | None = None,
+    interval: Kind | None = None,
+    level: float = 0.95,
+    picture: Path | None = None,
+    random_state: int = 0,
+) -> PolicyValues:
+    """What a policy would have earned, from a log of another: every estimator with its interval.
+
+    The target is a column of its chances of the logged actions (target), or a policy file of `policy_learn` (policy, with
+    action), or policy="uniform" (every action of the log alike). With a policy file the reward model is fitted on its features.
+    """
+    rounds = _rounds(
+        log, reward, propensity, target, policy, action, cluster, predicted_logged, predicted_target, random_state
+    )
+    values = _values(rounds, methods, interval, level, random_state)
+    chosen = choose_estimator(rounds)
+    tail: tuple[Estimate, ...] = ()
+    if len(np.unique(rounds.reward)) > 2:
+        tail = (quantile(rounds, 0.5, level=level), cvar(rounds, 0.1, level=level))
+    effective, mean = effective_sample_size(rounds.weight), float(rounds.weight.mean())
+    if picture is not None:
+        from whyrec.explain.policy_plots import values_picture, write_picture
+
+        drawing = values_picture(values, unit=f"mean {reward} of a round", logged=values.get("naive"))
+        write_picture(Path(picture), drawing, title="Value of the policy, by every estimator")
+    return PolicyValues(
+        values,
+        chosen,
+        tail,
+        len(rounds),
+        effective,
+        mean,
+        _warnings(rounds, effective, mean),
+        None if picture is None else Path(picture),
+    )
+
+
+def policy_compare(
+    log: Source,
+    *,
+    reward: str,
+    propensity: str,
+    targets: Sequence[str],
+    cluster: str | None = None,
+    method: str = "SNIPS",
+    level: float = 0.95,
+    picture: Path | None = None,
+) -> Comparison:
+    """Several policies on one log: their values, and their differences from the logging policy and from each other, paired.
+
+    targets: columns of each policy's chances of the logged actions. method: IPS or SNIPS (no model is needed).
+    """
+    if method not in ("IPS", "SNIPS"):
+        raise BadInput(f"method={method!r}: compare by 'IPS' or 'SNIPS'")
+    if not targets:
+        raise BadInput("name one or more columns of target chances")
+    found = PolicyLog.of(_frame(log), reward=reward, propensity=propensity, cluster=cluster)
+    rounds = {name: found.rounds(_numbers(found, name)) for name in dict.fromkeys(targets)}
+    values = {
+        name: off_policy_values(r, [method], interval="normal", level=level)[method] for name, r in rounds.items()
+    }
+    first = next(iter(rounds.values()))
+    values["logging policy"] = off_policy_values(first, ["naive"], interval="normal", level=level)["naive"]
+    terms = {name: terms_of(method, r, weights_of(method, r)) for name, r in rounds.items()}
+    terms["logging policy"] = terms_of("naive", first, weights_of("naive", first))
+    names = list(terms)
+    pairs = [(one, "logging policy") for one in names[:-1]]
+    pairs += [(one, other) for place, one in enumerate(names[:-1]) for other in names[place + 1 : -1]]
+    against = {}
+    for one, other in pairs:
+        against[f"{one} less {other}"] = Estimate.from_influence(
+            terms[one].value - terms[other].value, terms[one].minus(terms[other]), estimand="difference of the mean reward of a round",
+            method=f"{method}, paired", clusters=found.clusters, level=level, assumptions=values[names[0]].assumptions,
+        )  # fmt: skip
+    p = holm(np.array([_p_value(e) for e in against.values()]))
+    if picture is not None:
+        from whyrec.explain.policy_plots import values_picture, write_picture
+
+        write_picture(
+            Path(picture),
+            values_picture(values, unit=f"mean {reward} of a round", logged=values["logging policy"]),
+            title="Values of policies",
+        )
+    return Comparison(values, against, tuple(float(v) for v in p), None if picture is None else Path(picture))
+
+
+def policy_learn(
+    log: Source,
+    *,
+    reward: str,
+    action: str,
+    features: Sequence[str],
+    propensity: str | None = None,
+    cluster: str | None = None,
+    learner: Learner = "tree",
+    depth: int = 2,
+    penalty: float = 1.0,
+    cost: float = 0.0,
+    free: str | None = None,
+    held_out: float = 0.5,
+    model: str = "linear",
+    out: Path | None = None,
+    picture: Path | None = None,
+    random_state: int = 0,
+) -> LearntAnswer:
+    """Learn a policy on one part of a log and judge it on the other, against the policy that logged it.
+
+    learner: "tree" (a person can read it), "greedy" (largest expected gain) or "softmax" (doubly robust gradient with variance penalty). cost: of every action
+    but `free`, in the reward's unit, so that an offer must earn it. propensity: None only for a log that was randomised with
+    one chance an action. out: file for the policy, which `policy_evaluate` reads.
+    """
+    if not 0.1 <= held_out <= 0.9:
+        raise BadInput(f"held_out={held_out}: a share of the rows between 0.1 and 0.9")
+    if learner not in ("tree", "greedy", "softmax"):
+        raise BadInput(f"learner={learner!r}: choose 'tree', 'greedy' or 'softmax'")
+    frame = _frame(log)
+    names = feature_names(frame, features)
+    whole = PolicyLog.of(frame, reward=reward, propensity=propensity, action=action, cluster=cluster)
+    test = _held_out(whole, held_out, random_state)
+    if whole.propensity is None:
+        whole = _with_shares(whole)
+    if free is not None and free not in whole.names:
+        raise BadInput(f"free={free!r}: not an action of the log; it has {', '.join(whole.names[:20])}")
+    tolls = np.array([0.0 if name == free else cost for name in whole.names])
+    train, held = _part(whole, ~test), _part(whole, test)
+    scores = train.scores(feature_matrix(train.frame, names), model=model, random_state=random_state).score - tolls
+    x = feature_matrix(train.frame, names)
+    found: LearntPolicy
+    actions = whole.names
+    if learner == "tree":
+        found = learn_tree(x, scores, depth=depth, feature_names=names, action_names=actions)
+    elif learner == "greedy":
+        found = learn_greedy(x, scores, feature_names=names, action_names=actions)
+    else:
+        found = learn_softmax(x, scores, penalty=penalty, feature_names=names, action_names=actions)
+    rounds = _modelled(held, found, model, random_state, tolls)
+    deployment = check(rounds, random_state=random_state)
+    if out is not None:
+        write_json(Path(out), found.to_dict())
+    if picture is not None:
+        from whyrec.explain.policy_plots import values_picture, write_picture
+
+        values = {"learnt policy": deployment.value, "logging policy": deployment.logged}
+        write_picture(
+            Path(picture),
+            values_picture(values, unit=f"mean {reward} of a round", logged=deployment.logged),
+            title="The learnt policy on held-out rounds",
+        )
+    return LearntAnswer(
+        found,
+        deployment,
+        len(train.reward),
+        None if out is None else Path(out),
+        None if picture is None else Path(picture),
+    )
+
+
+def deploy_check(
+    log: Source,
+    *,
+    reward: str,
+    propensity: str,
+    target: str | None = None,
+    policy: LearntPolicy | str | Path | None = None,
+    action: str | None = None,
+    cluster: str | None = None,
+    margin: float = 0.0,
+    confidence: float = 0.95,
+    least_effective: float = 100.0,
+    random_state: int = 0,
+) -> Deployment:
+    """May the policy replace the one that logged? See `whyrec.decide.deploy.deploy_check`; targets as in `policy_evaluate`."""
+    rounds = _rounds(log, reward, propensity, target, policy, action, cluster, None, None, random_state)
+    return check(
+        rounds, margin=margin, confidence=confidence, least_effective=least_effective, random_state=random_state
+    )
+
+
+def policy_benchmark(
+    data: Path | None = None, *, quick: bool = False, out: Path | None = None, random_state: int = 0
+) -> Any:
+    """The benchmark of policies; see `whyrec.studies.policy_benchmark.run`. out: a .json or .md file of the tables."""
+    from whyrec.studies.policy_benchmark.run import policy_benchmark as run
+
+    found = run(data, quick=quick, random_state=random_state)
+    if out is not None and Path(out).suffix == ".md":
+        write_text(Path(out), found.to_markdown())
+    elif out is not None:
+        write_json(Path(out), found.to_dict())
+    return found
+
+
+def _values(
+    rounds: Rounds, methods: Sequence[str] | None, interval: Kind | None, level: float, random_state: int
+) -> dict[str, Estimate]:
+    """With bootstrap-t by default where few rounds count, as a normal limit is then not to be trusted."""
+    few = len(rounds) >= _FEW and effective_sample_size(rounds.weight) < _MANY
+    if interval is None and few and default_interval(rounds) == "normal":
+        try:
+            return off_policy_values(rounds, methods, interval="studentised", level=level, random_state=random_state)
+        except BadInput:
+            pass  # hardly a round differs: Wald's interval says at least that
+    return off_policy_values(rounds, methods, interval=interval, level=level, random_state=random_state)
+
+
+def _frame(log: Source) -> pl.DataFrame:
+    if isinstance(log, pl.DataFrame):
+        return log
+    table = read_table(Path(log))
+    if not table.text:
+        return table.frame
+    return table.frame.with_columns(
+        numbers_or_words(table.frame[name]).values.alias(name) for name in table.frame.columns
+    )
+
+
+def _rounds(
+    log: Source, reward: str, propensity: str, target: str | None, policy: LearntPolicy | str | Path | None, action: str | None,
+    cluster: str | None, predicted_logged: str | None, predicted_target: str | None, random_state: int,
+) -> Rounds:  # fmt: skip
+    if (target is None) == (policy is None):
+        raise BadInput(
+            "give the policy once: a column of its chances of the logged actions (target), or a policy (policy)"
+        )
+    frame = _frame(log)
+    if target is not None:
+        found = PolicyLog.of(frame, reward=reward, propensity=propensity, cluster=cluster)
+        modelled = {
+            key: None if name is None else _numbers(found, name)
+            for key, name in (("predicted_logged", predicted_logged), ("predicted_target", predicted_target))
+        }
+        return found.rounds(_numbers(found, target), **modelled)
+    if action is None:
+        raise BadInput("name the column of logged actions with action; the policy is asked for their chances")
+    if str(policy) == "uniform":
+        found = PolicyLog.of(frame, reward=reward, propensity=propensity, action=action, cluster=cluster)
+        return found.rounds(np.full(len(found.reward), 1 / len(found.names)))
+    known = read_policy(Path(policy)) if isinstance(policy, str | Path) else policy
+    assert known is not None
+    found = PolicyLog.of(frame, reward=reward, propensity=propensity, action=action, cluster=cluster, names=known.names)
+    return _modelled(found, known, "linear", random_state, np.zeros(known.n_actions))
+
+
+def _modelled(log: PolicyLog, policy: LearntPolicy, model: str, random_state: int, tolls: FloatArray) -> Rounds:
+    """The log beside a learnt policy with a reward model on its features, cross-fitted; rewards less what actions cost."""
+    assert log.action is not None
+    rows = np.arange(len(log.reward))
+    chances = chances_of(policy, log.frame)
+    scores = log.scores(feature_matrix(log.frame, policy.features), model=model, random_state=random_state)
+    predicted = scores.predicted - tolls
+    net = PolicyLog(log.frame, log.reward - tolls[log.action], log.propensity, log.action, log.names, log.clusters)
+    return net.rounds(
+        chances[rows, log.action],
+        predicted_logged=predicted[rows, log.action],
+        predicted_target=(chances * predicted).sum(axis=1),
+    )
+
+
+def _held_out(log: PolicyLog, share: float, random_state: int) -> Any:
+    units = (
+        np.arange(len(log.reward)) if log.clusters is None else np.unique(log.clusters, return_inverse=True)[1].ravel()
+    )
+    drawn = np.random.default_rng(random_state).random(int(units.max()) + 1) < share
+    test = drawn[units]
+    if test.all() or not test.any():
+        raise BadInput(f"{len(test):,} rounds are too few to hold some out")
+    return test
+
+
+def _part(log: PolicyLog, rows: Any) -> PolicyLog:
+    arrays = (None if c is None else c[rows] for c in (log.reward, log.propensity, log.action))
+    reward, propensity, action = arrays
+    assert reward is not None
+    return PolicyLog(
+        log.frame.filter(pl.Series(rows)),
+        reward,
+        propensity,
+        action,
+        log.names,
+        None if log.clusters is None else log.clusters[rows],
+    )
+
+
+def _with_shares(log: PolicyLog) -> PolicyLog:
+    """The shares of the actions as chances: right for a log that was randomised alike for all."""
+    assert log.action is not None
+    shares = np.bincount(log.action, minlength=len(log.names)) / len(log.action)
+    return PolicyLog(log.frame, log.reward, shares[log.action], log.action, log.names, log.clusters)
+
+
+def _numbers(log: PolicyLog, name: str) -> FloatArray:
+    from whyrec.decide.policy_log import numbers_of
+
+    return numbers_of(log.frame, name, "give it in every round")
+
+
+def _p_value(found: Estimate) -> float:
+    from scipy.stats import norm
+
+    if found.standard_error == 0:
+        return 1.0 if found.estimate == 0 else 0.0
+    return float(2 * norm.sf(abs(found.estimate) / found.standard_error))
+
+
+def _warnings(rounds: Rounds, effective: float, mean: float) -> tuple[str, ...]:
+    told = []
+    if effective < _WARN_BELOW:
+        told.append(
+            f"the rounds are worth {effective:,.0f} for this policy; below {_WARN_BELOW:.0f} intervals cover less than they say: log more exploration"
+        )
+    error = float(rounds.weight.std() / np.sqrt(len(rounds)))
+    if abs(mean - 1) > 4 * error + 0.02:
+        told.append(
+            f"the weights average {mean:.3f}, not 1: {'part of what the policy would do was never tried' if mean < 1 else 'the logged chances are not those by which actions were chosen'}"
+        )
+    return tuple(told)

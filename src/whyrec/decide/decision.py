@@ -1,0 +1,57 @@
+"""One decision before and after: whom to treat when only a share can be, and what that limit costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whyrec.decide.targeting import share_below
+from whyrec.errors import BadInput
+from whyrec.estimate import Estimate, FloatArray
+
+ESTIMAND = "change of the mean outcome of a pair, against treating none"
+_ASSUMED = ("nothing unmeasured drives both treatment and outcome",)
+
+
+def decision(
+    gain: FloatArray, before: FloatArray, after: FloatArray, weights: FloatArray, clusters: NDArray[Any] | None = None, *,
+    budget: float = 0.1, level: float = 0.95,
+) -> dict[str, Estimate]:  # fmt: skip
+    """Values of treating a share `budget` of the pairs by the score `before`, and by the effect `after`.
+
+    gain: doubly robust scores of the effect, (n,); before, after: scores made without them; after in the unit of gain.
+    Gives before, after, difference (after less before), unlimited (every pair with a positive effect is treated), price (unlimited
+    less after: what the budget costs). All from the same rows, differences paired.
+    """
+    if not 0 < budget <= 1:
+        raise BadInput(f"budget={budget}: a share of the pairs, above 0 and at most 1")
+    limit = 1 - budget
+    chosen = {
+        "before": share_below(before, weights) > limit,
+        "after": share_below(after, weights) > limit,
+        "unlimited": after > 0,
+    }
+    treated = {name: np.asarray(rows, dtype=np.float64) for name, rows in chosen.items()}
+    treated["difference"] = treated["after"] - treated["before"]
+    treated["price"] = treated["unlimited"] - treated["after"]
+    mass = weights.sum()
+    found = {}
+    for name, rows in treated.items():
+        score = rows * gain
+        value = float(weights @ score / mass)
+        found[name] = Estimate.from_influence(
+            value, weights * (score - value) / mass * len(gain), clusters=clusters, estimand=ESTIMAND, method=_METHODS[name],
+            level=level, assumptions=_ASSUMED, diagnostics={"share_treated": float(weights @ rows / mass), "budget": budget},
+        )  # fmt: skip
+    return found
+
+
+_METHODS = {
+    "before": "treat by preference",
+    "after": "treat by effect",
+    "difference": "by effect instead of preference",
+    "unlimited": "treat every pair with a positive effect",
+    "price": "price of the budget",
+}

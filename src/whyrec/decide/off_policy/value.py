@@ -1,0 +1,206 @@
+"""The value of a policy by any estimator, with any interval: weights times one shared estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from whyrec.decide.off_policy import intervals
+from whyrec.decide.off_policy.intervals import Kind, Terms
+from whyrec.decide.off_policy.rounds import Rounds, effective_sample_size
+from whyrec.decide.off_policy.weights import METHODS, Method, parameters, untamed, usable
+from whyrec.errors import BadInput
+from whyrec.estimate import Estimate, FloatArray, clustered_error
+
+ESTIMAND = "mean reward of a round under the target policy"
+_RARE = 0.1  # events a round below which counts get their own interval
+
+
+def off_policy_values(
+    rounds: Rounds,
+    methods: Sequence[str] | None = None,
+    *,
+    interval: Kind | None = None,
+    level: float = 0.95,
+    tuned: Mapping[str, float] | None = None,
+    reward_range: tuple[float, float] | None = None,
+    largest_weight: float | None = None,
+    draws: int = 1000,
+    random_state: int = 0,
+) -> dict[str, Estimate]:
+    """Value of the target policy by each method (default: all that the rounds allow), with intervals.
+
+    interval: None takes "events" for rare counts (fewer than one in ten rounds) and "normal" otherwise. tuned: a
+    parameter by method; others choose theirs by `choose_parameter`. reward_range, largest_weight: for "bernstein", the
+    bounds of rewards and of pi / p; what was seen where absent, which the assumptions then say.
+    """
+    if not 0 < level < 1:
+        raise BadInput(f"level={level}: a share between 0 and 1, such as 0.95")
+    if len(rounds) < 2:
+        raise BadInput("reward: 1 round says nothing of its own uncertainty; log at least 2 independent rounds")
+    counts = intervals.are_counts(rounds.reward)
+    if interval == "events" and not counts:
+        raise BadInput("interval='events' is for rewards that are counts from 0; use 'normal' or 'studentised'")
+    kind = interval or default_interval(rounds)
+    how = _How(kind, level, reward_range, largest_weight, draws, np.random.default_rng(random_state))
+    given = dict(tuned or {})
+    found = {}
+    for name in tuple(methods) if methods is not None else usable(rounds):
+        method = _method(name)
+        parameter = given.get(name, np.nan)
+        if method.tunable and np.isnan(parameter):
+            parameter = choose_parameter(name, rounds)
+        weight = weights_of(name, rounds, parameter)
+        terms = terms_of(name, rounds, weight)
+        (low, high), told = _ends(name, rounds, weight, parameter, how)
+        if method.tunable and kind != "bernstein":
+            # What taming cuts away the log cannot tell; so the interval is never shorter than that of the whole weights.
+            whole = weights_of(name, rounds, untamed(name))
+            other, _ = _ends(name, rounds, whole, untamed(name), how)
+            low, high = min(low, other[0]), max(high, other[1])
+            told = (*told, "the interval reaches as far as that without taming")
+        error, units = clustered_error(terms.influence, rounds.clusters)
+        found[name] = Estimate(
+            estimate=terms.value,
+            interval=(low, high),
+            standard_error=error,
+            n=units,
+            estimand=ESTIMAND,
+            method=name,
+            level=level,
+            assumptions=(*method.assumptions, *told),
+            diagnostics=_diagnostics(rounds, weight, kind, parameter if method.tunable else None),
+        )
+    return found
+
+
+def default_interval(rounds: Rounds) -> Kind:
+    """ "events" for rewards that are counts of fewer than one in ten rounds and no clusters, else "normal"."""
+    rare = intervals.are_counts(rounds.reward) and rounds.reward.mean() < _RARE and rounds.clusters is None
+    return "events" if rare else "normal"
+
+
+@dataclass(frozen=True)
+class _How:
+    """How intervals are to be made."""
+
+    kind: Kind
+    level: float
+    reward_range: tuple[float, float] | None
+    largest_weight: float | None
+    draws: int
+    rng: np.random.Generator
+
+
+def _ends(
+    name: str, rounds: Rounds, weight: FloatArray, parameter: float, how: _How
+) -> tuple[tuple[float, float], tuple[str, ...]]:
+    """The ends of a method's interval, and what they assume beside the method."""
+    terms = terms_of(name, rounds, weight)
+    told: tuple[str, ...] = ()
+    if how.kind in ("bootstrap", "studentised"):
+        draw = intervals.bootstrap if how.kind == "bootstrap" else intervals.studentised
+        low, high = draw(terms, how.level, how.rng, draws=how.draws, clusters=rounds.clusters)
+    elif how.kind == "bernstein":
+        width, told = _score_width(name, rounds, weight, parameter, how.reward_range, how.largest_weight)
+        low, high = intervals.bernstein(terms, how.level, width)
+        if how.reward_range is not None:
+            low, high = max(low, how.reward_range[0]), min(high, how.reward_range[1])
+    elif how.kind == "events" and weight.any():
+        told = ("events of a round are rare and independent",)
+        scale = float(weight.mean()) if METHODS[name].normalised else 1.0
+        low, high = intervals.events(terms, rounds.reward, weight / scale, how.level, plain=name == "naive")
+    else:
+        low, high = intervals.normal(terms, how.level, rounds.clusters)
+    return (float(low), float(high)), told
+
+
+def weights_of(name: str, rounds: Rounds, parameter: float = np.nan) -> FloatArray:
+    """The method's weights, (n,); raises BadInput where the rounds lack what it needs."""
+    method = _method(name)
+    if method.modelled and rounds.predicted is None:
+        raise BadInput(f"{name} needs predicted_logged and predicted_target")
+    return method.weight(rounds, parameter)
+
+
+def terms_of(name: str, rounds: Rounds, weight: FloatArray) -> Terms:
+    """The three columns of a method's estimate."""
+    method = _method(name)
+    n = len(rounds)
+    if method.modelled and rounds.predicted is not None and rounds.baseline is not None:
+        b, left = rounds.baseline, rounds.reward - rounds.predicted
+    else:
+        b, left = np.zeros(n), rounds.reward
+    if method.normalised and weight.sum() == 0:
+        raise BadInput(f"{name}: every weight is 0; use a method without normaliser")
+    return Terms(b, weight * left, weight if method.normalised else np.ones(n))
+
+
+def choose_parameter(name: str, rounds: Rounds) -> float:
+    """The parameter of least estimated mean squared error along the method's path.
+
+    MSE(t) = var(t) + max(0, (V(t) - V(0))^2 - var(V(t) - V(0))), V(0) being the method without taming: the squared
+    difference overestimates the squared bias by the variance of the difference, which paired rounds know.
+    """
+    path = parameters(name, rounds)
+    n = len(rounds)
+    whole = terms_of(name, rounds, weights_of(name, rounds, float(path[0])))
+    start, base = whole.value, whole.influence
+    best, least = float(path[0]), float(base @ base)
+    for t in path[1:]:
+        terms = terms_of(name, rounds, weights_of(name, rounds, float(t)))
+        influence = terms.influence
+        difference = influence - base
+        noise = float(difference @ difference) / n**2
+        squared_bias = max(0.0, (terms.value - start) ** 2 - noise)
+        risk = float(influence @ influence) + squared_bias * n**2
+        if risk < least:
+            best, least = float(t), risk
+    return best
+
+
+def _method(name: str) -> Method:
+    if name not in METHODS:
+        raise BadInput(f"no method {name!r}; the methods are {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+def _score_width(
+    name: str, rounds: Rounds, weight: FloatArray, parameter: float, reward_range: tuple[float, float] | None,
+    largest_weight: float | None,
+) -> tuple[float, tuple[str, ...]]:  # fmt: skip
+    """Width of the interval in which the scores b + a lie, and what had to be taken from the sample."""
+    told: list[str] = []
+    low, high = reward_range or (float(min(rounds.reward.min(), 0.0)), float(rounds.reward.max()))
+    if reward_range is None:
+        told.append("no reward lies outside those that were seen")
+    elif rounds.reward.min() < low or rounds.reward.max() > high:
+        raise BadInput(
+            f"reward_range={reward_range}: rewards go from {rounds.reward.min():g} to {rounds.reward.max():g}"
+        )
+    if name == "naive":
+        return high - low, tuple(told)
+    bound = largest_weight
+    if name.startswith("clipped") and np.isfinite(parameter):
+        bound = parameter if bound is None else min(bound, parameter)
+    if bound is None:
+        bound = float(weight.max())
+        told.append("no weight is larger than the largest that was seen")
+    elif weight.max() > bound * (1 + 1e-9):
+        raise BadInput(f"largest_weight={bound:g}: a weight of {weight.max():g} was seen")
+    if METHODS[name].modelled:
+        return (2 * bound + 1) * (high - low), tuple(told)
+    return bound * (max(high, 0.0) - min(low, 0.0)), tuple(told)
+
+
+def _diagnostics(rounds: Rounds, weight: FloatArray, kind: Kind, parameter: float | None) -> dict[str, object]:
+    some = bool(weight.any())
+    return {
+        "effective_sample_size": effective_sample_size(weight) if some else float(len(rounds)),
+        "largest_weight": float(weight.max()),
+        "mean_weight": float(rounds.weight.mean()),
+        "interval": kind,
+        **({} if parameter is None else {"parameter": parameter}),
+    }

@@ -1,0 +1,97 @@
+"""The whole benchmark of policies, or its short form."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from whyrec.errors import BadInput
+from whyrec.progress import say
+from whyrec.studies.policy_benchmark import constraints, open_bandit, speed, structured, synthetic, targeting
+from whyrec.studies.policy_benchmark.claims import Claim, Part
+
+
+@dataclass(frozen=True)
+class PolicyBenchmark:
+    """All parts; quick: whether it was the short form."""
+
+    parts: tuple[Part, ...]
+    quick: bool
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """Those of all parts."""
+        return tuple(claim for part in self.parts for claim in part.claims)
+
+    def to_dict(self) -> dict[str, Any]:
+        """quick, holds (of how many claims), parts."""
+        return {
+            "quick": self.quick,
+            "claims": len(self.claims),
+            "holds": sum(claim.holds for claim in self.claims),
+            "parts": [part.to_dict() for part in self.parts],
+        }
+
+    def to_text(self) -> str:
+        """Every part, and how many claims hold."""
+        held = sum(claim.holds for claim in self.claims)
+        end = f"{held} of {len(self.claims)} claims hold"
+        return "\n\n".join([*(part.to_text() for part in self.parts), end])
+
+    def to_markdown(self) -> str:
+        """All parts as sections of a document."""
+        return "\n\n".join(part.to_markdown() for part in self.parts) + "\n"
+
+
+def policy_benchmark(data: Path | None = None, *, quick: bool = False, random_state: int = 0) -> PolicyBenchmark:
+    """data: folder with open-bandit/, hillstrom/ and ml-latest-small/ (default: WHYREC_DATA); parts whose data are absent are skipped.
+
+    quick: fewer repetitions and settings, under 5 minutes on one core; the coverage study keeps its 500 repetitions.
+    """
+    folder = Path(data or os.environ.get("WHYREC_DATA", "shared/data"))
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: no such folder; name the reference data with --data or WHYREC_DATA")
+    if quick:
+        parts: dict[str, Callable[[], Part]] = {
+            "open bandit": lambda: open_bandit.open_bandit(folder, random_state=random_state),
+            "errors": lambda: synthetic.errors(60, sizes=(500, 4000), actions=(10, 1000), random_state=random_state),
+            "coverage": lambda: synthetic.coverage(
+                500, draws=200, settings=((10, "middle", 2000),), random_state=random_state
+            ),
+            "slates and others": lambda: structured.structured(100, random_state=random_state),
+            "frozen": lambda: synthetic.frozen_normaliser(500, random_state=random_state),
+            "monitoring": lambda: synthetic.sequences(500, random_state=random_state),
+            "hillstrom": lambda: targeting.targeting(
+                folder, splits=20, campaigns=("women's e-mail",), random_state=random_state
+            ),
+            "knapsack": lambda: constraints.knapsack(random_state=random_state),
+            "lists": lambda: constraints.lists(folder, random_state=random_state),
+            "speed": lambda: speed.speed(large=False, draws=200, random_state=random_state),
+        }
+    else:
+        parts = {
+            "open bandit": lambda: open_bandit.open_bandit(folder, random_state=random_state),
+            "errors": lambda: synthetic.errors(
+                500, sizes=(500, 2000, 8000), actions=(10, 100, 1000, 5000), random_state=random_state
+            ),
+            "own effects": lambda: synthetic.direct_effects(500, random_state=random_state),
+            "coverage": lambda: synthetic.coverage(500, draws=1000, random_state=random_state),
+            "slates and others": lambda: structured.structured(500, random_state=random_state),
+            "frozen": lambda: synthetic.frozen_normaliser(500, random_state=random_state),
+            "monitoring": lambda: synthetic.sequences(2000, random_state=random_state),
+            "hillstrom": lambda: targeting.targeting(folder, splits=20, random_state=random_state),
+            "knapsack": lambda: constraints.knapsack(random_state=random_state),
+            "lists": lambda: constraints.lists(folder, random_state=random_state),
+            "speed": lambda: speed.speed(random_state=random_state),
+        }
+    done = []
+    for place, (name, part) in enumerate(parts.items()):
+        say(f"[{place + 1}/{len(parts)}] {name}")
+        try:
+            done.append(part())
+        except BadInput as error:
+            done.append(Part(name, skipped=str(error)))
+    return PolicyBenchmark(tuple(done), quick)

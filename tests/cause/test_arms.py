@@ -1,0 +1,153 @@
+"""Many arms: known truth, invariances, and what a wrong interval would show."""
+
+from math import sqrt
+
+import numpy as np
+import pytest
+
+from whyrec.cause.arm_models import ArmChance, ArmOutcome
+from whyrec.cause.arms import ArmEffects
+from whyrec.errors import BadInput, NoOverlap
+from whyrec.studies.effect_benchmark.many_arms import ArmLog, draw
+
+
+def log(rows: int = 6_000, arms: int = 30, seed: int = 0) -> ArmLog:
+    return draw(rows, arms, np.random.default_rng(seed))
+
+
+def fit(data: ArmLog, logged: bool = True, **parameters: object) -> ArmEffects:
+    return ArmEffects().fit(
+        data.features, data.arm, data.outcome, arms=np.arange(len(data.truth)),
+        propensity=data.propensity if logged else None, **parameters,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("logged", [True, False])
+def test_truth_is_covered_arm_by_arm_and_all_at_once(logged: bool) -> None:
+    repetitions, arms = 60, 30
+    single, at_once, errors, naive = [], [], [], []
+    for seed in range(repetitions):
+        data = log(seed=seed, arms=arms)
+        model = fit(data, logged)
+        (low, high), (all_low, all_high) = model.intervals(), model.intervals(simultaneous=True)
+        single.append(np.mean((low <= data.truth) & (data.truth <= high)))
+        at_once.append(np.all((all_low <= data.truth) & (data.truth <= all_high)))
+        errors.append(model.shrunk_ - data.truth)
+        naive.append(np.bincount(data.arm, weights=data.outcome) / np.bincount(data.arm) - data.truth)
+    assert abs(np.mean(single) - 0.95) < 0.03
+    assert np.mean(at_once) >= 0.95 - 3 * sqrt(0.95 * 0.05 / repetitions)
+    assert np.sqrt(np.mean(np.square(errors))) < 0.5 * np.sqrt(np.mean(np.square(naive)))
+
+
+def test_wrong_outcome_model_is_corrected_by_logged_chances() -> None:
+    """Features that say nothing make the outcome model wrong; the weights alone must do."""
+    estimates, naive, truth = [], [], None
+    for seed in range(40):
+        data = log(seed=7, arms=10)
+        generator = np.random.default_rng(seed)
+        rows = generator.integers(0, len(data.arm), size=len(data.arm))
+        model = ArmEffects(cap=np.inf).fit(
+            generator.normal(size=(len(rows), 1)), data.arm[rows], data.outcome[rows], propensity=data.propensity[rows]
+        )
+        estimates.append(model.means_)
+        naive.append(np.bincount(data.arm[rows], weights=data.outcome[rows]) / np.bincount(data.arm[rows]))
+        truth = np.bincount(data.arm, weights=data.outcome / data.propensity) / np.bincount(
+            data.arm, weights=1 / data.propensity
+        )
+    bias, of_naive = np.mean(estimates, axis=0) - truth, np.mean(naive, axis=0) - truth
+    assert np.abs(bias).max() < 0.25 * np.abs(of_naive).max()
+
+
+def test_memory_is_never_rows_times_arms() -> None:
+    import tracemalloc
+
+    data = log(rows=20_000, arms=20_000)
+    tracemalloc.start()
+    fit(data, logged=False)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000 * 20_000 * 4 / 4  # a quarter of one single-precision table
+
+
+def test_order_of_rows_and_names_of_arms_change_nothing() -> None:
+    data = log()
+    base = fit(data)
+    names = np.array([f"item {k:03d}" for k in range(len(data.truth))])[::-1]
+    renamed = ArmEffects().fit(data.features, names[data.arm], data.outcome, propensity=data.propensity)
+    np.testing.assert_allclose(renamed.means_[::-1], base.means_, atol=1e-9)
+    shift = ArmEffects().fit(data.features, data.arm, data.outcome + 5, propensity=data.propensity)
+    np.testing.assert_allclose(shift.means_ - 5, base.means_, atol=1e-6)
+    assert list(renamed.labels_[:2]) == ["item 000", "item 001"]
+
+
+def test_gathered_equals_one_hot() -> None:
+    """The chance of one arm a row is that of the whole softmax, and the outcome that of a table over arms."""
+    data = log(rows=500, arms=8)
+    x = data.features
+    chance = ArmChance(8).fit(x, data.arm, np.ones(500))
+    table = np.stack([chance.predict(x, np.full(500, k)) for k in range(8)], axis=1)
+    np.testing.assert_allclose(table.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(chance.predict(x, data.arm), table[np.arange(500), data.arm], rtol=1e-5)
+    outcome = ArmOutcome(8, ridge=10.0).fit(x, data.arm, data.outcome, np.ones(500), None, np.arange(50))
+    centre = x.mean(axis=0)
+    means = np.array([outcome.predict(x, np.full(500, k)).mean() for k in range(8)])
+    np.testing.assert_allclose(outcome.means(centre), means, atol=1e-9)
+
+
+def test_small_arms_fall_back_on_their_kind() -> None:
+    data = log(rows=1_500, arms=1_000, seed=3)
+    plain = fit(data)
+    kind = fit(data, arm_features=data.kinds)
+    unseen = plain.diagnostics_.rows == 0
+    assert unseen.any() and np.isnan(plain.means_[unseen]).all() and np.isfinite(kind.shrunk_).all()
+    seen = ~unseen
+
+    def rmse(values: np.ndarray, rows: np.ndarray) -> float:
+        return float(np.sqrt(np.mean((values[rows] - data.truth[rows]) ** 2)))
+
+    assert rmse(kind.shrunk_, seen) < 0.5 * rmse(plain.means_, seen)
+    assert rmse(kind.shrunk_, unseen) < 0.7 * rmse(plain.shrunk_, unseen)
+
+
+def test_discoveries_keep_their_rate() -> None:
+    """Half of the arms yield exactly the bar, half more: at most the promised share of those named is false."""
+    generator = np.random.default_rng(0)
+    shares = []
+    for _ in range(30):
+        truth = np.repeat([0.0, 0.6], 50)
+        arm = generator.integers(0, 100, size=8_000)
+        y = truth[arm] + generator.normal(size=8_000)
+        model = ArmEffects().fit(np.ones((8_000, 1)), arm, y, propensity=np.full(8_000, 0.01))
+        found = model.discoveries(0.1, above=0.0)
+        assert found.height > 30
+        shares.append(float(np.mean(np.asarray(found["arm"]) < 50)))
+    assert np.mean(shares) < 0.1
+    assert found["q_value"].is_sorted()
+
+
+def test_bad_arms_are_named() -> None:
+    data = log(rows=200, arms=4)
+    x, a, y = data.features, data.arm, data.outcome
+    with pytest.raises(NoOverlap, match="only 1"):
+        ArmEffects().fit(x, np.ones(200, dtype=int), y)
+    with pytest.raises(BadInput, match="not among the 2 arms"):
+        ArmEffects().fit(x, a, y, arms=[0, 1])
+    with pytest.raises(BadInput, match="give one label a row"):
+        ArmEffects().fit(x, a[:5], y)
+    with pytest.raises(BadInput, match="lies in"):
+        ArmEffects().fit(x, a, y, propensity=np.zeros(200))
+    with pytest.raises(BadInput, match="arm_features"):
+        ArmEffects().fit(x, a, y, arm_features=np.ones((3, 2)))
+    with pytest.raises(BadInput, match="missing in row 0"):
+        ArmEffects().fit(x, np.r_[np.nan, a[1:]], y)
+    with pytest.raises(BadInput, match="not positive"):
+        ArmEffects().fit(x, a, y, weights=np.zeros(200))
+
+
+def test_an_arm_of_one_row_has_an_interval() -> None:
+    data = log(rows=3_000, arms=20, seed=1)
+    arm = np.where(data.arm == 19, 18, data.arm)
+    arm[0] = 19
+    model = ArmEffects().fit(data.features, arm, data.outcome, propensity=data.propensity)
+    low, high = model.intervals()
+    assert np.isfinite([low[19], high[19]]).all() and high[19] - low[19] > 2 * np.median(high - low)

@@ -1,0 +1,54 @@
+"""Dose and response: the curve, its interval, and what confounding does to the plain slope."""
+
+import numpy as np
+import pytest
+
+from whyrec.cause.dose import DoseResponse
+from whyrec.errors import BadInput, NoOverlap
+
+RUNS = 60
+
+
+def log(seed: int, rows: int = 1_500) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """E[Y | do(a)] = a / 2; x drives both, so that the plain slope is 0.9."""
+    generator = np.random.default_rng(seed)
+    x = generator.normal(size=(rows, 3))
+    a = 0.5 * x[:, 0] + generator.normal(size=rows)
+    return x, a, 0.5 * a + x[:, 0] + x[:, 1] + generator.normal(size=rows)
+
+
+def test_slope_and_curve_cover_the_truth() -> None:
+    models = [DoseResponse(outcome="linear", dose="linear").fit(*log(seed)) for seed in range(RUNS)]
+    slopes = [model.slope_ for model in models]
+    points = [model.at([1.0])[0].estimate for model in models]
+    for found, truth in ((slopes, 0.5), (points, 0.5)):
+        errors = np.array([estimate.estimate - truth for estimate in found])
+        assert abs(errors.mean()) < 3 * errors.std() / np.sqrt(RUNS) + 0.005
+        assert np.mean([estimate.covers(truth) for estimate in found]) > 0.95 - 3 * np.sqrt(0.95 * 0.05 / RUNS)
+
+
+def test_wrong_outcome_model_is_mostly_corrected() -> None:
+    x, a, y = log(0, rows=20_000)
+    plain = float(np.cov(a, y)[0, 1] / a.var())
+    found = DoseResponse(outcome="constant", dose="linear").fit(x, a, y).slope_.estimate
+    assert plain > 0.85 and abs(found - 0.5) < 0.25 * (plain - 0.5)
+
+
+def test_boosting_follows_a_bend() -> None:
+    generator = np.random.default_rng(1)
+    x = generator.normal(size=(6_000, 2))
+    a = 0.4 * x[:, 0] + generator.normal(size=6_000)
+    y = a**2 + x[:, 0] + generator.normal(size=6_000)
+    curve = {point.dose: point.estimate for point in DoseResponse().fit(x, a, y).at([-1.0, 0.0, 1.0])}
+    assert all(abs(curve[dose].estimate - dose**2) < 0.25 for dose in curve)
+
+
+def test_bad_doses_are_named() -> None:
+    x, a, y = log(0, rows=300)
+    with pytest.raises(BadInput, match="only 2 different values"):
+        DoseResponse().fit(x, (a > 0).astype(float), y)
+    model = DoseResponse(outcome="linear", dose="linear").fit(x, a, y)
+    with pytest.raises(NoOverlap, match="was never given"):
+        model.at([50.0])
+    with pytest.raises(BadInput, match="nan in row 3"):
+        DoseResponse().fit(x, np.r_[a[:3], np.nan, a[4:]], y)
