@@ -19,7 +19,7 @@ from whyrec.explain.reasons import group_name, sentences, short_reasons
 
 if TYPE_CHECKING:
     from whyrec.cause.graph import CausalGraph
-from whyrec.decide.causal_recommender import CausalRecommender, Ranking
+    from whyrec.decide.causal_recommender import CausalRecommender, Ranking
 
 Lang = Literal["en", "zh"]
 Words = Callable[[str, str], str]

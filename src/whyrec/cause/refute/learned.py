@@ -147,7 +147,7 @@ def _resample(model: DoCalib, generator: np.random.Generator, runs: int) -> Refu
     pools = [(model.outcome_ - mu[:, arm])[model.treatment_ == arm] for arm in (0, 1)]
     pools = [pool - pool.mean() for pool in pools]
     truth = float(np.average(mu[:, 1] - mu[:, 0], weights=w))
-    calibrated = Calibrated(e, mu, (0.0, 0.0), (0, 0), False, (False, False), (False, False))
+    calibrated = Calibrated(e, mu, (0.0, 0.0), (0, 0), False, (False, False), (False, False), False)
     covered, values = 0, np.empty(runs)
     share = w / w.mean()
     for run in range(runs):
