@@ -27,7 +27,7 @@ def test_quitting_adds_about_three_and_a_half_kilograms(smokers: RefutedEffect) 
     assert smokers.linear.estimate == pytest.approx(3.4, abs=0.15)
     assert all(attempt.passed for attempt in (*smokers.refutations, *smokers.linear_refutations))
     assert 1.3 < smokers.bounds.gamma_at_zero_limit < smokers.bounds.gamma_at_zero < 2.1
-    assert smokers.rosenbaum is not None and smokers.rosenbaum.pairs > 390
+    assert smokers.rosenbaum is not None and smokers.rosenbaum.pairs > 350
     json.dumps(smokers.to_dict(), allow_nan=False)
     assert "robustness value" in smokers.to_text()
 
