@@ -2,7 +2,8 @@
 
 The name is from an article that defines no algorithm; this one is whyrec's, made of published parts:
 
-1. Cross-fitted propensity e(x) and outcomes mu_a(x) (Chernozhukov et al. 2018), folds by cluster.
+1. Cross-fitted propensity e(x) and outcomes mu_a(x) (Chernozhukov et al. 2018), folds by cluster; a logistic propensity of few
+   coefficients is fitted on all rows.
 2. Both calibrated on out-of-fold predictions: the propensity (Deshpande and Kuleshov 2024), each arm's outcome
    weighted by the inverse propensity (van der Laan, Luedtke and Carone 2024, C-DML; Kweon and Yu 2024), each where that
    lowers its held-out error: a model that is calibrated already is left as it is.
@@ -37,6 +38,7 @@ from whyrec.estimate import Estimate, FloatArray, IntArray, jsonable
 from whyrec.metrics.calibration import Reliability, reliability
 
 _REGRESSIONS = ("linear", "logistic")
+_ROWS_A_COEFFICIENT = 50
 _ASSUMPTIONS = (
     "nothing unmeasured drives both treatment and outcome, given the features",
     "every pair had a chance of either arm (see positivity)",
@@ -200,6 +202,13 @@ class DoCalib:
             outcomes[test] = m[: len(test)]
             if half is not None:
                 parts.append(CalibrationPart(test, held, p[len(test) :], m[len(test) :]))
+        if self.propensity == "logistic" and logged is None and half is None and x.shape[1] <= n / _ROWS_A_COEFFICIENT:
+            # So few coefficients need no cross-fitting (Donsker), and all rows balance the features exactly: out of fold,
+            # the noise of the chances inflates their inverses, a bias of .17 standard deviations at 1,000 rows.
+            label = self.log_.treatment.astype(np.float64)
+            propensity = fit_or_constant(
+                "logistic", x, label, self.log_.weight, binary=True, random_state=self.random_state
+            ).predict(x)
         if half is None:
             every = np.arange(n)
             parts = [CalibrationPart(every, every, propensity, outcomes)]
