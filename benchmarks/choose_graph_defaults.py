@@ -59,7 +59,9 @@ def calibration(data: Columns, dag: np.ndarray, scheme: str, draws: int) -> list
         graphs.append(learn_once(sample, NOTHING, Settings("boss", "auto", 1.0, 0.01, 1, 0)))
     known = {(e.a, e.b): e.adjacent for e in edge_confidences(graphs[0], graphs)}
     names, p = data.names, len(data.names)
-    return [(known.get((names[i], names[j]), 0.0), bool(dag[i, j] or dag[j, i])) for i in range(p) for j in range(i + 1, p)]
+    return [
+        (known.get((names[i], names[j]), 0.0), bool(dag[i, j] or dag[j, i])) for i in range(p) for j in range(i + 1, p)
+    ]
 
 
 def error(pairs: list[tuple[float, bool]]) -> tuple[float, float]:
@@ -98,7 +100,10 @@ def main() -> None:
         for columns in sizes:
             mine = [(data, dag) for c, data, dag in drawn if c == columns]
             told = {score: np.mean([distance(data, dag, score) for data, dag in mine]) for score in scores}
-            print(f"  {columns} columns ({len(mine)} graphs): " + ", ".join(f"{k} {v:.2f}" for k, v in told.items()), flush=True)
+            print(
+                f"  {columns} columns ({len(mine)} graphs): " + ", ".join(f"{k} {v:.2f}" for k, v in told.items()),
+                flush=True,
+            )
     for kind, sizes, rows in (("discrete", (8, 16), 1_000), ("linear", (10, 50), 500)):
         print(f"{kind}, {rows} rows: calibration error and Brier score of the confidence that two columns are adjacent")
         drawn = worlds(kind, sizes, count // 2, rows)

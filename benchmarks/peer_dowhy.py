@@ -28,14 +28,18 @@ def main() -> None:
     graph = nx.DiGraph()
     graph.add_nodes_from(label.values())
     observed = list(label.values())
-    for number, (a, b, sort) in enumerate(re.findall(r'edge \[ source (\d+) target (\d+)( sort "bidirected")? \]', text)):
+    for number, (a, b, sort) in enumerate(
+        re.findall(r'edge \[ source (\d+) target (\d+)( sort "bidirected")? \]', text)
+    ):
         if sort:
             graph.add_edges_from([(f"U{number}", label[int(a)]), (f"U{number}", label[int(b)])])
         else:
             graph.add_edge(label[int(a)], label[int(b)])
     identifier = AutoIdentifier(
         estimand_type=EstimandType.NONPARAMETRIC_ATE,
-        backdoor_adjustment=BackdoorAdjustment.BACKDOOR_EFFICIENT if mode == "efficient" else BackdoorAdjustment.BACKDOOR_DEFAULT,
+        backdoor_adjustment=BackdoorAdjustment.BACKDOOR_EFFICIENT
+        if mode == "efficient"
+        else BackdoorAdjustment.BACKDOOR_DEFAULT,
     )
     wall, cpu = time.perf_counter(), time.process_time()
     identifier.identify_effect(graph, action_nodes=[treatment], outcome_nodes=[outcome], observed_nodes=observed)

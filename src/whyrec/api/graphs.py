@@ -297,11 +297,18 @@ def _write(path: Path, text: str) -> Path:
     return Path(path)
 
 
-def graph_benchmark(data: Path, *, quick: bool = False, out: Path | None = None, random_state: int = 0) -> Any:
+def graph_benchmark(
+    data: Path,
+    *,
+    quick: bool = False,
+    only: Sequence[str] | None = None,
+    out: Path | None = None,
+    random_state: int = 0,
+) -> Any:
     """Graphs against truth, table by table; see `whyrec.studies.graph_benchmark`."""
     from whyrec.studies.graph_benchmark import graph_benchmark as run
 
-    result = run(Path(data), quick=quick, random_state=random_state)
+    result = run(Path(data), quick=quick, only=only, random_state=random_state)
     if out is not None:
         write_json(Path(out), result.to_dict())
     return result

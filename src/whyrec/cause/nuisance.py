@@ -12,7 +12,6 @@ from whyrec.cause.glm import expit, fit_linear, fit_logistic, with_ones
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, IntArray
 
-
 _LARGE = 100_000  # rows from which trees take steps twice as long, half as many, chosen on half of this number
 _MOST_ROWS = 200_000
 

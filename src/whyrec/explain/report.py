@@ -53,7 +53,11 @@ _NODES = {
     "user": "用户", "item": "商品", "intent": "意图", "context": "情境", "position": "位置", "treatment": "干预",
     "exposure": "展示", "outcome": "结果", "relevance": "相关性", "examination": "是否看到",
 }  # fmt: skip
-_CHECKS = {"placebo treatment": "安慰剂干预", "random common cause": "随机共同原因", "random halves": "随机一半"}
+_CHECKS = {
+    "placebo treatment": "安慰剂干预", "random common cause": "随机共同原因", "random halves": "随机一半",
+    "simulated confounder": "模拟的隐藏因素", "data-generating resample": "由模型生成的数据",
+    "negative control outcome": "阴性对照结果", "negative control exposure": "阴性对照暴露",
+}  # fmt: skip
 _VERDICTS = {"good": "良好", "fair": "一般", "poor": "较差"}
 
 
@@ -66,9 +70,13 @@ def _check_in_chinese(check: Mapping[str, Any]) -> str:
     low, high = check["interval"]
     numbers = f"{check['estimate']:+.4g} [{low:+.4g}, {high:+.4g}]"
     return {
-        "placebo treatment": f"随机产生的干预的效应为 {numbers}，应与零无法区分。",
+        "placebo treatment": f"随机产生的干预的平均效应及其范围为 {numbers}，p 值应均匀分布（检验 p = {check['p_value'] or 0:.2f}）。",
         "random common cause": f"加入纯噪声变量后效应为 {numbers}，应基本不变。",
         "random halves": f"随机一半单位的效应为 {numbers}，其离散程度应与标准误一致。",
+        "simulated confounder": f"一个解释干预与结果剩余变异各 1% 的隐藏因素会使效应变为 {check['estimate']:+.4g}，符号应不变。",
+        "data-generating resample": f"由拟合模型生成的数据中估计为 {numbers}，95% 区间应包含所植入的效应。",
+        "negative control outcome": f"对不受干预影响的结果的效应为 {numbers}，应与零无法区分。",
+        "negative control exposure": f"不影响结果的暴露的效应为 {numbers}，应与零无法区分。",
     }.get(check["name"], numbers)
 
 
@@ -411,6 +419,7 @@ def recommendations_section(page: Page, model: CausalRecommender, t: Words, lang
     for by in rankings:
         frame = model.recommend(ids, 5, by=by)
         reasons = short_reasons(model, frame, lang)
+        stays = _stays(model, ids, t) if by == "effect" else {}
         rows = [
             [
                 str(row["user"]),
@@ -420,6 +429,7 @@ def recommendations_section(page: Page, model: CausalRecommender, t: Words, lang
                 "–"
                 if row["effect"] is None
                 else f"{row['effect']:+.4f} [{row['effect_low']:+.4f}, {row['effect_high']:+.4f}]",
+                *([stays.get((row["user"], row["item"]), "–")] if stays else []),
             ]
             for row, reason in zip(frame.to_dicts(), reasons, strict=True)
         ]
@@ -431,6 +441,7 @@ def recommendations_section(page: Page, model: CausalRecommender, t: Words, lang
                 t("item", "商品"),
                 t("why", "理由"),
                 t("effect of treating it", "干预的效应"),
+                *([t("stays in the five up to Gamma", "保持在前五名到 Gamma")] if stays else []),
             ],
             rows,
             4,
@@ -449,6 +460,23 @@ def recommendations_section(page: Page, model: CausalRecommender, t: Words, lang
                 description="; ".join(f"{group_name(name, lang)} {share:+.5f}" for name, share in drivers),
             )
         )
+
+
+def _stays(model: CausalRecommender, users: Sequence[Any], t: Words) -> dict[tuple[Any, Any], str]:
+    """For each recommended pair the Gamma of a hidden cause up to which the item stays; empty for a model without bounds."""
+    from whyrec.decide.standing import standing
+
+    if model.effects_ is None or model.effects_.bounds_ is None:
+        return {}
+    largest = float(model.effects_.bounds_.gamma_[-1])
+    return {
+        (row["user"], row["item"]): t("not even at 1", "1 也不能")
+        if row["gamma"] == 0
+        else f"{row['gamma']:.2f}"
+        if row["gamma"] <= largest
+        else f"> {largest:.1f}"
+        for row in standing(model, users, 5).to_dicts()
+    }
 
 
 def limits_section(page: Page, t: Words) -> None:

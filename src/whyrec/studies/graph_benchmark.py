@@ -32,6 +32,8 @@ from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, jsonable
 from whyrec.progress import say, track
 from whyrec.studies import graph_truth
+from whyrec.studies.scm_benchmark import TABLES as MODEL_TABLES
+from whyrec.studies.scm_benchmark import TruthTable
 
 NETWORKS = ("cancer", "earthquake", "survey", "asia", "sachs", "child", "insurance")
 _SMALL = NETWORKS[:5]
@@ -93,14 +95,21 @@ class GraphBenchmark:
         return "\n\n".join([*parts, f"{'quick run' if self.quick else 'full run'}: {self.seconds:.0f} s"])
 
 
-def graph_benchmark(data: Path, *, quick: bool = False, random_state: int = 0) -> GraphBenchmark:
-    """Every table of `TABLES`, in order."""
+def graph_benchmark(
+    data: Path, *, quick: bool = False, only: Sequence[str] | None = None, random_state: int = 0
+) -> GraphBenchmark:
+    """Every table of `TABLES`, in order, or `only` those named."""
+    unknown = set(only or ()) - {make.__name__ for make in TABLES}
+    if unknown:
+        raise BadInput(f"no table {sorted(unknown)[0]!r}; the tables are {', '.join(make.__name__ for make in TABLES)}")
     if not (Path(data) / "bnlearn").is_dir():
         raise BadInput(f"{data}: no folder bnlearn in it; name the folder of the reference data (WHYREC_DATA)")
     begin = time.monotonic()
     setting = Setting(Path(data), quick, random_state)
     tables = []
     for make in TABLES:
+        if only and make.__name__ not in only:
+            continue
         say(f"{make.__name__.replace('_', ' ')} ...")
         tables.append(make(setting))
     return GraphBenchmark(tuple(tables), time.monotonic() - begin, quick)
@@ -520,7 +529,19 @@ def _range(low: float, high: float) -> str:
     return "" if np.isnan(low) else f"{low:.3g} to {high:.3g}"
 
 
-# A table is a function of a Setting. Tables on counterfactuals, bounds and refutation belong at the end of this list.
+def _of_models(make: Callable[..., TruthTable]) -> Callable[[Setting], BenchmarkTable]:
+    """A table of `scm_benchmark` (counterfactuals, bounds, refutation) as one of these."""
+
+    def table(setting: Setting) -> BenchmarkTable:
+        found = make(quick=setting.quick, random_state=setting.random_state)
+        frame = pl.DataFrame(list(found.rows), infer_schema_length=None)
+        return BenchmarkTable(make.__name__, found.title, frame, (found.note,) if found.note else ())
+
+    table.__name__ = make.__name__
+    return table
+
+
+# A table is a function of a Setting.
 TABLES: list[Callable[[Setting], BenchmarkTable]] = [
     known_networks,
     with_knowledge,
@@ -529,4 +550,5 @@ TABLES: list[Callable[[Setting], BenchmarkTable]] = [
     brute_force,
     estimated_formulas,
     identification_speed,
+    *map(_of_models, MODEL_TABLES),
 ]
