@@ -57,7 +57,7 @@ def effects(
             help="Tables, separated by commas: simulated, arms, rankers, ihdp, hillstrom, coat, coat-attributes."
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the tables to this JSON file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the tables to this .json or .md file.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
