@@ -68,7 +68,8 @@ class SVDpp(Recommender, RatingPredictor):
         user_bias, item_bias, own, keys, implicit = found
         sums = np.zeros_like(own)
         np.add.at(sums, users, implicit[items])
-        bracket: NDArray[np.float32] = own + sums / np.sqrt(np.maximum(np.diff(offsets), 1), dtype=np.float32)[:, None]
+        rated_most = np.sqrt(np.maximum(np.diff(offsets), 1)).astype(np.float32)
+        bracket = own + sums / rated_most[:, None]
         self.user_bias_, self.item_bias_ = scale * user_bias * active, scale * item_bias * known
         self.user_factors_, self.item_factors_ = bracket * active[:, None], scale * keys * known[:, None]
 
@@ -137,13 +138,15 @@ class SVDpp(Recommender, RatingPredictor):
         error = ((torch.from_numpy(ratings[rows]) - predicted) ** 2).sum()
         biases = (size * user_bias[user] ** 2).sum() + (level**2).sum()
         factors = (size * (own[user] ** 2).sum(dim=1)).sum() + (chosen**2).sum() + (heard**2).sum()
-        return (error + self.bias_regularisation * biases + self.regularisation * factors) / len(rows)
+        loss: Tensor = (error + self.bias_regularisation * biases + self.regularisation * factors) / len(rows)
+        return loss
 
     def score_all(self, users: Codes) -> Scores:
         """Predicted ratings."""
         users = self._checked_users(users)
         level = np.float32(self.mean_) + self.user_bias_[users]
-        return level[:, None] + self.item_bias_ + self.user_factors_[users] @ self.item_factors_.T
+        rating: Scores = level[:, None] + self.item_bias_ + self.user_factors_[users] @ self.item_factors_.T
+        return rating
 
     def predict(self, users: Codes, items: Codes) -> Scores:
         """Predicted ratings of pairs, not clipped to the scale."""
