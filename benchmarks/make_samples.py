@@ -1,8 +1,8 @@
 """Make the sample files that the package and the source checkout carry, from the public originals.
 
-    python benchmarks/make_samples.py FOLDER
+    python benchmarks/make_samples.py FOLDER [--only nhefs]
 
-FOLDER holds `complete-journey`, `open-bandit` and `ml-latest-small` as they are published (the first
+FOLDER holds `complete-journey`, `open-bandit`, `ml-latest-small` and `health-nhefs` as they are published (the first
 converted from R to Parquet). Writes Parquet files and a `manifest.json` (SHA-256, rows, columns) beside each
 licence file.
 """
@@ -71,6 +71,31 @@ def movielens(folder: Path) -> dict[str, pl.DataFrame]:
     return {"ratings": ratings, "movies": pl.read_csv(folder / "movies.csv")}
 
 
+def nhefs(folder: Path) -> dict[str, pl.DataFrame]:
+    """One row a smoker: squares are left out, indicators put together again, names told in words."""
+    rows = pl.read_csv(folder / "nhefs.csv")
+
+    def level(name: str, first: int, words: tuple[str, ...]) -> pl.Expr:
+        told = pl.lit(words[0])
+        for value, word in enumerate(words[1:], first + 1):
+            told = pl.when(pl.col(f"{name}_{value}") == 1).then(pl.lit(word)).otherwise(told)
+        return told.alias(name)
+
+    return {
+        "nhefs": rows.select(
+            pl.col("trt").cast(pl.Int8).alias("quit_smoking"),
+            pl.col("outcome").alias("weight_change"),
+            pl.col("age", "sex", "race").cast(pl.Int8),
+            level("education", 1, ("8th grade", "no degree", "high school", "some college", "college")),
+            pl.col("smokeintensity").cast(pl.Int16).alias("cigarettes_a_day"),
+            pl.col("smokeyrs").cast(pl.Int8).alias("years_smoked"),
+            level("exercise", 0, ("much", "moderate", "little")),
+            level("active", 0, ("very", "moderately", "inactive")),
+            pl.col("wt71").alias("weight_before"),
+        )
+    }
+
+
 def write(frames: dict[str, pl.DataFrame], folder: Path) -> None:
     """Write the frames as Parquet and their manifest; licence and source texts beside them stay."""
     manifest: dict[str, dict[str, object]] = {}
@@ -94,11 +119,18 @@ def _days(column: str) -> pl.Expr:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="where complete-journey, open-bandit and ml-latest-small are")
-    folder = parser.parse_args().folder
-    write(complete_journey(folder / "complete-journey"), PACKAGE / "complete-journey")
-    write(open_bandit(folder / "open-bandit"), PACKAGE / "open-bandit")
-    write(movielens(folder / "ml-latest-small"), CHECKOUT / "ml-latest-small")
+    parser.add_argument("folder", type=Path, help="where the published folders are")
+    parser.add_argument("--only", choices=("complete-journey", "open-bandit", "ml-latest-small", "nhefs"))
+    given = parser.parse_args()
+    makers = {
+        "complete-journey": (complete_journey, "complete-journey", PACKAGE),
+        "open-bandit": (open_bandit, "open-bandit", PACKAGE),
+        "ml-latest-small": (movielens, "ml-latest-small", CHECKOUT),
+        "nhefs": (nhefs, "health-nhefs", PACKAGE),
+    }
+    for name, (make, source, target) in makers.items():
+        if given.only in (None, name):
+            write(make(given.folder / source), target / name)
 
 
 if __name__ == "__main__":

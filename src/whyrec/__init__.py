@@ -20,6 +20,7 @@ _HOMES = {
     "read_dataset": "whyrec.data.read",
     "CausalGraph": "whyrec.cause.graph",
     "DoCalib": "whyrec.cause.docalib",
+    "StructuralCausalModel": "whyrec.cause.scm.model",
     "CausalRecommender": "whyrec.decide.causal_recommender",
     "Estimate": "whyrec.estimate",
     **{name: home for name, home in HOMES.items() if name != "write_table"},

@@ -4,6 +4,8 @@ Each message says what was found, where, and what to do about it. Everything els
 escapes is a defect of whyrec.
 """
 
+from typing import Any
+
 
 class WhyrecError(Exception):
     """Base class: the data or the model says no, and the message says why."""
@@ -18,7 +20,12 @@ class NoOverlap(WhyrecError):
 
 
 class NotIdentified(WhyrecError):
-    """The effect does not follow from the graph and the observed columns."""
+    """The effect does not follow from the graph and the observed columns.
+
+    bounds: what the data still say of it (`whyrec.cause.identification.bounds.Bounds`), where a table was given.
+    """
+
+    bounds: tuple[Any, ...] = ()
 
 
 class IncompatibleModel(WhyrecError):

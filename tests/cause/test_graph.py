@@ -238,7 +238,8 @@ def test_p_values_are_corrected_for_their_number() -> None:
 
 def test_the_graph_of_a_log() -> None:
     graph = CausalGraph.from_schema(Schema(treatment="shown", outcome="bought", position="slot", context=("price",)))
-    assert graph.latent == {"intent"}
+    assert graph.latent == {"intent", "relevance", "examination"}
+    assert CausalGraph.from_schema(Schema()).latent == {"intent", "relevance"}
     assert set(graph.adjustment_set("treatment", "outcome")) == {"user", "item", "popularity", "price", "position"}
     with pytest.raises(NotIdentified, match="user"):
         graph.adjustment_set("treatment", "outcome", ["item", "popularity", "price", "position"])

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from whyrec.cause.docalib import DoCalib
-from whyrec.cause.refute import refute
+from whyrec.cause.refute import negative_control_exposure, negative_control_outcome, placebo_runs, refute
+from whyrec.errors import BadInput
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,13 @@ def model() -> DoCalib:
 
 def test_a_right_fit_survives(model: DoCalib) -> None:
     attempts = refute(model)
-    assert [attempt.name for attempt in attempts] == ["placebo treatment", "random common cause", "random halves"]
+    assert [attempt.name for attempt in attempts] == [
+        "placebo treatment",
+        "random common cause",
+        "random halves",
+        "simulated confounder",
+        "data-generating resample",
+    ]
     assert model.effect_.covers(0.7)
     assert all(attempt.passed for attempt in attempts), [attempt.words for attempt in attempts]
     assert all(attempt.interval[0] <= attempt.estimate <= attempt.interval[1] for attempt in attempts)
@@ -39,20 +46,71 @@ def test_random_state_repeats_exactly(model: DoCalib) -> None:
     assert refute(model, 3)[0].estimate != refute(model, 4)[0].estimate
 
 
-def test_the_placebo_is_zero_on_average_with_the_error_that_it_states(model: DoCalib) -> None:
-    """300 placebos: the mean within 4 of its standard errors, the spread within 15%, about one in a hundred fails."""
-    placebos = [refute(model, seed, draws=2)[0] for seed in range(300)]
-    values = np.array([placebo.estimate for placebo in placebos])
-    assert abs(values.mean()) < 4 * values.std(ddof=1) / np.sqrt(300)
-    assert abs(values).max() < 0.7 / 2
-    stated = np.array([placebo.p_value for placebo in placebos])
-    assert sum(not placebo.passed for placebo in placebos) <= 10  # P(Poisson(3) > 10) = 0.0003
-    assert all((placebo.interval[0] <= 0 <= placebo.interval[1]) == placebo.passed for placebo in placebos)
-    assert 0.05 < (stated < 0.1).mean() < 0.17
+def test_placebos_are_zero_on_average_with_uniform_p_values(model: DoCalib) -> None:
+    """1,000 runs: the mean within 4 of its standard errors, the spread as the errors say, uniform p-values, none constant."""
+    found = placebo_runs(model, 1_000, random_state=1)
+    spread = found.estimates.std(ddof=1)
+    assert abs(found.estimates.mean()) < 4 * spread / np.sqrt(1_000)
+    assert spread == pytest.approx(found.errors.mean(), rel=0.1)
+    assert abs(found.estimates).max() < 0.7 / 2
+    assert found.uniform_p > 0.001
+    assert 0.05 - 4 * 0.0069 < found.share_significant < 0.05 + 4 * 0.0069
+    assert len(np.unique(found.estimates)) == 1_000
+
+
+def test_a_placebo_run_is_the_regression_that_it_stands_for(model: DoCalib) -> None:
+    """The first run by hand, from the same random numbers."""
+    found = placebo_runs(model, 3, random_state=5)
+    order = np.argsort(model.clusters_, kind="stable")
+    e, w = model.propensity_[order], model.weights_[order]
+    drawn = (np.random.default_rng(5).random((3, len(e)), dtype=np.float32) < e.astype(np.float32))[0] - e
+    left = (model.outcome_ - e_mean(model))[order]
+    assert found.estimates[0] == pytest.approx((w * drawn * left).sum() / (w * drawn**2).sum(), rel=1e-4)
+
+
+def e_mean(model: DoCalib) -> np.ndarray:
+    return model.propensity_ * model.outcomes_[:, 1] + (1 - model.propensity_) * model.outcomes_[:, 0]
+
+
+def test_errors_that_ignore_users_are_refuted_where_treatment_is_the_users() -> None:
+    """The treatment is a user's, and so is a large part of the outcome: rows taken as independent fail, users do not."""
+    generator = np.random.default_rng(3)
+    users = np.repeat(np.arange(300), 20)
+    treatment = (generator.random(300) < 0.5).astype(int)[users]
+    outcome = 2 * generator.normal(size=300)[users] + generator.normal(size=6_000)
+    fits = [
+        DoCalib(propensity="constant", outcome="constant").fit(
+            np.zeros((6_000, 1)), treatment, outcome, clusters=clusters
+        )
+        for clusters in (users, None)
+    ]
+    halves = [refute(fit, runs=20)[2] for fit in fits]
+    assert halves[0].passed
+    assert fits[1].effect_.standard_error < fits[0].effect_.standard_error / 2
+
+
+def test_negative_controls_find_a_hidden_cause_and_nothing_else() -> None:
+    """U moves treatment, outcome and both controls; x moves all too and is adjusted for. Without U they are zero."""
+    generator = np.random.default_rng(8)
+    n = 6_000
+    x, hidden = generator.normal(size=(n, 1)), generator.normal(size=n)
+    for strength, clean in ((0.0, True), (1.0, False)):
+        lean = 0.5 * x[:, 0] + strength * hidden
+        treatment, exposure = ((generator.random(n) < 1 / (1 + np.exp(-lean))).astype(int) for _ in range(2))
+        outcome = x[:, 0] + treatment + strength * hidden + generator.normal(size=n)
+        control = 0.5 * x[:, 0] + strength * hidden + generator.normal(size=n)
+        fitted = DoCalib(propensity="logistic", outcome="linear").fit(x, treatment, outcome)
+        assert negative_control_outcome(fitted, control, "rain").passed == clean
+        assert negative_control_exposure(fitted, exposure).passed == clean
+
+
+def test_runs_below_one_are_refused(model: DoCalib) -> None:
+    with pytest.raises(BadInput, match="at least one"):
+        placebo_runs(model, 0)
 
 
 def test_noise_moves_the_effect_by_little(model: DoCalib) -> None:
-    shifts = [refute(model, seed, draws=2)[1].estimate - model.effect_.estimate for seed in range(20)]
+    shifts = [refute(model, seed, draws=2, runs=2)[1].estimate - model.effect_.estimate for seed in range(20)]
     assert 0 < max(map(abs, shifts)) < model.effect_.standard_error
 
 

@@ -25,6 +25,24 @@ def boxes(svg: ElementTree.Element) -> list[tuple[float, float, float, float]]:
     return [tuple(float(rect.get(side)) for side in ("x", "y", "width", "height")) for rect in svg.iter("rect")]
 
 
+def points(path: str) -> list[tuple[float, float]]:
+    """Points along a path of M, C and L."""
+    found: list[tuple[float, float]] = []
+    for letter, numbers in re.findall(r"([MCL])([^MCL]+)", path):
+        values = [float(v) for v in re.findall(r"-?[\d.]+", numbers)]
+        stops = list(zip(values[::2], values[1::2], strict=True))
+        if letter == "M":
+            found.append(stops[0])
+            continue
+        p0 = found[-1]
+        p1, p2, p3 = stops if letter == "C" else (p0, stops[0], stops[0])
+        for step in range(1, 40):
+            t = step / 39
+            w = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3)
+            found.append(tuple(sum(a * p[k] for a, p in zip(w, (p0, p1, p2, p3), strict=True)) for k in (0, 1)))
+    return found
+
+
 def test_every_node_edge_and_head_is_drawn_in_both_drawings():
     for svg in drawings(picture(bidirected=(("income", "spend"),))):
         assert len(list(svg.iter("rect"))) == 5
@@ -72,14 +90,7 @@ def test_no_edge_runs_through_a_third_box():
     for svg in drawings(picture()):
         found = dict(zip(order, boxes(svg), strict=True))
         for path, edge in zip(svg.iter("path"), DIRECTED, strict=True):
-            numbers = [float(number) for number in re.findall(r"-?\d+\.\d+", path.get("d"))]
-            start, middle, end = numbers[0:2], numbers[2:4], numbers[4:6]
-            for step in range(1, 40):
-                t = step / 40
-                x, y = (
-                    (1 - t) ** 2 * s + 2 * t * (1 - t) * m + t * t * e
-                    for s, m, e in zip(start, middle, end, strict=True)
-                )
+            for x, y in points(path.get("d")):
                 for name, (left, top, width, height) in found.items():
                     inside = left < x < left + width and top < y < top + height
                     assert name in edge or not inside, f"{edge} runs through {name}"

@@ -14,6 +14,10 @@ HOMES = {
         ("fit", "load", "recommend", "effect", "why", "evaluate", "report", "demo", "article", "proof", "write_table"),
         "whyrec.api.model",
     ),
+    **dict.fromkeys(("counterfactual", "refute"), "whyrec.api.cases"),
+    **dict.fromkeys(
+        ("graph_learn", "graph_check", "graph_show", "graph_identify", "graph_benchmark"), "whyrec.api.graphs"
+    ),
     **dict.fromkeys(
         ("policy_evaluate", "policy_compare", "policy_learn", "deploy_check", "policy_benchmark"), "whyrec.api.policies"
     ),

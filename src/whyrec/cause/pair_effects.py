@@ -239,7 +239,7 @@ def exponential_weights(
         noise = share * (squares[:, k] - squares[:, best] - excess)
         variance = float(np.sum((noise if clusters is None else np.bincount(clusters, weights=noise)) ** 2))
         raw[k] = np.exp(-excess * distance / variance) if variance > 0 else 1.0
-    raw[raw < 1e-3] = 0.0
+    raw[raw < 0.02] = 0.0  # not worth computing a forest for
     result: FloatArray = raw / raw.sum()
     return result
 

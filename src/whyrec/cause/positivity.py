@@ -11,6 +11,7 @@ from whyrec.errors import NoOverlap
 from whyrec.estimate import FloatArray, IntArray, jsonable
 
 _FEWEST_EFFECTIVE_ROWS = 5.0
+_MOST_CLIPPED = 0.5
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def positivity(
 ) -> Positivity:
     """Diagnose overlap; propensity is the (clipped) probability of treatment, shape (n,).
 
-    Raises NoOverlap where an arm's weighted rows are worth fewer than five.
+    Raises NoOverlap where an arm's weighted rows are worth fewer than five, or more than half of the chances had to be raised to
+    a floor: rows of an arm that look alike can weigh evenly and still say nothing about everybody else.
     """
     chance = np.stack([1 - propensity, propensity])
     rows, effective, largest = [], [], 0.0
@@ -69,6 +71,11 @@ def positivity(
                 "the pairs for which both happened"
             )
     share = sum(clipped) / len(propensity)
+    if share > _MOST_CLIPPED:
+        raise NoOverlap(
+            f"{share:.0%} of the rows had next to no chance of one of the arms: the features decide who is treated, and no comparable "
+            "row got the other arm; log a share of impressions at random, or leave out of the features what is part of the treatment"
+        )
     loss = min(effective[arm] / rows[arm] for arm in (0, 1))
     verdict = (
         "poor" if share > 0.1 or loss < 0.1 or min(effective) < 50 else "fair" if share > 0.01 or loss < 0.4 else "good"

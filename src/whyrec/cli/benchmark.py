@@ -67,6 +67,25 @@ def effects(
 
 
 @app.command()
+def graphs(
+    data: Annotated[Path, typer.Option(help="Folder of the reference data (it holds bnlearn/), as in WHYREC_DATA.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer draws and networks: under five minutes.")] = False,
+    only: Annotated[
+        str | None, typer.Option(help="Tables by name, separated by commas; a wrong name lists them.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the tables to this JSON file.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Graphs against truth: discovery on known networks, calibrated edges, identification by brute force.
+
+    Side by side with causal-learn and DoWhy where WHYREC_PEER_CAUSALLEARN and WHYREC_PEER_DOWHY name their Python.
+    """
+    tables = [name.strip() for name in only.split(",")] if only else None
+    answer(lambda api: api.graph_benchmark(data, quick=quick, only=tables, out=out, random_state=seed), as_json)
+
+
+@app.command()
 def recommenders(
     data: Annotated[Path, typer.Option(help="Folder of the reference data: ml-100k/, ml-1m-sequences/.")],
     quick: Annotated[bool, typer.Option("--quick", help="The two rankings of MovieLens-100K: about a minute.")] = False,

@@ -1,4 +1,4 @@
-"""The real data that whyrec carries: a grocery shop and two logs of a fashion site; MovieLens in a checkout.
+"""The real data that whyrec carries: a grocery shop, two logs of a fashion site, a survey of health; MovieLens in a checkout.
 
 Every file is checked against the SHA-256 sum in its folder's `manifest.json` before it is read. Licences and
 sources stand beside the files.
@@ -74,6 +74,15 @@ def open_bandit_items(policy: Literal["bts", "random"]) -> pl.DataFrame:
     if policy not in ("bts", "random"):
         raise BadInput(f"open_bandit_items: no policy {policy!r}; the logs are 'bts' and 'random'")
     return _verified(SAMPLES / "open-bandit", f"{policy}_items")
+
+
+def nhefs() -> pl.DataFrame:
+    """1,566 smokers of 1971, whether they quit by 1982, and their weight change in kilograms (Hernan and Robins 2020).
+
+    Columns: quit_smoking (0 or 1), weight_change, age, sex (1: female), race (1: not white), education, cigarettes_a_day,
+    years_smoked, exercise, active, weight_before (kg).
+    """
+    return _verified(SAMPLES / "nhefs", "nhefs")
 
 
 def movielens_folder() -> Path:

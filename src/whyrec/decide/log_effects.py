@@ -20,7 +20,7 @@ from whyrec.cause.docalib import DoCalib
 from whyrec.cause.graph import CausalGraph
 from whyrec.cause.pair_effects import PairEffects
 from whyrec.cause.refute import refute
-from whyrec.cause.sensitivity import sensitivity
+from whyrec.cause.sensitivity import PairBounds, sensitivity
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.decide.decision import decision
 from whyrec.decide.targeting import share_below, targeting_value
@@ -114,6 +114,7 @@ class LogEffects:
         self.decision_ = self._decision(users, items, preference)
         self.refutations_ = refute(self.model_, random_state=self.random_state)
         self.sensitivity_ = sensitivity(self.model_)
+        self.bounds_: PairBounds | None = PairBounds(random_state=self.random_state).fit(self.model_, modifiers)
         self.graph_ = CausalGraph.from_schema(dataset.schema)
         self.graph_checks_ = self._graph_checks(users)
         return self.attach(dataset)
@@ -167,6 +168,7 @@ class LogEffects:
         effects.modifier_names_ = tuple(content["modifier_names"])
         effects.modifier_groups_ = tuple(content["modifier_groups"])
         effects.mean_modifiers_ = np.array(content["mean_modifiers"])
+        effects.bounds_ = PairBounds.from_state(content["bounds"]) if content.get("bounds") else None
         return effects.attach(dataset)
 
     def content(self) -> dict[str, Any]:
@@ -178,6 +180,7 @@ class LogEffects:
             "modifier_names": self.modifier_names_,
             "modifier_groups": self.modifier_groups_,
             "mean_modifiers": self.mean_modifiers_,
+            "bounds": None if self.bounds_ is None else self.bounds_.to_state(),
         }
 
     def to_dict(self) -> dict[str, Any]:

@@ -170,7 +170,7 @@ def _study(page: Page, key: str, study: Any, t: Words, lang: Lang) -> None:
     graph = CausalGraph.from_text(f"{study.graph.strip().rstrip(';')}; {study.unmeasured}")
     hidden = {name for name in graph.nodes if name in study.unmeasured and name not in study.graph}
     graph = CausalGraph.from_edges(graph.directed, graph.bidirected, latent=hidden)
-    graph_part(page, graph, t, treatment, outcome)
+    graph_part(page, graph, t, treatment, outcome, study.graph_checks.to_dicts())
     graph_checks_part(page, study.graph_checks.to_dicts(), t)
     page.heading(t("The answer", "答案"))
     naive, effect = study.naive, study.effect

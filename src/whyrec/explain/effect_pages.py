@@ -69,7 +69,7 @@ def _dose(page: Page, content: Mapping[str, Any], zh: bool) -> None:
     page.section("剂量反应" if zh else "Dose and response")
     curve = content["curve"]
     low, high = (np.array([row["interval"][k] for row in curve]) for k in (0, 1))
-    words = "给定剂量时的平均结果" if zh else "mean outcome if everybody got the dose"
+    words = "给定剂量时的平均结果" if zh else "mean outcome at the dose"
     page.chart(
         plots.band(
             np.array([row["dose"] for row in curve]),

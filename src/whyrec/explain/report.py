@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from whyrec.explain import plots
-from whyrec.explain.graph_picture import graph_picture
+from whyrec.explain.graph_picture import graph_picture, rejected_lines
 from whyrec.explain.page import Page, number, with_interval
 from whyrec.explain.policy_plots import decision_part
 from whyrec.explain.reasons import group_name, sentences, short_reasons
@@ -51,9 +51,13 @@ _NODES = {
     "campaign": "活动", "spend": "支出", "past_spend": "以往支出", "past_visits": "以往到店", "past_campaigns": "以往活动",
     "past_redemptions": "以往兑券", "demographics": "人口特征", "campaign_design": "活动设计", "loyalty": "忠诚度",
     "user": "用户", "item": "商品", "intent": "意图", "context": "情境", "position": "位置", "treatment": "干预",
-    "exposure": "展示", "outcome": "结果",
+    "exposure": "展示", "outcome": "结果", "relevance": "相关性", "examination": "是否看到",
 }  # fmt: skip
-_CHECKS = {"placebo treatment": "安慰剂干预", "random common cause": "随机共同原因", "random halves": "随机一半"}
+_CHECKS = {
+    "placebo treatment": "安慰剂干预", "random common cause": "随机共同原因", "random halves": "随机一半",
+    "simulated confounder": "模拟的隐藏因素", "data-generating resample": "由模型生成的数据",
+    "negative control outcome": "阴性对照结果", "negative control exposure": "阴性对照暴露",
+}  # fmt: skip
 _VERDICTS = {"good": "良好", "fair": "一般", "poor": "较差"}
 
 
@@ -66,9 +70,13 @@ def _check_in_chinese(check: Mapping[str, Any]) -> str:
     low, high = check["interval"]
     numbers = f"{check['estimate']:+.4g} [{low:+.4g}, {high:+.4g}]"
     return {
-        "placebo treatment": f"随机产生的干预的效应为 {numbers}，应与零无法区分。",
+        "placebo treatment": f"随机产生的干预的平均效应及其范围为 {numbers}，p 值应均匀分布（检验 p = {check['p_value'] or 0:.2f}）。",
         "random common cause": f"加入纯噪声变量后效应为 {numbers}，应基本不变。",
         "random halves": f"随机一半单位的效应为 {numbers}，其离散程度应与标准误一致。",
+        "simulated confounder": f"一个解释干预与结果剩余变异各 1% 的隐藏因素会使效应变为 {check['estimate']:+.4g}，符号应不变。",
+        "data-generating resample": f"由拟合模型生成的数据中估计为 {numbers}，95% 区间应包含所植入的效应。",
+        "negative control outcome": f"对不受干预影响的结果的效应为 {numbers}，应与零无法区分。",
+        "negative control exposure": f"不影响结果的暴露的效应为 {numbers}，应与零无法区分。",
     }.get(check["name"], numbers)
 
 
@@ -143,7 +151,7 @@ def effects_section(page: Page, content: Mapping[str, Any], t: Words, lang: Lang
 
         drawn = CausalGraph.from_text(content["graph"]["text"])
         drawn = CausalGraph.from_edges(drawn.directed, drawn.bidirected, latent=content["graph"]["latent"])
-        graph_part(page, drawn, t, "treatment", "outcome")
+        graph_part(page, drawn, t, "treatment", "outcome", content["graph_checks"])
         graph_checks_part(page, content["graph_checks"], t)
     page.chart(
         estimates_chart(estimates, t("change of the outcome per treated pair", "每个被干预配对的结果变化"), t, lang)
@@ -311,8 +319,16 @@ def checks_part(page: Page, refutations: Sequence[Mapping[str, Any]], sensitivit
     )
 
 
-def graph_part(page: Page, graph: CausalGraph, t: Words, treatment: str, outcome: str) -> None:
-    """The graph drawn, and said in text."""
+def graph_part(
+    page: Page,
+    graph: CausalGraph,
+    t: Words,
+    treatment: str,
+    outcome: str,
+    checks: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """The graph drawn, with the implied independences that the data reject as dotted lines, and said in text."""
+    against = rejected_lines(checks)
     page.chart(
         graph_picture(
             graph.tiers(),
@@ -323,6 +339,7 @@ def graph_part(page: Page, graph: CausalGraph, t: Words, treatment: str, outcome
             latent=graph.latent,
             treatment=treatment,
             outcome=outcome,
+            lines=against,
         )
     )
     page.text(
@@ -332,6 +349,15 @@ def graph_part(page: Page, graph: CausalGraph, t: Words, treatment: str, outcome
         ),
         "quiet",
     )
+    if against:
+        page.text(
+            t(
+                "A dotted line joins two columns that the graph holds independent and the data do not; the number is their "
+                "partial correlation.",
+                "虚点线连接图中认为独立、而数据显示相关的两列；数字为偏相关系数。",
+            ),
+            "quiet",
+        )
 
 
 def graph_checks_part(page: Page, checks: Sequence[Mapping[str, Any]], t: Words) -> None:
@@ -393,6 +419,7 @@ def recommendations_section(page: Page, model: CausalRecommender, t: Words, lang
     for by in rankings:
         frame = model.recommend(ids, 5, by=by)
         reasons = short_reasons(model, frame, lang)
+        stays = _stays(model, ids, t) if by == "effect" else {}
         rows = [
             [
                 str(row["user"]),
@@ -402,6 +429,7 @@ def recommendations_section(page: Page, model: CausalRecommender, t: Words, lang
                 "–"
                 if row["effect"] is None
                 else f"{row['effect']:+.4f} [{row['effect_low']:+.4f}, {row['effect_high']:+.4f}]",
+                *([stays.get((row["user"], row["item"]), "–")] if stays else []),
             ]
             for row, reason in zip(frame.to_dicts(), reasons, strict=True)
         ]
@@ -413,6 +441,7 @@ def recommendations_section(page: Page, model: CausalRecommender, t: Words, lang
                 t("item", "商品"),
                 t("why", "理由"),
                 t("effect of treating it", "干预的效应"),
+                *([t("stays in the five up to Gamma", "保持在前五名到 Gamma")] if stays else []),
             ],
             rows,
             4,
@@ -431,6 +460,23 @@ def recommendations_section(page: Page, model: CausalRecommender, t: Words, lang
                 description="; ".join(f"{group_name(name, lang)} {share:+.5f}" for name, share in drivers),
             )
         )
+
+
+def _stays(model: CausalRecommender, users: Sequence[Any], t: Words) -> dict[tuple[Any, Any], str]:
+    """For each recommended pair the Gamma of a hidden cause up to which the item stays; empty for a model without bounds."""
+    from whyrec.decide.standing import standing
+
+    if model.effects_ is None or model.effects_.bounds_ is None:
+        return {}
+    largest = float(model.effects_.bounds_.gamma_[-1])
+    return {
+        (row["user"], row["item"]): t("not even at 1", "1 也不能")
+        if row["gamma"] == 0
+        else f"{row['gamma']:.2f}"
+        if row["gamma"] <= largest
+        else f"> {largest:.1f}"
+        for row in standing(model, users, 5).to_dicts()
+    }
 
 
 def limits_section(page: Page, t: Words) -> None:

@@ -91,7 +91,14 @@ class EffectStudy:
             f"  {self.why_naive_misleads}",
             f"  {self.conclusion}",
         ]
-        return "\n".join([*lines, *([f"  where the answer must be zero: {self.check!r}"] if self.check else [])])
+        lines += [f"  where the answer must be zero: {self.check!r}"] if self.check else []
+        failed = [attempt.name for attempt in self.refutations if not attempt.passed]
+        passed = len(self.refutations) - len(failed)
+        lines.append(
+            f"  attempts to refute it: {passed} of {len(self.refutations)} passed"
+            + (f"; failed: {', '.join(failed)}" if failed else "")
+        )
+        return "\n".join([*lines, f"  {self.sensitivity.words}"])
 
 
 def discount_effect(tables: ShopTables | None = None, *, splits: int = 2, random_state: int = 0) -> EffectStudy:

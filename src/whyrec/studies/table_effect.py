@@ -36,17 +36,10 @@ def table_effect(
     column becomes one indicator for each of its (at most 50) values; a missing value of a number becomes the median
     beside an indicator. Raises BadInput, NoOverlap and NotIdentified.
     """
-    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, weight, propensity)
-    features, names = design_matrix(frame, columns)
-    model = DoCalib(random_state=random_state).fit(
-        features,
-        numeric(frame, treatment),
-        numeric(frame, outcome),
-        clusters=frame[cluster].to_numpy() if cluster else None,
-        weights=numeric(frame, weight) if weight else None,
-        propensity=numeric(frame, propensity) if propensity else None,
-        feature_names=names,
-    )
+    model, columns = fit_table(
+        frame, treatment, outcome, adjust=adjust, graph=graph, cluster=cluster, weight=weight, propensity=propensity,
+        random_state=random_state,
+    )  # fmt: skip
     return {
         "effect": model.effect_.to_dict(),
         "naive": model.naive_.to_dict(),
@@ -60,6 +53,33 @@ def table_effect(
         "refutations": [refutation.to_dict() for refutation in refute(model, random_state=random_state)],
         "sensitivity": sensitivity(model).to_dict(),
     }
+
+
+def fit_table(
+    frame: pl.DataFrame,
+    treatment: str,
+    outcome: str,
+    *,
+    adjust: Sequence[str] | None = None,
+    graph: str | None = None,
+    cluster: str | None = None,
+    weight: str | None = None,
+    propensity: str | None = None,
+    random_state: int = 0,
+) -> tuple[DoCalib, list[str]]:
+    """The fitted DoCalib of `table_effect`, and the columns that it adjusts for."""
+    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, weight, propensity)
+    features, names = design_matrix(frame, columns)
+    model = DoCalib(random_state=random_state).fit(
+        features,
+        numeric(frame, treatment),
+        numeric(frame, outcome),
+        clusters=frame[cluster].to_numpy() if cluster else None,
+        weights=numeric(frame, weight) if weight else None,
+        propensity=numeric(frame, propensity) if propensity else None,
+        feature_names=names,
+    )
+    return model, columns
 
 
 def checked_columns(

@@ -1,0 +1,239 @@
+"""Questions about single cases, and attempts to refute an effect."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+from whyrec.data.formats import read_table
+from whyrec.data.parse import numbers_or_words
+from whyrec.errors import BadInput, NotIdentified
+
+if TYPE_CHECKING:
+    from whyrec.cause.scm.answers import Counterfactuals
+    from whyrec.cause.scm.model import StructuralCausalModel
+    from whyrec.decide.causal_recommender import CausalRecommender
+    from whyrec.studies.table_refutation import RefutedEffect
+
+SAMPLES = ("nhefs",)
+
+
+@dataclass(frozen=True)
+class CounterfactualAnswer:
+    """What would have been, with the model that says so."""
+
+    found: Counterfactuals
+    model: StructuralCausalModel
+
+    def to_dict(self) -> dict[str, Any]:
+        """do, level, rows, point, assumptions, warnings; and model: graph, rows, left_out, mechanisms."""
+        return {**self.found.to_dict(), "model": self.model.to_dict()}
+
+    def to_text(self) -> str:
+        """The cases, then the mechanisms in a line."""
+        return f"{self.found.to_text()}\nby: {self.model!r}"
+
+
+@dataclass(frozen=True)
+class RefuteAnswer:
+    """An effect refuted, and the pictures that were written."""
+
+    found: RefutedEffect
+    pictures: tuple[Path, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The keys of `RefutedEffect.to_dict`, and pictures."""
+        return {**self.found.to_dict(), "pictures": [str(path) for path in self.pictures]}
+
+    def to_text(self) -> str:
+        """A line an estimate, attempt or bound."""
+        return "\n".join([self.found.to_text(), *(f"Written: {path}" for path in self.pictures)])
+
+
+@dataclass(frozen=True)
+class ModelRefuteAnswer:
+    """What was found of a model's average effect, and how far its recommendations by effect stand."""
+
+    refutations: tuple[dict[str, Any], ...]
+    sensitivity: dict[str, Any]
+    standing: pl.DataFrame | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """refutations, sensitivity, standing (rows: user, item, rank, effect, low, high, gamma, words; or null)."""
+        rows = None if self.standing is None else self.standing.to_dicts()
+        return {"refutations": list(self.refutations), "sensitivity": self.sensitivity, "standing": rows}
+
+    def to_text(self) -> str:
+        """A line an attempt and a recommendation."""
+        lines = [f"{'passed' if r['passed'] else 'FAILED'}: {r['words']}" for r in self.refutations]
+        lines.append("sensitivity: " + self.sensitivity["words"])
+        if self.standing is not None:
+            lines += [f"{row['user']}: {row['rank']}. {row['words']}" for row in self.standing.to_dicts()]
+        return "\n".join(lines)
+
+
+def counterfactual(
+    source: str | Path | pl.DataFrame,
+    graph: Any,
+    case: Mapping[str, Any] | int | Sequence[int] | str | Path | pl.DataFrame,
+    do: Mapping[str, Any],
+    *,
+    target: str | Sequence[str] | None = None,
+    cluster: str | None = None,
+    weight: str | None = None,
+    mechanisms: Any = "auto",
+    exact: bool = False,
+    random_state: int = 0,
+) -> CounterfactualAnswer:
+    """What would have been in a case, had something been otherwise; learnt from a table and a causal graph.
+
+    source: a table of units, or the name of a sample ("nhefs"). graph: text or CausalGraph. case: values by column; or a
+    row number of the table from 1, or several; or a table (file) of cases. do: what is set: a number, a text, or an
+    expression of columns such as "price * 0.9". exact: NotIdentified where the answer would be an average over noise.
+    """
+    from whyrec.cause.scm.model import StructuralCausalModel
+
+    table = units(source, cluster)
+    model = StructuralCausalModel(graph, mechanisms=mechanisms, random_state=random_state)
+    cases = _cases(case, table)
+    fitted = model.fit(table, cluster=cluster, weight=weight)
+    return CounterfactualAnswer(fitted.counterfactual(cases, do, target, exact=exact), fitted)
+
+
+def refute(
+    source: str | Path | pl.DataFrame | CausalRecommender,
+    treatment: str | None = None,
+    outcome: str | None = None,
+    *,
+    adjust: Sequence[str] | None = None,
+    graph: str | None = None,
+    cluster: str | None = None,
+    weight: str | None = None,
+    propensity: str | None = None,
+    negative_outcome: str | None = None,
+    negative_exposure: str | None = None,
+    runs: int = 1_000,
+    pictures: str | Path | None = None,
+    lang: Literal["en", "zh"] = "en",
+    users: Sequence[Any] | None = None,
+    k: int = 10,
+    random_state: int = 0,
+) -> RefuteAnswer | ModelRefuteAnswer:
+    """Try to refute an effect: placebos, noise, parts, hidden causes, negative controls; and bounds.
+
+    source: a table of units, or the name of a sample ("nhefs"); pictures: folder for contour.svg, bounds.svg and placebo.svg. Or a
+    fitted model (or its folder): what was found when it was fitted, and for `users` up to which Gamma each of the top k stays.
+    """
+    from whyrec.decide.causal_recommender import CausalRecommender
+
+    if isinstance(source, CausalRecommender):
+        return _of_model(source, users, k)
+    if isinstance(source, str | Path) and (Path(source) / "model.json").exists():
+        return _of_model(CausalRecommender.load(Path(source)), users, k)
+    if treatment is None or outcome is None:
+        raise BadInput("name the columns: --treatment COLUMN --outcome COLUMN, and --adjust or --graph")
+    from whyrec.studies.table_refutation import refuted_effect
+
+    if runs < 1:
+        raise BadInput(f"runs={runs}: ask for at least one placebo treatment")
+    found = refuted_effect(
+        units(source, cluster), treatment, outcome, adjust=adjust, graph=graph, cluster=cluster, weight=weight,
+        propensity=propensity, negative_outcome=negative_outcome, negative_exposure=negative_exposure, runs=runs,
+        random_state=random_state,
+    )  # fmt: skip
+    return RefuteAnswer(found, () if pictures is None else draw(found, Path(pictures), lang))
+
+
+def _of_model(model: CausalRecommender, users: Sequence[Any] | None, k: int) -> ModelRefuteAnswer:
+    from whyrec.decide.standing import standing
+
+    content = model.effects_content()
+    if content is None:
+        raise NotIdentified(f"the model has no effects to refute: {model.no_effects_}")
+    rows = standing(model, users, k) if users else None
+    return ModelRefuteAnswer(tuple(content["refutations"]), content["sensitivity"], rows)
+
+
+def draw(found: RefutedEffect, folder: Path, lang: Literal["en", "zh"] = "en") -> tuple[Path, ...]:
+    """Write contour.svg, bounds.svg and placebo.svg of a refuted effect."""
+    from whyrec.explain.report import chooser
+    from whyrec.explain.sensitivity_plots import bounds_painter, contour_painter, placebo_painter, standalone
+    from whyrec.files import write_text
+
+    t = chooser(lang)
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = {
+        "contour": (contour_painter(found.contour, t), found.contour.to_text()),
+        "bounds": (bounds_painter(found.bounds, t, found.effect.estimate), found.bounds.to_text()),
+        "placebo": (
+            placebo_painter(found.placebo, t, found.effect.estimate),
+            found.placebo.refutation().words,
+        ),
+    }
+    paths = []
+    for name, (painter, words) in drawn.items():
+        path = folder / f"{name}.svg"
+        write_text(path, standalone(painter, description=words))
+        paths.append(path)
+    return tuple(paths)
+
+
+def units(source: str | Path | pl.DataFrame, cluster: str | None = None) -> pl.DataFrame:
+    """A table of units: a frame, a file, or a sample by its name; columns of a text file become numbers where all are."""
+    if isinstance(source, pl.DataFrame):
+        return source
+    if str(source) in SAMPLES and not Path(source).exists():
+        from whyrec.data.samples import nhefs
+
+        return nhefs()
+    table = read_table(Path(source))
+    if not table.text:
+        return table.frame
+    return table.frame.with_columns(
+        numbers_or_words(table.frame[name]).values.alias(name) for name in table.frame.columns if name != cluster
+    )
+
+
+def case_of(text: str) -> Mapping[str, Any]:
+    """ "age=40, sex=1, kind=apple" or a JSON object as a case; BadInput names what is not of the form column=value."""
+    if text.lstrip().startswith("{"):
+        try:
+            made: Mapping[str, Any] = json.loads(text)
+        except ValueError as error:
+            raise BadInput(f"case {text!r}: not JSON ({error})") from error
+        return made
+    case: dict[str, Any] = {}
+    for part in text.split(","):
+        name, equal, value = part.partition("=")
+        if not equal or not name.strip():
+            raise BadInput(f"case {part.strip()!r}: write COLUMN=VALUE, separated by commas, or a JSON object")
+        case[name.strip()] = _value(value.strip())
+    return case
+
+
+def _value(text: str) -> Any:
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _cases(case: Any, table: pl.DataFrame) -> Mapping[str, Any] | pl.DataFrame:
+    if isinstance(case, Mapping | pl.DataFrame):
+        return case
+    if isinstance(case, str | Path):
+        return units(case)
+    rows = [case] if isinstance(case, int) else list(case)
+    if not rows:
+        raise BadInput("case: no row was named; rows count from 1")
+    outside = next((row for row in rows if not 1 <= row <= table.height), None)
+    if outside is not None:
+        raise BadInput(f"case: row {outside} of a table of {table.height:,} rows; rows count from 1")
+    return table[[row - 1 for row in rows]]

@@ -1,0 +1,314 @@
+"""The questions about causal graphs: learn one, hold one against data, show one, ask what it identifies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from whyrec.cause.discovery.learn import LearnedGraph, learn_graph
+from whyrec.cause.discovery.scores import ScoreName
+from whyrec.cause.graph.causal_graph import CausalGraph
+from whyrec.cause.graph.implied import rejections, told_p
+from whyrec.cause.graph.knowledge import Knowledge
+from whyrec.cause.identification.bounds import Bounds
+from whyrec.cause.identification.estimation import GraphEffect, Strategy, graph_effect
+from whyrec.cause.identification.identify import Identification, identify
+from whyrec.data.formats import read_table
+from whyrec.data.parse import numbers_or_words
+from whyrec.errors import BadInput, NotIdentified
+from whyrec.estimate import Estimate
+from whyrec.explain.graph_drawing import Lang, graph_svg
+from whyrec.files import write_json, write_text
+from whyrec.progress import say
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A learned graph, and where it and its picture were written."""
+
+    learned: LearnedGraph
+    effect: Estimate | None = None
+    files: tuple[Path, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """That of the graph, with the averaged effect where one was asked for, and the files."""
+        return {
+            **self.learned.to_dict(),
+            "effect": self.effect.to_dict() if self.effect else None,
+            "files": [str(file) for file in self.files],
+        }
+
+    def to_text(self) -> str:
+        """The edges in lines."""
+        lines = [self.learned.to_text()]
+        if self.effect:
+            d = self.effect.diagnostics
+            lines.append(
+                f"{self.effect!r}; variance within graphs {d['within_variance']:.3g}, between {d['between_variance']:.3g}; "
+                f"no effect in {d['share_without_effect']:.0%} of graphs"
+            )
+        return "\n".join([*lines, *(f"written: {file}" for file in self.files)])
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A graph held against data: one row for each implied independence."""
+
+    graph: CausalGraph
+    table: pl.DataFrame
+    words: str
+    files: tuple[Path, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """graph, tests, tested, rejected, words, files."""
+        return {
+            "graph": self.graph.to_dict(),
+            "tested": self.table.height,
+            "rejected": int((self.table["verdict"] == "rejected").sum()),
+            "words": self.words,
+            "tests": self.table.to_dicts(),
+            "files": [str(file) for file in self.files],
+        }
+
+    def to_text(self) -> str:
+        """The verdict, then the tests, the rejected ones first."""
+        lines = [self.words + "."]
+        for row in self.table.sort(pl.col("p_value")).to_dicts():
+            given = f" given {row['given']}" if row["given"] else ""
+            lines.append(
+                f"  {row['verdict']:<8} {row['a']} and {row['b']}{given}: correlation {row['correlation']:+.3f}, "
+                f"p {told_p(row['p_value'])}"
+            )
+        return "\n".join([*lines, *(f"written: {file}" for file in self.files)])
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A graph as it was read, in another form or as a picture."""
+
+    graph: CausalGraph
+    text: str
+    files: tuple[Path, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The graph, its text, the files."""
+        return {**self.graph.to_dict(), "text": self.text, "files": [str(file) for file in self.files]}
+
+    def to_text(self) -> str:
+        """What kind of graph it is, and its text."""
+        g = self.graph
+        edges = sum(len(e) for e in (g.directed, g.bidirected, g.undirected, g.circle_arrow, g.circle_circle))
+        lines = [f"{g.kind} of {len(g.nodes)} nodes and {edges} edges", self.text]
+        return "\n".join([*lines, *(f"written: {file}" for file in self.files)])
+
+
+@dataclass(frozen=True)
+class Identified:
+    """What a graph says of an effect, and with data the effect or its bounds."""
+
+    identification: Identification
+    effect: Estimate | None = None
+    bounds: tuple[Bounds, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """identification, effect, bounds."""
+        return {
+            "identification": self.identification.to_dict(),
+            "effect": self.effect.to_dict() if self.effect else None,
+            "bounds": [bound.to_dict() for bound in self.bounds],
+        }
+
+    def to_text(self) -> str:
+        """The proof in words, then the number or the bounds."""
+        lines = [self.identification.to_text()]
+        if self.effect:
+            lines.append(repr(self.effect))
+        return "\n".join([*lines, *(bound.to_text() for bound in self.bounds)])
+
+
+def graph_learn(
+    data: Path | str | pl.DataFrame,
+    *,
+    method: str = "boss",
+    columns: Sequence[str] | None = None,
+    knowledge: str | Knowledge | None = None,
+    cluster: str | None = None,
+    bootstraps: int = 50,
+    score: ScoreName = "auto",
+    alpha: float = 0.01,
+    time_budget: float | None = None,
+    treatment: str | None = None,
+    outcome: str | None = None,
+    out: Path | None = None,
+    picture: Path | None = None,
+    lang: Lang = "en",
+    random_state: int = 0,
+) -> Learned:
+    """Learn a graph from a table; with treatment and outcome, their effect averaged over the bootstrap's graphs."""
+    frame = read_frame(data)
+    learned = learn_graph(
+        frame, method, columns=columns, knowledge=knowledge, cluster=cluster, bootstraps=bootstraps, score=score,
+        alpha=alpha, time_budget=time_budget, random_state=random_state,
+    )  # fmt: skip
+    effect = None
+    if treatment and outcome:
+        from whyrec.cause.identification.average import average_effect
+
+        effect = average_effect(
+            frame, learned.draws or (learned.graph,), treatment, outcome, cluster=cluster, random_state=random_state
+        )
+    files = []
+    if out:
+        files.append(_write(out, in_form(learned.graph, _form(out))))
+    if picture:
+        svg = graph_svg(learned.graph, confidence=learned.confidence, treatment=treatment, outcome=outcome, lang=lang)
+        files.append(_write(picture, svg))
+    return Learned(learned, effect, tuple(files))
+
+
+def graph_check(
+    graph: CausalGraph | Path | str,
+    data: Path | str | pl.DataFrame,
+    *,
+    latent: Sequence[str] = (),
+    level: float = 0.05,
+    picture: Path | None = None,
+    lang: Lang = "en",
+) -> Checked:
+    """Test every independence that a graph implies on a table."""
+    drawn = read_graph(graph, latent)
+    frame = read_frame(data)
+    known = [name for name in drawn.nodes if name in frame.columns]
+    if not known:
+        raise BadInput(
+            f"the table has none of the graph's nodes ({', '.join(drawn.nodes[:10])}); its columns are "
+            f"{', '.join(frame.columns[:20])}"
+        )
+    missing = [name for name in drawn.nodes if name not in frame.columns and name not in drawn.latent]
+    if missing:
+        say(f"not in the table, so taken as unmeasured: {', '.join(missing)}")
+    table = drawn.check(frame, level)
+    files = (_write(picture, graph_svg(drawn, checks=table.to_dicts(), lang=lang)),) if picture else ()
+    return Checked(drawn, table, rejections(table), files)
+
+
+def graph_show(
+    graph: CausalGraph | Path | str,
+    *,
+    form: Literal["text", "dagitty", "dot", "gml"] = "text",
+    latent: Sequence[str] = (),
+    treatment: str | None = None,
+    outcome: str | None = None,
+    out: Path | None = None,
+    picture: Path | None = None,
+    lang: Lang = "en",
+) -> Shown:
+    """Read a graph in any form and write it in another, or draw it."""
+    drawn = read_graph(graph, latent)
+    text = in_form(drawn, form)
+    files = [_write(out, text)] if out else []
+    if picture:
+        files.append(_write(picture, graph_svg(drawn, treatment=treatment, outcome=outcome, lang=lang)))
+    return Shown(drawn, text, tuple(files))
+
+
+def graph_identify(
+    graph: CausalGraph | Path | str,
+    treatment: str,
+    outcome: str,
+    *,
+    data: Path | str | pl.DataFrame | None = None,
+    observed: Sequence[str] | None = None,
+    latent: Sequence[str] = (),
+    strategy: Strategy = "auto",
+    cluster: str | None = None,
+    random_state: int = 0,
+) -> Identified:
+    """Which formula gives the effect; with data, the effect itself, or bounds where there is no formula.
+
+    Without data NotIdentified is not raised: the answer says so. With data it is answered by bounds.
+    """
+    drawn = read_graph(graph, latent)
+    if data is None:
+        return Identified(identify(drawn, treatment, outcome, observed))
+    frame = read_frame(data)
+    try:
+        found: GraphEffect = graph_effect(
+            frame, drawn, treatment, outcome, strategy=strategy, cluster=cluster, random_state=random_state
+        )
+    except NotIdentified as error:
+        if not error.bounds:
+            raise
+        seen = [name for name in drawn.nodes if name in frame.columns]
+        return Identified(identify(drawn, treatment, outcome, seen), None, error.bounds)
+    return Identified(found.identification, found.estimate)
+
+
+def read_graph(source: CausalGraph | Path | str, latent: Sequence[str] = ()) -> CausalGraph:
+    """A graph, a file of one, or its text; `latent` names nodes that the data lack."""
+    if isinstance(source, CausalGraph):
+        graph = source
+    elif isinstance(source, Path) or _is_file(source):
+        graph = CausalGraph.read(Path(source))
+    else:
+        from whyrec.cause.graph.causal_graph import as_graph
+
+        graph = as_graph(source)
+    return graph.with_latent({*graph.latent, *latent}) if latent else graph
+
+
+def read_frame(source: Path | str | pl.DataFrame) -> pl.DataFrame:
+    """A table, or a file of one."""
+    if isinstance(source, pl.DataFrame):
+        return source
+    table = read_table(Path(source))
+    if not table.text:
+        return table.frame
+    return table.frame.with_columns(
+        numbers_or_words(table.frame[name]).values.alias(name) for name in table.frame.columns
+    )
+
+
+def in_form(graph: CausalGraph, form: str) -> str:
+    """The graph as text of one of the forms."""
+    if form == "dagitty":
+        return graph.to_dagitty()
+    if form == "dot":
+        return graph.to_dot()
+    return graph.to_gml() if form == "gml" else graph.to_text()
+
+
+def _form(path: Path) -> str:
+    return {".dot": "dot", ".gv": "dot", ".gml": "gml", ".dagitty": "dagitty"}.get(path.suffix.lower(), "text")
+
+
+def _is_file(source: str) -> bool:
+    if len(source) > 400 or "\n" in source or "->" in source or "{" in source:
+        return False
+    return Path(source).suffix.lower() in (".txt", ".dot", ".gv", ".gml", ".dagitty") or Path(source).exists()
+
+
+def _write(path: Path, text: str) -> Path:
+    write_text(Path(path), text + "\n")
+    return Path(path)
+
+
+def graph_benchmark(
+    data: Path,
+    *,
+    quick: bool = False,
+    only: Sequence[str] | None = None,
+    out: Path | None = None,
+    random_state: int = 0,
+) -> Any:
+    """Graphs against truth, table by table; see `whyrec.studies.graph_benchmark`."""
+    from whyrec.studies.graph_benchmark import graph_benchmark as run
+
+    result = run(Path(data), quick=quick, only=only, random_state=random_state)
+    if out is not None:
+        write_json(Path(out), result.to_dict())
+    return result

@@ -1,0 +1,1 @@
+"""Learning causal graphs from data, with what is known beforehand as an invariant: see `learn.learn_graph`."""

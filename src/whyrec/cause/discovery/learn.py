@@ -1,0 +1,278 @@
+"""`learn_graph`: a causal graph from a table, by one of seven methods, with a confidence for every edge."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from whyrec.cause.discovery.boss import boss
+from whyrec.cause.discovery.columns import Columns, prepare
+from whyrec.cause.discovery.confidence import EdgeConfidence, edge_confidences
+from whyrec.cause.discovery.dagma import dagma
+from whyrec.cause.discovery.fci import ARROW, CIRCLE, TAIL, Marks, fci
+from whyrec.cause.discovery.ges import ges
+from whyrec.cause.discovery.independence import make_test
+from whyrec.cause.discovery.lingam import direct_lingam
+from whyrec.cause.discovery.pc import pc
+from whyrec.cause.discovery.scores import ScoreName, make_score
+from whyrec.cause.graph.causal_graph import CausalGraph
+from whyrec.cause.graph.equivalence import Matrix, cpdag_matrices, from_matrices
+from whyrec.cause.graph.knowledge import Knowledge
+from whyrec.errors import BadInput
+from whyrec.progress import say, track
+
+_NUMBERS_ONLY = ("lingam", "dagma")
+_TESTS = ("pc", "fci")  # a test takes repeated rows for evidence, and knows no correction
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a graph is learned; see `learn_graph`."""
+
+    method: str
+    score: ScoreName
+    penalty: float
+    alpha: float
+    starts: int | None
+    random_state: int
+
+
+@dataclass(frozen=True)
+class LearnedGraph:
+    """A learned graph and how far to trust it.
+
+    graph: a CPDAG (PC, GES, BOSS), PAG (FCI) or DAG (LiNGAM, DAGMA). confidence: for each pair that was adjacent in
+    the graph or in a bootstrap draw, see `EdgeConfidence`; empty without bootstrap. draws: the graphs of the bootstrap.
+    rows: used; left_out: with a missing value. complete: False where the time budget ended the search or the draws.
+    """
+
+    graph: CausalGraph
+    method: str
+    knowledge: Knowledge
+    confidence: tuple[EdgeConfidence, ...]
+    draws: tuple[CausalGraph, ...] = field(repr=False)
+    rows: int
+    left_out: int
+    seconds: float
+    complete: bool
+    notes: tuple[str, ...] = ()
+
+    def confidence_of(self, a: str, b: str) -> EdgeConfidence | None:
+        """Of a pair, in either order; None where it was never adjacent."""
+        pair = {a, b}
+        return next((edge for edge in self.confidence if {edge.a, edge.b} == pair), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "method": self.method,
+            "graph": self.graph.to_dict(),
+            "text": self.graph.to_text(),
+            "knowledge": self.knowledge.to_text(),
+            "confidence": [edge.to_dict() for edge in self.confidence],
+            "bootstraps": len(self.draws),
+            "rows": self.rows,
+            "left_out": self.left_out,
+            "seconds": self.seconds,
+            "complete": self.complete,
+            "notes": list(self.notes),
+        }
+
+    def to_frame(self) -> pl.DataFrame:
+        """One row for each edge of the graph: its text, and its confidences where there was a bootstrap."""
+        rows = []
+        for sort, sign in (("directed", "->"), ("undirected", "--"), ("bidirected", "<->"), ("circle_arrow", "o->"),
+                           ("circle_circle", "o-o")):  # fmt: skip
+            for a, b in sorted(getattr(self.graph, sort)):
+                known = self.confidence_of(a, b)
+                told = known.seen_from(a) if known else None
+                rows.append(
+                    {
+                        "edge": f"{a} {sign} {b}",
+                        "adjacent": told.adjacent if told else None,
+                        "forward": told.forward if told else None,
+                        "backward": told.backward if told else None,
+                    }
+                )
+        kinds = {"edge": pl.String, "adjacent": pl.Float64, "forward": pl.Float64, "backward": pl.Float64}
+        return pl.DataFrame(rows, schema=kinds)
+
+    def to_text(self) -> str:
+        """The edges in lines, with their confidence."""
+        lines = [
+            f"{self.graph.kind} over {len(self.graph.nodes)} columns learned by {self.method} from {self.rows:,} rows "
+            f"in {self.seconds:.1f} s"
+            + (f"; {self.left_out:,} rows with a missing value left out" if self.left_out else "")
+            + (f"; {len(self.draws)} bootstrap draws" if self.draws else "")
+        ]
+        for row in self.to_frame().to_dicts():
+            told = f"  {row['edge']}"
+            if row["adjacent"] is not None:
+                told = f"{told:<44} adjacent {row['adjacent']:.0%}, this way {row['forward']:.0%}, against {row['backward']:.0%}"
+            lines.append(told)
+        if not self.graph.directed and len(lines) == 1:
+            lines.append("  no edge: the columns look independent of each other")
+        if self.knowledge.names:
+            lines.append(f"known beforehand, and kept: {self.knowledge.to_text()}")
+        if not self.complete:
+            lines.append("the time budget ended the work early: more time may change the graph")
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+
+def learn_graph(
+    frame: pl.DataFrame,
+    method: str = "boss",
+    *,
+    columns: Collection[str] | None = None,
+    knowledge: Knowledge | str | None = None,
+    cluster: str | None = None,
+    discrete: Collection[str] | None = None,
+    bootstraps: int = 0,
+    score: ScoreName = "auto",
+    penalty: float = 1.0,
+    alpha: float = 0.01,
+    starts: int | None = None,
+    time_budget: float | None = None,
+    random_state: int = 0,
+) -> LearnedGraph:
+    """Learn a graph over the columns of a table.
+
+    method: "boss" (order search; the default), "ges", "pc" (stable), "fci" (allows for common causes that were not
+    measured), for continuous, discrete and mixed columns; "lingam" and "dagma" for continuous ones. knowledge:
+    statements that every output keeps, see `Knowledge.from_text`. cluster: a column such as the user whose rows are
+    drawn together by the bootstrap. bootstraps: draws for the confidence of the edges; 0 for none. score: "auto" (qNML
+    for discrete columns, BIC else). alpha: level of the tests of PC and FCI. starts: of BOSS (by default ten, fewer
+    above 30 columns). time_budget: seconds after which the best so far is returned. The answer does not depend on the
+    order of columns or, but for the bootstrap, of rows.
+    """
+    if method not in METHODS:
+        raise BadInput(f"no discovery method {method!r}; the choices are {', '.join(METHODS)}")
+    if bootstraps < 0 or not 0 < alpha < 1 or (time_budget is not None and time_budget <= 0):
+        raise BadInput("bootstraps must not be negative, alpha between 0 and 1, the time budget positive")
+    begin = time.monotonic()
+    data = prepare(frame, columns, cluster=cluster, discrete=discrete)
+    texts = [name for name, card in zip(data.names, data.cards, strict=True) if card]
+    if method in _NUMBERS_ONLY and texts:
+        raise BadInput(
+            f"method {method!r} is for continuous columns, and {', '.join(texts[:5])} is discrete; use 'boss', 'ges', "
+            "'pc' or 'fci', or call numbers continuous with discrete=[]"
+        )
+    known = Knowledge.from_text(knowledge, data.names) if isinstance(knowledge, str) else knowledge or Knowledge()
+    known.check_columns(data.names)
+    settings = Settings(method, score, penalty, alpha, starts, random_state)
+    deadline = np.inf if time_budget is None else begin + time_budget
+    say(f"{method}: {len(data.names)} columns, {len(data.values):,} rows ...")
+    graph = learn_once(data, known, settings, deadline)
+    ended = time.monotonic() > deadline
+    draws = _bootstrap(data, known, settings, bootstraps, deadline) if bootstraps and not ended else []
+    notes = list(data.notes)
+    if len(data.values) < 10 * len(data.names):
+        notes.append(f"{len(data.values)} rows for {len(data.names)} columns: few, so expect missing and false edges")
+    return LearnedGraph(
+        graph, method, known, edge_confidences(graph, draws), tuple(draws), len(data.values), data.left_out,
+        time.monotonic() - begin, not ended and len(draws) == bootstraps, tuple(notes),
+    )  # fmt: skip
+
+
+def learn_once(data: Columns, knowledge: Knowledge, settings: Settings, deadline: float = np.inf) -> CausalGraph:
+    """One graph, checked against the knowledge."""
+    forbidden, required = knowledge.matrices(data.names)
+    graph = METHODS[settings.method](data, forbidden, required, settings, deadline)
+    broken = knowledge.violations(graph)
+    if broken:
+        raise RuntimeError(f"a learned graph breaks what was known: {'; '.join(broken)}: a defect of whyrec")
+    return graph
+
+
+def _bootstrap(
+    data: Columns, knowledge: Knowledge, settings: Settings, draws: int, deadline: float
+) -> list[CausalGraph]:
+    """Graphs of resampled units, fewer where the deadline comes first."""
+    graphs = []
+    generator = np.random.default_rng(settings.random_state)
+    for _ in track(range(draws), f"Bootstrap of the graph ({settings.method})", total=draws):
+        if time.monotonic() > deadline:
+            break
+        sample = data.subsample(generator) if settings.method in _TESTS else data.resampled(generator)
+        graphs.append(learn_once(sample, knowledge, settings, deadline))
+    if time.monotonic() > deadline and graphs:
+        graphs.pop()  # the last was cut short
+    return graphs
+
+
+def _boss(data: Columns, forbidden: Matrix, required: Matrix, settings: Settings, deadline: float) -> CausalGraph:
+    p = len(data.names)
+    starts = settings.starts or (10 if p <= 30 else 3 if p <= 60 else 1)
+    score = make_score(data, settings.score, settings.penalty)
+    dag = boss(score, forbidden, required, starts=starts, deadline=deadline, random_state=settings.random_state)
+    return from_matrices(data.names, *cpdag_matrices(dag, forbidden, required))
+
+
+def _ges(data: Columns, forbidden: Matrix, required: Matrix, settings: Settings, deadline: float) -> CausalGraph:
+    dag = ges(make_score(data, settings.score, settings.penalty), forbidden, required, deadline=deadline)
+    return from_matrices(data.names, *cpdag_matrices(dag, forbidden, required))
+
+
+def _pc(data: Columns, forbidden: Matrix, required: Matrix, settings: Settings, deadline: float) -> CausalGraph:
+    found = pc(make_test(data), forbidden, required, alpha=settings.alpha, deadline=deadline)
+    return from_matrices(data.names, *found)
+
+
+def _fci(data: Columns, forbidden: Matrix, required: Matrix, settings: Settings, deadline: float) -> CausalGraph:
+    mark = fci(make_test(data), forbidden, required, alpha=settings.alpha, deadline=deadline)
+    return from_marks(data.names, without_cycles(mark, required))
+
+
+def _lingam(data: Columns, forbidden: Matrix, required: Matrix, settings: Settings, deadline: float) -> CausalGraph:
+    dag = direct_lingam(data, forbidden, required, deadline=deadline)
+    return from_matrices(data.names, dag, np.zeros_like(dag))
+
+
+def _dagma(data: Columns, forbidden: Matrix, required: Matrix, settings: Settings, deadline: float) -> CausalGraph:
+    dag = dagma(data, forbidden, required, deadline=deadline)
+    return from_matrices(data.names, dag, np.zeros_like(dag))
+
+
+def without_cycles(mark: Marks, required: Matrix) -> Marks:
+    """Tails taken back to circles on edges of a directed cycle, which tests that contradict each other may leave."""
+    arrow = (mark == ARROW) & (mark.T == TAIL)
+    while True:
+        inside = arrow.copy()
+        while True:  # nodes without a cause, or without an effect, are on no cycle
+            on = inside.any(axis=0) & inside.any(axis=1)
+            smaller = inside & on[:, None] & on[None, :]
+            if np.array_equal(smaller, inside):
+                break
+            inside = smaller
+        loose = inside & ~required
+        if not loose.any():
+            return mark
+        mark[loose.T] = CIRCLE
+        arrow &= ~loose
+
+
+def from_marks(names: Sequence[str], mark: Marks) -> CausalGraph:
+    """The PAG of a matrix of marks."""
+    kinds: dict[str, Any] = {
+        "directed": [], "bidirected": [], "undirected": [], "circle_arrow": [], "circle_circle": [],
+    }  # fmt: skip
+    for i, j in zip(*np.nonzero(np.triu(mark)), strict=True):
+        here, there = (names[i], int(mark[j, i])), (names[j], int(mark[i, j]))
+        if here[1] == ARROW and there[1] != ARROW:
+            here, there = there, here
+        sort = {
+            (TAIL, ARROW): "directed", (ARROW, ARROW): "bidirected", (CIRCLE, ARROW): "circle_arrow",
+            (CIRCLE, CIRCLE): "circle_circle",
+        }.get((here[1], there[1]), "circle_circle")  # fmt: skip
+        kinds[sort].append((here[0], there[0]))
+    return CausalGraph.from_edges(**kinds, nodes=names)
+
+
+METHODS: dict[str, Callable[[Columns, Matrix, Matrix, Settings, float], CausalGraph]] = {
+    "boss": _boss, "ges": _ges, "pc": _pc, "fci": _fci, "lingam": _lingam, "dagma": _dagma,
+}  # fmt: skip

@@ -1,0 +1,342 @@
+"""`graph_effect`: an effect from a graph and a table, by the formula that identifies it.
+
+Adjustment goes to DoCalib (treatment of 0 and 1) or to the partially linear model (any number); the front door to its
+influence function or, where all columns are discrete, to the tables; any other formula to the tables. Where none
+identifies the effect, `NotIdentified` says why and carries bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from whyrec.cause.graph.causal_graph import CausalGraph, as_graph
+from whyrec.cause.identification.bounds import Bounds, balke_pearl_bounds, manski_bounds
+from whyrec.cause.identification.front_door import front_door_effect
+from whyrec.cause.identification.identify import Identification, identify
+from whyrec.cause.identification.paths import front_door_formula
+from whyrec.cause.identification.plug_in import code, mentioned, plug_in
+from whyrec.errors import BadInput, NoOverlap, NotIdentified
+from whyrec.estimate import Estimate, FloatArray, IntArray
+
+Strategy = Literal["auto", "adjustment", "front-door", "id", "instrument"]
+_MOST_KINDS = 50
+
+
+@dataclass(frozen=True)
+class GraphEffect:
+    """An effect, and why it may be estimated so."""
+
+    identification: Identification
+    estimate: Estimate
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"identification": self.identification.to_dict(), "effect": self.estimate.to_dict()}
+
+    def to_text(self) -> str:
+        """The proof, and the number."""
+        return f"{self.identification.to_text()}\n{self.estimate!r}"
+
+
+def graph_effect(
+    frame: pl.DataFrame,
+    graph: CausalGraph | str,
+    treatment: str,
+    outcome: str,
+    *,
+    strategy: Strategy = "auto",
+    cluster: str | None = None,
+    contrast: tuple[float, float] | None = None,
+    model: Any = "boosting",
+    bins: int = 8,
+    draws: int = 200,
+    level: float = 0.95,
+    random_state: int = 0,
+) -> GraphEffect:
+    """The effect of `treatment` on `outcome`: from its lowest to its highest value (0 to 1 for a treatment of 0 and 1),
+    `contrast` = (from, to), or per unit where it is a number adjusted for.
+
+    strategy: "auto" takes what identifies the effect; "instrument" assumes besides that the effect is linear, or that
+    the instrument moves nobody the other way. cluster: rows of one user belong together. Rows with a missing value in
+    a column that is used are left out. NotIdentified carries `bounds`.
+    """
+    graph = as_graph(graph)
+    observed = [name for name in graph.nodes if name in frame.columns and name not in graph.latent]
+    for name in (treatment, outcome, *([cluster] if cluster else [])):
+        if name not in frame.columns:
+            raise BadInput(f"no column {name!r}; the table has {', '.join(frame.columns[:20])}")
+    found = identify(graph, treatment, outcome, observed)
+    used = _used(found, strategy)
+    kept = complete_rows(frame, [treatment, outcome, *used], cluster)
+    units = unit_codes(kept, cluster)
+    y = numbers_of(kept, outcome)
+    if strategy == "auto":
+        if found.strategy is None:
+            error = NotIdentified(found.reason + ". " + found.remedy())
+            error.bounds = effect_bounds(found, kept, level=level, units=units, random_state=random_state)
+            raise error
+        strategy = found.strategy  # type: ignore[assignment]
+    common: dict[str, Any] = {"level": level, "random_state": random_state}
+    told = f"effect of {treatment} on {outcome}"
+    if strategy == "adjustment":
+        if found.optimal is None:
+            raise NotIdentified(found.reason)
+        x = design(kept, found.optimal)
+        t = numbers_of(kept, treatment)
+        estimate = (
+            _docalib(x, t, y, units, model, told, **common)
+            if np.isin(t, (0, 1)).all()
+            else partially_linear(x, t, y, units=units, model=model, estimand=f"{told}, per unit", **common)
+        )
+    elif strategy == "instrument":
+        if not found.instruments:
+            raise NotIdentified(f"no column of the graph is an instrument for {treatment!r} and {outcome!r}")
+        first = found.instruments[0]
+        estimate = two_stage(
+            design(kept, first.given), numbers_of(kept, first.name), numbers_of(kept, treatment), y,
+            units=units, estimand=told, name=first.name, level=level,
+        )  # fmt: skip
+    elif strategy == "front-door":
+        if found.front_door is None:
+            raise NotIdentified(f"no front-door set for {treatment!r} and {outcome!r}: {found.reason}")
+        estimate = _through_front_door(kept, found, contrast, units, model, bins, draws, told, **common)
+    else:
+        if found.expression is None:
+            raise NotIdentified(found.reason)
+        estimate = plug_in(
+            kept, found.expression, treatment, outcome, contrast=contrast, units=units, bins=bins, draws=draws, **common
+        )
+    return GraphEffect(found, estimate)
+
+
+def _through_front_door(
+    frame: pl.DataFrame,
+    found: Identification,
+    contrast: tuple[float, float] | None,
+    units: IntArray | None,
+    model: Any,
+    bins: int,
+    draws: int,
+    told: str,
+    **common: Any,
+) -> Estimate:
+    """By tables where all columns have few values, else by the influence function."""
+    door, treatment, outcome = found.front_door or (), found.treatment, found.outcome
+    if _tabular(frame, [treatment, outcome, *door]):
+        formula = front_door_formula(treatment, door, outcome)
+        estimate = plug_in(
+            frame, formula, treatment, outcome, contrast=contrast, units=units, bins=bins, draws=draws, **common
+        )
+        return replace(estimate, method="front door (tables)")
+    t = numbers_of(frame, treatment)
+    if not np.isin(t, (0, 1)).all():
+        raise BadInput(f"front door: {treatment!r} must hold 0 and 1 where a mediator is continuous; cut it in two")
+    return front_door_effect(
+        t.astype(np.int64), design(frame, door), numbers_of(frame, outcome), units=units, model=model, estimand=told,
+        **common,
+    )  # fmt: skip
+
+
+def effect_bounds(
+    found: Identification,
+    frame: pl.DataFrame,
+    *,
+    ends: tuple[float, float] | None = None,
+    units: IntArray | None = None,
+    level: float = 0.95,
+    random_state: int = 0,
+) -> tuple[Bounds, ...]:
+    """The bounds that the graph and the data allow: Manski's, and Balke and Pearl's for each discrete instrument.
+
+    ends: the least and greatest possible outcome; by default those that were seen.
+    """
+    coded = code(frame, frozenset((found.treatment,)), 2)
+    t, arms = coded.codes[found.treatment], (0, coded.cards(found.treatment) - 1)
+    y = numbers_of(frame, found.outcome)
+    low, high = ends if ends is not None else (float(y.min()), float(y.max()))
+    values = coded.values[found.treatment]
+    told = f"E[{found.outcome} | do({found.treatment} = {values[arms[1]]:g})] - E[... = {values[arms[0]]:g}]"
+    common: dict[str, Any] = {
+        "arms": arms, "units": units, "level": level, "estimand": told, "random_state": random_state,
+    }  # fmt: skip
+    result = [manski_bounds(t, y, (low, high), **common)]
+    for one in found.instruments:
+        if one.given or frame[one.name].n_unique() > 5 or frame[found.outcome].n_unique() > 5 or len(values) > 3:
+            continue
+        tools = code(frame, frozenset((one.name, found.outcome)), 5)
+        try:
+            result.append(
+                balke_pearl_bounds(
+                    tools.codes[one.name], t, tools.codes[found.outcome], tools.values[found.outcome], **common
+                )
+            )
+        except BadInput:  # the data reject this instrument, or it has too many values
+            continue
+    return tuple(result)
+
+
+def partially_linear(
+    features: FloatArray,
+    treatment: FloatArray,
+    outcome: FloatArray,
+    *,
+    units: IntArray | None = None,
+    model: Any = "boosting",
+    level: float = 0.95,
+    estimand: str = "effect per unit",
+    random_state: int = 0,
+) -> Estimate:
+    """theta = sum (T - E[T|x]) (Y - E[Y|x]) / sum (T - E[T|x])^2, cross-fitted (Robinson 1988; Chernozhukov et al. 2018)."""
+    t = treatment - _out_of_fold(features, treatment, units, model, random_state)
+    y = outcome - _out_of_fold(features, outcome, units, model, random_state)
+    spread = float((t**2).mean())
+    if spread < 1e-8 * max(float(treatment.var()), 1e-300):
+        raise NoOverlap("the treatment follows from what is adjusted for: nothing of it is left to vary")
+    theta = float((t * y).mean()) / spread
+    return Estimate.from_influence(
+        theta, t * (y - theta * t) / spread, estimand=estimand, method="partially linear", clusters=units, level=level,
+        assumptions=(
+            "nothing unmeasured drives both treatment and outcome, given what is adjusted for",
+            "one more unit of the treatment changes the outcome by the same amount everywhere (else a weighted mean)",
+        ),
+        diagnostics={"treatment_variance_left": spread / max(float(treatment.var()), 1e-300)},
+    )  # fmt: skip
+
+
+def two_stage(
+    features: FloatArray,
+    instrument: FloatArray,
+    treatment: FloatArray,
+    outcome: FloatArray,
+    *,
+    units: IntArray | None = None,
+    level: float = 0.95,
+    estimand: str = "effect",
+    name: str = "instrument",
+) -> Estimate:
+    """theta = cov(Z, Y | x) / cov(Z, T | x), x taken out by least squares (two-stage least squares, Wald's ratio)."""
+    x = np.column_stack([np.ones(len(outcome)), features])
+    basis = np.linalg.qr(x)[0]
+    z, t, y = (column - basis @ (basis.T @ column) for column in (instrument, treatment, outcome))
+    first = float((z * t).mean())
+    theta = float((z * y).mean()) / first if first else np.nan
+    moment = z * t - first
+    units_error = Estimate.from_influence(first, moment, estimand="first stage", method="moment", clusters=units)
+    strength = (first / units_error.standard_error) ** 2 if units_error.standard_error else 0.0
+    if strength < 4:
+        raise NoOverlap(
+            f"instrument {name!r} does not move the treatment (first-stage F = {strength:.1f}): nothing to divide by"
+        )
+    return Estimate.from_influence(
+        theta, z * (y - theta * t) / first, estimand=estimand, method=f"instrument {name}", clusters=units, level=level,
+        assumptions=(
+            f"{name} moves the outcome only through the treatment, and shares no cause with it",
+            "the effect is linear; or the treatment is yes or no and the instrument moves nobody the other way, and this "
+            "is the effect on those whom it moves",
+        ),
+        diagnostics={"first_stage_f": strength, "weak": strength < 10},
+    )  # fmt: skip
+
+
+def _out_of_fold(
+    features: FloatArray, label: FloatArray, units: IntArray | None, model: Any, random_state: int, folds: int = 5
+) -> FloatArray:
+    from whyrec.cause.nuisance import assign_folds, fit_or_constant
+
+    groups = np.arange(len(label), dtype=np.int64) if units is None else units
+    fold, predicted = assign_folds(groups, folds, random_state), np.empty(len(label))
+    for k in range(folds):
+        train, test = fold != k, fold == k
+        fitted = fit_or_constant(
+            model, features[train], label[train], np.ones(train.sum()), binary=False, random_state=random_state
+        )
+        predicted[test] = fitted.predict(features[test])
+    return predicted
+
+
+def _docalib(
+    x: FloatArray, t: FloatArray, y: FloatArray, units: IntArray | None, model: Any, told: str, **common: Any
+) -> Estimate:
+    from whyrec.cause.docalib import DoCalib
+
+    propensity = "logistic" if model == "linear" else model
+    fitted = DoCalib(propensity=propensity, outcome=model, **common).fit(x, t, y, clusters=units)
+    return replace(fitted.effect_, estimand=told)
+
+
+def _used(found: Identification, strategy: str) -> list[str]:
+    """Columns that the strategy needs, so that rows are only left out for these."""
+    if strategy == "instrument" and found.instruments:
+        return [found.instruments[0].name, *found.instruments[0].given]
+    chosen = found.strategy if strategy == "auto" else strategy
+    if chosen == "adjustment":
+        return list(found.optimal or ())
+    if chosen == "front-door":
+        return list(found.front_door or ())
+    if found.expression is not None:
+        return sorted(mentioned(found.expression))
+    return [one.name for one in found.instruments]
+
+
+def complete_rows(frame: pl.DataFrame, names: Collection[str], cluster: str | None) -> pl.DataFrame:
+    """Rows with a value in all of these columns; BadInput names one that is missing altogether, or constant."""
+    asked = list(dict.fromkeys([*names, *([cluster] if cluster else [])]))
+    table = frame.select(
+        pl.col(name).fill_nan(None) if frame[name].dtype.is_float() else pl.col(name) for name in asked
+    )
+    for name in asked:
+        if table.height and table[name].null_count() == table.height:
+            raise BadInput(f"column {name!r}: every value is missing; take it out of the data or call it latent")
+    kept = table.drop_nulls()
+    if kept.height < 10:
+        raise BadInput(f"only {kept.height} of {frame.height} rows have a value in {', '.join(asked)}")
+    for name in asked:
+        if name != cluster and kept[name].n_unique() == 1:
+            raise BadInput(f"column {name!r} is constant: leave it out of the graph, or of the data")
+    return kept
+
+
+def unit_codes(frame: pl.DataFrame, cluster: str | None) -> IntArray | None:
+    """Codes of the clusters, from 0."""
+    if cluster is None:
+        return None
+    return np.unique(frame[cluster].cast(pl.String).to_numpy(), return_inverse=True)[1].ravel().astype(np.int64)
+
+
+def numbers_of(frame: pl.DataFrame, name: str) -> FloatArray:
+    """A column as floats; BadInput where it holds texts."""
+    column = frame[name]
+    if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
+        raise BadInput(f"column {name!r} holds texts; code it as numbers to ask for a mean or a difference of it")
+    values: FloatArray = column.cast(pl.Float64).to_numpy()
+    return values
+
+
+def design(frame: pl.DataFrame, names: Sequence[str]) -> FloatArray:
+    """Columns as numbers, an indicator for each value but one of a text; ones where there is nothing."""
+    parts = []
+    for name in names:
+        column = frame[name]
+        if column.dtype.is_numeric() or column.dtype == pl.Boolean:
+            parts.append(column.cast(pl.Float64).to_numpy())
+            continue
+        kinds = column.cast(pl.String).unique().sort().to_list()
+        if len(kinds) > _MOST_KINDS:
+            raise BadInput(f"column {name!r} has {len(kinds):,} different texts; group them into at most {_MOST_KINDS}")
+        parts += [(column.cast(pl.String) == kind).cast(pl.Float64).to_numpy() for kind in kinds[1:]]
+    return np.column_stack(parts) if parts else np.ones((frame.height, 1))
+
+
+def _tabular(frame: pl.DataFrame, names: Sequence[str]) -> bool:
+    cells = 1
+    for name in names:
+        kinds = frame[name].n_unique()
+        if kinds > 12:
+            return False
+        cells *= kinds
+    return cells * 10 <= frame.height

@@ -1,0 +1,118 @@
+"""What an attempt to refute an effect found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from whyrec.estimate import FloatArray, jsonable, normal_quantile
+
+_LEAST = 0.01  # one right attempt in a hundred fails by chance alone
+
+
+@dataclass(frozen=True)
+class Refutation:
+    """One attempt: what was estimated, its interval, what was expected, whether it passed, and a sentence."""
+
+    name: str
+    estimate: float
+    interval: tuple[float, float]
+    expected: str
+    passed: bool
+    p_value: float
+    words: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        content: dict[str, Any] = jsonable(vars(self))
+        return content
+
+    def to_text(self) -> str:
+        """passed or FAILED, and the sentence."""
+        return f"{'passed' if self.passed else 'FAILED'}: {self.words}"
+
+
+@dataclass(frozen=True)
+class Refutations:
+    """The attempts on one effect."""
+
+    attempts: tuple[Refutation, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """{"refutations": [...]}."""
+        return {"refutations": [attempt.to_dict() for attempt in self.attempts]}
+
+    def to_text(self) -> str:
+        """A line each."""
+        return "\n".join(attempt.to_text() for attempt in self.attempts)
+
+
+@dataclass(frozen=True)
+class PlaceboRuns:
+    """Effects of treatments drawn by chance, each (runs,): estimates, standard errors and two-sided p-values."""
+
+    estimates: FloatArray
+    errors: FloatArray
+    p_values: FloatArray
+
+    @classmethod
+    def of(cls, estimates: FloatArray, errors: FloatArray) -> PlaceboRuns:
+        """With p-values of the normal distribution."""
+        from scipy.special import ndtr
+
+        z = np.divide(estimates, errors, out=np.zeros_like(estimates), where=errors > 0)
+        return cls(estimates, errors, 2 * ndtr(-np.abs(z)))
+
+    @property
+    def uniform_p(self) -> float:
+        """p-value of the hypothesis that the p-values are uniform (Kolmogorov and Smirnov)."""
+        from scipy.stats import kstest
+
+        return float(kstest(self.p_values, "uniform").pvalue)
+
+    @property
+    def share_significant(self) -> float:
+        """Share of the runs whose p-value is below 5%; 0.05 when the errors are right."""
+        return float((self.p_values < 0.05).mean())
+
+    def refutation(self) -> Refutation:
+        """Passed where the p-values look uniform."""
+        low, high = (float(end) for end in np.quantile(self.estimates, (0.025, 0.975)))
+        mean, p_value = float(self.estimates.mean()), self.uniform_p
+        return Refutation(
+            "placebo treatment", mean, (low, high), "zero, with uniform p-values", p_value > _LEAST, p_value,
+            f"{len(self.estimates):,} treatments drawn by chance have effects of {mean:+.4g} on average, 95% of them between "
+            f"{low:+.4g} and {high:+.4g}; {self.share_significant:.1%} are significant at 5% (5% expected; p-values uniform: p = {p_value:.2f}).",
+        )  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """runs, mean, spread, mean_error, share_significant, uniform_p."""
+        content: dict[str, Any] = jsonable(
+            {
+                "runs": len(self.estimates),
+                "mean": self.estimates.mean(),
+                "spread": self.estimates.std(ddof=1) if len(self.estimates) > 1 else 0.0,
+                "mean_error": self.errors.mean(),
+                "share_significant": self.share_significant,
+                "uniform_p": self.uniform_p,
+            }
+        )
+        return content
+
+
+def against_zero(name: str, value: float, error: float, words: str, least: float = _LEAST) -> Refutation:
+    """An estimate that must be zero: passed where its p-value is above `least`; words with {value}, {low}, {high}, {p}."""
+    half = normal_quantile(1 - least) * error
+    p_value = two_sided(value, error)
+    text = words.format(value=value, low=value - half, high=value + half, p=p_value)
+    return Refutation(name, value, (value - half, value + half), "zero", p_value > least, p_value, text)
+
+
+def two_sided(difference: float, error: float) -> float:
+    """p-value of a difference; 1 for no difference without an error, 0 for one."""
+    if error > 0:
+        return 2 * NormalDist().cdf(-abs(difference / error))
+    return float(difference == 0)

@@ -1,0 +1,128 @@
+"""The columns of a table as numbers, and back: what each may hold, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from whyrec.errors import BadInput
+from whyrec.estimate import FloatArray
+
+MOST_LEVELS = 10
+_MOST_LABELS = 50
+
+
+@dataclass(frozen=True)
+class Column:
+    """One node's column.
+
+    labels: the texts of a text column, whose numbers are places in `labels`; empty where it holds numbers. levels:
+    the values of a discrete column (texts, two values, or at most ten whole numbers), sorted; empty where it is
+    continuous. low, high: the range that was seen. A discrete column of numbers enters the mechanisms of its effects
+    as a number, a text as one indicator for each label but the first.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    levels: tuple[float, ...]
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, series: pl.Series) -> Column:
+        """What a column of the training table holds; BadInput where it is empty, constant or has too many texts."""
+        known = series.drop_nulls()
+        if known.dtype.is_float():
+            known = known.drop_nans()
+        if known.is_empty():
+            raise BadInput(
+                f"column {series.name!r} has no value in any of its {len(series):,} rows; "
+                "fill it, or name it in the graph as latent"
+            )
+        if known.n_unique() == 1:
+            raise BadInput(
+                f"column {series.name!r} is {known[0]!r} in every row: nothing can be learnt of it; leave it out of the graph"
+            )
+        if not (known.dtype.is_numeric() or known.dtype == pl.Boolean):
+            labels = tuple(known.cast(pl.String).unique().sort().to_list())
+            if len(labels) > _MOST_LABELS:
+                raise BadInput(
+                    f"column {series.name!r} has {len(labels):,} different texts; group them into at most {_MOST_LABELS}"
+                )
+            return cls(series.name, labels, tuple(map(float, range(len(labels)))), 0.0, len(labels) - 1.0)
+        values = known.cast(pl.Float64).to_numpy()
+        if not np.isfinite(values).all():
+            row = int(np.argmin(np.isfinite(series.cast(pl.Float64).fill_null(0.0).to_numpy())))
+            raise BadInput(f"column {series.name!r}, row {row + 1}: infinite; mend or remove the value")
+        levels = np.unique(values)
+        few = len(levels) == 2 or (len(levels) <= MOST_LEVELS and bool(np.all(levels == np.round(levels))))
+        return cls(series.name, (), tuple(levels.tolist()) if few else (), float(levels[0]), float(levels[-1]))
+
+    @property
+    def width(self) -> int:
+        """Columns that it takes in the design of what it causes."""
+        return max(len(self.labels) - 1, 1)
+
+    def encode(self, series: pl.Series) -> FloatArray:
+        """Values as numbers, not-a-number where missing; BadInput for a text that was never seen."""
+        if not self.labels:
+            values = series.cast(pl.Float64, strict=False)
+            odd = (values.is_null() & series.is_not_null()) | values.is_infinite().fill_null(False)
+            if odd.any():
+                row = int(odd.arg_true()[0])
+                raise BadInput(
+                    f"column {self.name!r}, row {row + 1}: {series[row]!r} is not a number; mend or remove it"
+                )
+            return values.fill_null(float("nan")).to_numpy().astype(np.float64)
+        places = {label: float(place) for place, label in enumerate(self.labels)}
+        texts = series.cast(pl.String)
+        strange = texts.is_not_null() & ~texts.is_in(list(self.labels))
+        if strange.any():
+            row = int(strange.arg_true()[0])
+            raise BadInput(
+                f"column {self.name!r}, row {row + 1}: {texts[row]!r} was never seen; the values are {', '.join(self.labels)}"
+            )
+        codes = texts.replace_strict(places, default=None, return_dtype=pl.Float64)
+        return codes.fill_null(float("nan")).to_numpy().astype(np.float64)
+
+    def decode(self, values: FloatArray) -> pl.Series:
+        """Numbers back as the table had them."""
+        if not self.labels:
+            return pl.Series(self.name, values)
+        return pl.Series(self.name, [self.labels[int(code)] for code in values], dtype=pl.String)
+
+    def design(self, values: FloatArray) -> FloatArray:
+        """The columns that stand for the values in a design, shape (n, width)."""
+        if not self.labels:
+            return values[:, None]
+        result: FloatArray = (values[:, None] == np.arange(1, len(self.labels))).astype(np.float64)
+        return result
+
+
+def known_rows(frame: pl.DataFrame, names: Sequence[str]) -> pl.Series:
+    """Which rows have a value in every one of the columns."""
+    known = [
+        frame[name].is_not_null() & (~frame[name].is_nan() if frame[name].dtype.is_float() else True) for name in names
+    ]
+    result = pl.Series([True] * frame.height)
+    for column in known:
+        result = result & column.fill_null(False)
+    return result
+
+
+def require(frame: pl.DataFrame, names: Iterable[str]) -> None:
+    """BadInput for the first name that is no column of the table."""
+    for name in names:
+        if name not in frame.columns:
+            raise BadInput(f"no column {name!r}; the columns are {', '.join(frame.columns)}")
+
+
+def as_frame(case: Mapping[str, Any] | pl.DataFrame) -> pl.DataFrame:
+    """One case as a table of one row; a table as it is."""
+    if isinstance(case, pl.DataFrame):
+        return case
+    return pl.DataFrame({name: [value] for name, value in case.items()})

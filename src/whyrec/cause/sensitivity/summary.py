@@ -1,0 +1,93 @@
+"""How strong an unmeasured cause would have to be to overturn an effect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp, inf, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from whyrec.cause.docalib import DoCalib
+from whyrec.cause.sensitivity.marginal import Spread, gammas_of, sharp_bounds
+from whyrec.cause.sensitivity.omitted import robustness_value
+from whyrec.estimate import FloatArray, jsonable, normal_quantile
+
+GAMMAS = tuple(np.round(np.concatenate([np.arange(1.0, 2.0, 0.05), np.arange(2.0, 3.01, 0.1)]), 2))
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """Three answers to one question.
+
+    e_value, e_value_interval: how strongly (as a risk ratio) a hidden cause must be tied to treatment and outcome to
+    explain the estimate away, and to bring zero into its interval (VanderWeele and Ding 2017). robustness_value,
+    robustness_value_interval: the share of the residual variance of both that it must explain (Cinelli and Hazlett
+    2020). gamma, low, high: bounds of the effect when the hidden cause may change each row's odds of treatment up to
+    gamma times (Tan 2006), sharp (Dorn and Guo 2023); low_limit, high_limit: with their sampling error. gamma_at_zero,
+    gamma_at_zero_limit: where bounds, and limits, first hold zero, between grid points on a straight line.
+    """
+
+    e_value: float
+    e_value_interval: float
+    robustness_value: float
+    robustness_value_interval: float
+    gamma: FloatArray
+    low: FloatArray
+    high: FloatArray
+    low_limit: FloatArray
+    high_limit: FloatArray
+    gamma_at_zero: float
+    gamma_at_zero_limit: float
+    words: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; infinity is null."""
+        content: dict[str, Any] = jsonable(vars(self))
+        return content
+
+
+def sensitivity(model: DoCalib, gammas: ArrayLike | None = None, *, spread: Spread = "even") -> Sensitivity:
+    """Sensitivity of a fitted DoCalib's average effect; BadInput where a gamma is below 1.
+
+    spread: see `sharp_bounds`; "learned" makes the bounds of uneven outcomes tighter and takes the time of ten fits.
+    """
+    gamma = gammas_of(GAMMAS if gammas is None else gammas)
+    effect = model.effect_
+    bounds = sharp_bounds(model, gamma, spread=spread, level=effect.level)
+    at_zero = bounds.gamma_at_zero
+    nearest = min(effect.interval, key=abs) if effect.interval[0] * effect.interval[1] > 0 else 0.0
+    e_point, e_limit = (e_value(_risk_ratio(model, value)) for value in (effect.estimate, nearest))
+    degrees = max(effect.n - 1, 1)
+    t = abs(effect.estimate) / effect.standard_error if effect.standard_error > 0 else inf
+    t_limit = max(t - normal_quantile(effect.level), 0.0)
+    rv, rv_limit = (robustness_value(value, degrees) for value in (t, t_limit))
+    words = (
+        f"A hidden cause would have to be tied to treatment and outcome by a risk ratio of {e_point:.2f} each to explain the effect away "
+        f"({e_limit:.2f} to make it uncertain), or explain {rv:.1%} of what is left of both. "
+        + (
+            f"If it changes the odds of treatment {at_zero:.2f} times or more, the bounds include zero (with sampling error {bounds.gamma_at_zero_limit:.2f})."
+            if at_zero < inf
+            else f"Even if it changes the odds of treatment {gamma[-1]:.1f} times, the bounds do not include zero."
+        )
+    )
+    return Sensitivity(
+        e_point, e_limit, rv, rv_limit, gamma, bounds.low, bounds.high, bounds.low_limit, bounds.high_limit,
+        at_zero, bounds.gamma_at_zero_limit, words,
+    )  # fmt: skip
+
+
+def _risk_ratio(model: DoCalib, effect: float) -> float:
+    """Ratio of the arms' means for a binary outcome; exp(0.91 d) of the standardised difference otherwise (Chinn 2000)."""
+    control = model.arms_[0].estimate
+    if model.log_.binary and control > 0 and control + effect > 0:
+        return (control + effect) / control
+    spread = float(np.sqrt(np.cov(model.outcome_, aweights=model.weights_)))
+    return exp(min(0.91 * effect / spread, 50.0)) if spread > 0 else 1.0
+
+
+def e_value(ratio: float) -> float:
+    """Risk ratio with treatment and with outcome that a hidden cause needs to explain a risk ratio away (VanderWeele and Ding 2017)."""
+    ratio = max(ratio, 1 / ratio) if ratio > 0 else inf
+    return ratio + sqrt(ratio * (ratio - 1)) if ratio < inf else inf

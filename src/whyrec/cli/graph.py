@@ -1,0 +1,163 @@
+"""`whyrec graph`: learn a causal graph, hold one against data, show one, ask what it identifies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from whyrec.cli.options import Json, Lang, Seed, answer
+
+app = typer.Typer(
+    help="Causal graphs: learn, check, show, identify.\n\n"
+    'A GRAPH is a file (text, .dot, .gml, dagitty) or its text: "age -> email; email -> visit; loyalty <-> visit".',
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+Graph = Annotated[str, typer.Argument(help='A graph\'s file or text: "a -> b; b -> c; a <-> c".')]
+Latent = Annotated[str | None, typer.Option(help="Nodes that were not measured, separated by commas.")]
+Picture = Annotated[Path | None, typer.Option(help="Draw the graph to this .svg file.")]
+
+
+@app.command()
+def learn(
+    data: Annotated[Path, typer.Argument(help="Table of units: CSV, Parquet, JSON lines, Arrow.")],
+    method: Annotated[
+        Literal["boss", "ges", "pc", "fci", "lingam", "dagma"],
+        typer.Option(help="boss, ges, pc: any columns; fci allows for unmeasured causes; lingam, dagma: numbers only."),
+    ] = "boss",
+    columns: Annotated[str | None, typer.Option(help="Columns to use, separated by commas; default: all.")] = None,
+    knowledge: Annotated[
+        str | None,
+        typer.Option(help='"age, sex before shown before bought; price never causes age; shown causes bought".'),
+    ] = None,
+    cluster: Annotated[str | None, typer.Option(help="Column whose rows belong together (user); no node.")] = None,
+    bootstraps: Annotated[int, typer.Option(min=0, help="Draws for the confidence of the edges; 0: none.")] = 50,
+    score: Annotated[Literal["auto", "bic", "ebic", "bdeu", "qnml"], typer.Option(help="Of boss and ges.")] = "auto",
+    alpha: Annotated[float, typer.Option(help="Level of the tests of pc and fci.")] = 0.01,
+    time_budget: Annotated[float | None, typer.Option(help="Seconds; then the best so far is given.")] = None,
+    treatment: Annotated[str | None, typer.Option(help="With --outcome: its effect, averaged over the draws.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="The outcome of that effect.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the graph: .txt, .dot, .gml or .dagitty.")] = None,
+    picture: Picture = None,
+    lang: Lang = "en",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Learn a graph from a table, with a confidence for every edge; what you know beforehand is kept."""
+    answer(
+        lambda api: api.graph_learn(
+            data,
+            method=method,
+            columns=_names(columns),
+            knowledge=knowledge,
+            cluster=cluster,
+            bootstraps=bootstraps,
+            score=score,
+            alpha=alpha,
+            time_budget=time_budget,
+            treatment=treatment,
+            outcome=outcome,
+            out=out,
+            picture=picture,
+            lang=lang,
+            random_state=seed,
+        ),
+        as_json,
+    )
+
+
+@app.command()
+def check(
+    graph: Graph,
+    data: Annotated[Path, typer.Option(help="Table of units: CSV, Parquet, JSON lines, Arrow.")],
+    latent: Latent = None,
+    level: Annotated[float, typer.Option(help="Chance of rejecting a right graph, over all tests.")] = 0.05,
+    picture: Picture = None,
+    lang: Lang = "en",
+    as_json: Json = False,
+) -> None:
+    """Which independences the graph implies, and which of them the data reject, and how strongly."""
+    answer(
+        lambda api: api.graph_check(graph, data, latent=_names(latent) or (), level=level, picture=picture, lang=lang),
+        as_json,
+    )
+
+
+@app.command()
+def show(
+    graph: Graph,
+    form: Annotated[
+        Literal["text", "dagitty", "dot", "gml"], typer.Option("--as", help="The form to print it in.")
+    ] = "text",
+    latent: Latent = None,
+    treatment: Annotated[str | None, typer.Option(help="Its box is blue in the picture.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="Its box is orange in the picture.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the text to this file.")] = None,
+    picture: Picture = None,
+    lang: Lang = "en",
+    as_json: Json = False,
+) -> None:
+    """Read a graph in any form, print it in another, draw it."""
+    answer(
+        lambda api: api.graph_show(
+            graph,
+            form=form,
+            latent=_names(latent) or (),
+            treatment=treatment,
+            outcome=outcome,
+            out=out,
+            picture=picture,
+            lang=lang,
+        ),
+        as_json,
+    )
+
+
+@app.command()
+def identify(
+    graph: Graph,
+    treatment: Annotated[str, typer.Option(help="The cause.")],
+    outcome: Annotated[str, typer.Option(help="The effect.")],
+    data: Annotated[
+        Path | None, typer.Option(help="A table: estimate the effect, or bound it where it is not identified.")
+    ] = None,
+    observed: Annotated[
+        str | None, typer.Option(help="Without --data: the measured columns; default: all but latent.")
+    ] = None,
+    latent: Latent = None,
+    strategy: Annotated[
+        Literal["auto", "adjustment", "front-door", "id", "instrument"],
+        typer.Option(help="With --data: how to estimate; instrument adds an assumption."),
+    ] = "auto",
+    cluster: Annotated[str | None, typer.Option(help="Column whose rows belong together (user).")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """By which formula the effect follows from the graph, or why by none; exit code 1 where it does not."""
+    kept = []
+
+    def ask(api: object) -> object:
+        kept.append(
+            api.graph_identify(  # type: ignore[attr-defined]
+                graph,
+                treatment,
+                outcome,
+                data=data,
+                observed=_names(observed),
+                latent=_names(latent) or (),
+                strategy=strategy,
+                cluster=cluster,
+                random_state=seed,
+            )
+        )
+        return kept[0]
+
+    answer(ask, as_json)
+    if not kept[0].identification.identified and kept[0].effect is None:
+        raise typer.Exit(1)
+
+
+def _names(text: str | None) -> list[str] | None:
+    return [name.strip() for name in text.split(",") if name.strip()] if text else None
