@@ -27,7 +27,9 @@ def test_a_small_grid_on_movielens() -> None:
     table, settings = ranked(split_last(dataset, 1), grid, genres, 0)
     assert settings["EASE"].startswith("regularisation=300.0")
     row = {entry["method"]: entry for entry in table.to_dicts()}
-    assert row["EASE"]["ndcg_low"] > row["popularity"]["ndcg_high"]
+    assert row["EASE"]["difference_low"] > 0
+    assert row["EASE"]["p_value"] < 0.05
+    assert row["popularity"]["p_value"] is None
     assert row["EASE"]["novelty"] > row["popularity"]["novelty"]
     assert not hasattr(grid["EASE"][1], "weights_")
 
