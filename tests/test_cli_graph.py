@@ -15,7 +15,7 @@ from whyrec.cli import app
 from whyrec.errors import BadInput
 from whyrec.studies.graph_benchmark import TABLES, Setting, graph_benchmark, identification_speed, run_peer
 
-DATA = Path(os.environ.get("WHYREC_DATA", Path(__file__).parents[1] / "shared" / "data"))
+DATA = Path(os.environ.get("WHYREC_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from whyrec.errors import BadInput
 from whyrec.studies.graph_benchmark import linear_world, read_network
 from whyrec.studies.graph_truth import every_dag
 
-DATA = Path(os.environ.get("WHYREC_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("WHYREC_DATA", Path(__file__).parents[3] / "shared" / "data"))
 FREE = np.eye(4, dtype=bool)
 NOTHING = np.zeros((4, 4), bool)
 

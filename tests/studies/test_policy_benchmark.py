@@ -13,7 +13,7 @@ from whyrec.studies.policy_benchmark.claims import Claim, Part
 from whyrec.studies.policy_benchmark.run import policy_benchmark
 from whyrec.studies.policy_benchmark.world import world
 
-DATA = Path(os.environ.get("WHYREC_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("WHYREC_DATA", Path(__file__).parents[3] / "shared" / "data"))
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="reference data: set WHYREC_DATA to its folder")
 
 

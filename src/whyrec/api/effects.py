@@ -170,11 +170,13 @@ def effects_benchmark(
     random_state: int = 0,
 ) -> Any:
     """Every table of truth about effects; see `whyrec.studies.effect_benchmark`."""
-    from whyrec.files import write_json
+    from whyrec.files import write_json, write_text
     from whyrec.studies.effect_benchmark import effect_benchmark as run
 
     result = run(Path(data), quick=quick, only=only, random_state=random_state)
-    if out is not None:
+    if out is not None and Path(out).suffix == ".md":
+        write_text(Path(out), result.to_markdown())
+    elif out is not None:
         write_json(Path(out), result.to_dict())
     return result
 

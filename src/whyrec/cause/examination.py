@@ -44,20 +44,26 @@ class ExaminationModel:
         self._item, self._place = cells // (int(k.max()) + 1), cells % (int(k.max()) + 1)
         ones = np.ones(len(y))
         self.examination_, self.relevance_, self.log_likelihood_ = self._maximise(cell.ravel(), y, ones)
-        units = np.arange(len(y)) if sessions is None else np.unique(np.asarray(sessions), return_inverse=True)[1].ravel()
+        units = (
+            np.arange(len(y)) if sessions is None else np.unique(np.asarray(sessions), return_inverse=True)[1].ravel()
+        )
         generator = np.random.default_rng(self.random_state)
         found = [
             self._maximise(cell.ravel(), y, generator.exponential(size=int(units.max()) + 1)[units])[0]
             for _ in range(self.draws)
         ]
-        self.interval_ = np.quantile(found, [0.025, 0.975], axis=0).T if found else np.full((len(self.examination_), 2), np.nan)
+        self.interval_ = (
+            np.quantile(found, [0.025, 0.975], axis=0).T if found else np.full((len(self.examination_), 2), np.nan)
+        )
         return self
 
     def propensity(self, position: ArrayLike) -> FloatArray:
         """Chance that each place is examined, (n,)."""
         place = np.asarray(position, dtype=np.int64)
         if place.size and (place.min() < 0 or place.max() >= len(self.examination_)):
-            raise BadInput(f"position: {int(place.max())} was never seen; the log has places 0 to {len(self.examination_) - 1}")
+            raise BadInput(
+                f"position: {int(place.max())} was never seen; the log has places 0 to {len(self.examination_) - 1}"
+            )
         result: FloatArray = self.examination_[place]
         return result
 

@@ -71,7 +71,7 @@ class PreferenceModel:
         ridge_bias: float = 1.0,
         ridge_factors: float = 4.0,
         ridge_attributes: float = 30.0,
-        rounds: int = 2,
+        rounds: int = 3,
         calibration: Literal["auto", "isotonic", "platt"] | None = "auto",
         exposure: ExposureModel | None = None,
         folds: int = 5,

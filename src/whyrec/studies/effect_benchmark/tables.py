@@ -44,6 +44,15 @@ class MeasuredTable:
         )
         return result
 
+    def to_markdown(self) -> str:
+        """Title, how it was made, the claims, the table."""
+        marks = {True: "Holds", False: "**Does not hold**", None: "Reported"}
+        claims = [f"- {marks[claim.holds]}: {claim.words}" for claim in self.claims]
+        head = self.frame.columns
+        lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+        lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in self.frame.iter_rows()]
+        return "\n".join([f"## {self.title}", "", f"{self.made}. {self.seconds:.0f} s.", "", *claims, "", *lines, ""])
+
     def to_text(self) -> str:
         """Title, table, claims."""
         with pl.Config(
@@ -79,6 +88,10 @@ class MeasuredTables:
             f"{table.name}: {claim.words}" for table in self.tables for claim in table.claims if claim.holds is False
         ]
 
+    def to_markdown(self) -> str:
+        """All tables, for a document."""
+        return "\n".join(table.to_markdown() for table in self.tables)
+
     def to_text(self) -> str:
         """All tables, then what was skipped, then the count of claims."""
         lines = [table.to_text() for table in self.tables]
@@ -88,3 +101,7 @@ class MeasuredTables:
         ]
         lines.append(f"\n{sum(judged)} of {len(judged)} claims hold")
         return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else f"{value}"
