@@ -164,13 +164,14 @@ def small_dataset() -> Dataset:
             "category": ["fruit", "fruit", "drink", None, "bread", "bread", "drink", "fruit"],
         }
     )
-    return Dataset.build(
-        log, schema, items=table, users=pl.DataFrame({"user": [f"u{u:02d}" for u in range(12)]}), name="small"
-    )
+    people = pl.DataFrame({"user": [f"u{u:02d}" for u in range(12)], "segment": ["old", "young", None] * 4})
+    return Dataset.build(log, schema, items=table, users=people, name="small")
 
 
 def tiny_dataset() -> Dataset:
     """User a had items x and y, user b item x; no time, no outcome, no text."""
     from whyrec.data.schema import Schema
 
-    return Dataset.build(pl.DataFrame({"user": ["a", "a", "b"], "item": ["x", "y", "x"]}), Schema(), name="tiny")
+    people = pl.DataFrame({"user": ["a", "b"], "segment": ["old", "young"]})
+    log = pl.DataFrame({"user": ["a", "a", "b"], "item": ["x", "y", "x"]})
+    return Dataset.build(log, Schema(), users=people, name="tiny")

@@ -66,6 +66,37 @@ def test_popularity_bias_is_a_ratio_of_means() -> None:
     assert ranking.popularity_bias(LISTS, RELEVANT, popularity) == pytest.approx((31 / 8) / (27 / 7))
 
 
+def test_novelty_is_the_surprise_in_bits() -> None:
+    owners = np.array([8.0, 4.0, 2.0, 1.0, 0.0])
+    values = ranking.novelty(np.array([[0, 1, 2], [4, 3, -1], [-1, -1, -1]], dtype=np.int32), owners, 8)
+    assert values[:2].tolist() == [(0 + 1 + 2) / 3, (3 + 3) / 2]
+    assert np.isnan(values[2])
+
+
+def test_intra_list_diversity_is_a_mean_over_pairs() -> None:
+    vectors = np.random.default_rng(0).normal(size=(6, 3))
+    vectors[4] = 0
+    lists = np.array([[0, 1, 2, 3], [5, 4, 0, -1], [2, -1, -1, -1]], dtype=np.int32)
+    values = ranking.intra_list_diversity(lists, vectors)
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    for row, items in enumerate(([0, 1, 2, 3], [5, 4, 0])):
+        pairs = [1 - unit[a] @ unit[b] for a in items for b in items if a < b]
+        assert values[row] == pytest.approx(np.mean(pairs))
+    assert np.isnan(values[2])
+    assert ranking.intra_list_diversity(np.array([[0, 0]], dtype=np.int32), vectors) == pytest.approx([0.0])
+
+
+def test_miscalibration_by_hand() -> None:
+    kinds = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    mix = np.array([[0.5, 0.5], [0.7, 0.3], [1.0, 0.0], [0.0, 0.0], [0.5, 0.5]])
+    lists = np.array([[0, 2], [0, 1], [1, 0], [0, 1], [3, -1]], dtype=np.int32)
+    values = ranking.miscalibration(lists, mix, kinds)
+    assert values[0] == pytest.approx(0)
+    assert values[1] == pytest.approx(0.7 * math.log(0.7 / (0.99 + 0.01 * 0.7)) + 0.3 * math.log(0.3 / 0.003))
+    assert values[2] == pytest.approx(0)
+    assert np.isnan(values[3:]).all()
+
+
 def test_rmse_and_mae() -> None:
     predicted, observed = np.array([1.0, 2.0, 6.0]), np.array([1.0, 4.0, 3.0])
     assert accuracy.rmse(predicted, observed) == pytest.approx(math.sqrt(13 / 3))

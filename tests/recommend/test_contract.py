@@ -7,19 +7,31 @@ import pytest
 from tests import estimator_checks as checks
 
 from whyrec.recommend.content import ContentBased
-from whyrec.recommend.factorisation import BiasedMF, ImplicitALS
+from whyrec.recommend.ease import EASE
+from whyrec.recommend.factorisation import BPR, BiasedMF, ImplicitALS
 from whyrec.recommend.neighbours import ItemKNN, UserKNN
-from whyrec.recommend.popularity import Popularity
+from whyrec.recommend.popularity import Popularity, RecentPopularity, SegmentPopularity
+from whyrec.recommend.slim import SLIM
+from whyrec.recommend.svdpp import SVDpp
 from whyrec.recommend.two_headed import TwoHeadedRecommender
 
 SMALL, TINY = checks.small_dataset(), checks.tiny_dataset()
 MAKERS = {
     "popularity": Popularity,
+    "recent popularity": lambda: RecentPopularity(half_life_days=7),
+    "popularity by segment": lambda: SegmentPopularity("segment", prior=5),
     "content": ContentBased,
     "item-kNN": lambda: ItemKNN(neighbours=4, shrinkage=1),
     "user-kNN": lambda: UserKNN(neighbours=4, shrinkage=1),
+    "item-kNN, BM25": lambda: ItemKNN(neighbours=4, shrinkage=1, weighting="bm25"),
+    "item-kNN, TF-IDF": lambda: ItemKNN(neighbours=4, shrinkage=1, weighting="tf-idf"),
+    "user-kNN, Jaccard": lambda: UserKNN(neighbours=4, shrinkage=1, weighting="jaccard"),
+    "EASE": lambda: EASE(regularisation=5),
+    "SLIM": lambda: SLIM(l1=0.1, l2=1),
     "ALS": lambda: ImplicitALS(factors=4, iterations=3),
+    "BPR": lambda: BPR(factors=4, iterations=5),
     "biased MF": lambda: BiasedMF(factors=2, iterations=3),
+    "SVD++": lambda: SVDpp(factors=2, epochs=3, batch_ratings=40),
     "two-headed": lambda: TwoHeadedRecommender(
         width=8, length=20, epochs=2, negatives=4, batch_events=60, device="cpu"
     ),

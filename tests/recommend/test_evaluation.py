@@ -11,7 +11,7 @@ from whyrec.data.schema import Schema
 from whyrec.data.split import split_last, split_random
 from whyrec.errors import BadInput
 from whyrec.recommend.base import Recommender, Scores
-from whyrec.recommend.evaluation import evaluate
+from whyrec.recommend.evaluation import evaluate, measure
 from whyrec.recommend.factorisation import BiasedMF
 from whyrec.recommend.popularity import Popularity
 
@@ -105,3 +105,54 @@ def test_wrong_questions_are_refused() -> None:
         evaluate({"popularity": Popularity().fit(split.train)}, split.train, split.test, reference="x")
     with pytest.raises(BadInput, match="other users or items"):
         evaluate({"popularity": Popularity().fit(split.train)}, split.train, shop(n_items=16))
+
+
+def test_beyond_accuracy_stands_in_the_same_table() -> None:
+    split = split_last(shop(), 1)
+    scores = np.tile(np.arange(15, 0, -1), (40, 1))
+    methods = {"always the first": Oracle(scores).fit(split.train)}
+    vectors = np.eye(15)[:, :2]
+    row = evaluate(methods, split.train, split.test, k=3, item_vectors=vectors).row(0, named=True)
+    owners = np.count_nonzero(split.train.matrix.toarray(), axis=0)
+    assert row["novelty"] == pytest.approx(-np.log2(owners[:3] / 40).mean())
+    assert row["diversity"] == pytest.approx(1.0)
+    assert row["miscalibration"] is None
+    assert evaluate(methods, split.train, split.test, k=3)["diversity"][0] is None
+    with pytest.raises(BadInput, match="a row for each of 15 items"):
+        evaluate(methods, split.train, split.test, item_vectors=np.eye(3))
+
+
+def test_categories_give_diversity_and_calibration() -> None:
+    data = shop()
+    kinds = pl.DataFrame({"item": np.arange(15), "kind": ["a", "b", "c"] * 5})
+    schema = Schema(time="time", item_category="kind")
+    split = split_last(Dataset.build(data.log.select("user", "item", "time"), schema, items=kinds), 1)
+    same = np.tile(np.where(np.arange(15) % 3 == 0, 1, 0), (40, 1))
+    mixed = np.tile(np.arange(15, 0, -1), (40, 1))
+    methods = {"one kind": Oracle(same).fit(split.train), "all kinds": Oracle(mixed).fit(split.train)}
+    table = evaluate(methods, split.train, split.test, k=3)
+    assert table["diversity"].to_list() == pytest.approx([0.0, 1.0])
+    assert table["miscalibration"][0] > 2 * table["miscalibration"][1] > 0
+
+
+def test_segments_are_parts_of_the_whole() -> None:
+    split = split_last(shop(), 1)
+    oracle = Oracle(split.test.matrix.toarray()).fit(split.train)
+    methods = {"popularity": Popularity().fit(split.train), "oracle": oracle}
+    measured = measure(methods, split.train, split.test, k=3)
+    labels = np.array(["north", "south", None, "south"] * 10, dtype=object)
+    table = measured.by_segment(labels)
+    whole = measured.table()
+    assert table["segment"].to_list() == ["north", "north", "south", "south", "unknown", "unknown"]
+    assert table.filter(method="oracle")["users"].to_list() == [10, 20, 10]
+    for method in methods:
+        part = table.filter(method=method)
+        mean = (part["ndcg"] * part["users"]).sum() / 40
+        assert mean == pytest.approx(whole.filter(method=method)["ndcg"][0])
+    raw = [measure(methods, split.train, split.test, k=3).by_segment(np.full(40, "all"))["p_value"][0]]
+    assert raw == [whole["p_value"][0]]
+    assert set(table.filter(method="oracle")["difference"]) == {0.0}
+    with pytest.raises(BadInput, match="one for every user"):
+        measured.by_segment(labels[:5])
+    with pytest.raises(BadInput, match="reference 'x'"):
+        measured.by_segment(labels, reference="x")

@@ -83,3 +83,20 @@ def graphs(
     """
     tables = [name.strip() for name in only.split(",")] if only else None
     answer(lambda api: api.graph_benchmark(data, quick=quick, only=tables, out=out, random_state=seed), as_json)
+
+
+@app.command()
+def recommenders(
+    data: Annotated[Path, typer.Option(help="Folder of the reference data: ml-100k/, ml-1m-sequences/.")],
+    quick: Annotated[bool, typer.Option("--quick", help="The two rankings of MovieLens-100K: about a minute.")] = False,
+    only: Annotated[
+        str | None,
+        typer.Option(help="Tables, separated by commas: ml-100k last, ml-100k time, ml-100k ratings, ml-1m-sequences."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the tables to this JSON file.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Classic recommenders beside popularity: every ranking metric with intervals and paired tests, full ranking."""
+    tables = [name.strip() for name in only.split(",")] if only else None
+    answer(lambda api: api.recommenders_benchmark(data, quick=quick, only=tables, out=out, random_state=seed), as_json)

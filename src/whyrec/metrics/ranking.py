@@ -89,3 +89,55 @@ def popularity_bias(recommended: Lists, relevant: sparse.csr_matrix, popularity:
     chosen = relevant.tocoo().col
     base = popularity[chosen].mean() if len(chosen) else 0.0
     return float(popularity[shown].mean() / base) if base > 0 and len(shown) else float("nan")
+
+
+def novelty(recommended: Lists, owners: FloatArray, n_users: int) -> FloatArray:
+    """Mean self-information of each list in bits, -log2 of the share of users who had the item (Zhou et al., 2010).
+
+    owners: users who had each item, (n_items,); an item of nobody counts as one user's. NaN for an empty list.
+    """
+    information = -np.log2(np.maximum(owners, 1) / max(n_users, 1))
+    there = recommended >= 0
+    return _over((information[np.maximum(recommended, 0)] * there).sum(axis=1), there.sum(axis=1))
+
+
+def intra_list_diversity(recommended: Lists, vectors: NDArray[np.floating]) -> FloatArray:
+    """Mean over pairs of a list of 1 - cosine of the two items (Ziegler et al., 2005, eq. 5, turned round).
+
+    vectors: (n_items, d); a vector of zeros is like nothing. NaN for a list of fewer than two items. From
+    |sum of unit vectors|^2 = sum of all cosines, so that no pair is looked at.
+    """
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = np.divide(vectors, length, out=np.zeros(vectors.shape, dtype=np.float64), where=length > 0)
+    there = recommended >= 0
+    size = there.sum(axis=1)
+    rows = np.repeat(np.arange(len(recommended)), size)
+    shape = (len(recommended), len(vectors))
+    lists = sparse.csr_matrix((np.ones(len(rows)), (rows, recommended[there])), shape=shape)
+    own = np.asarray(lists @ (length[:, 0] > 0)).ravel()
+    cosines = ((lists @ unit) ** 2).sum(axis=1) - own
+    pairs = size * (size - 1)
+    return _over(pairs - cosines, pairs)
+
+
+def miscalibration(recommended: Lists, mix: FloatArray, kinds: FloatArray, smooth: float = 0.01) -> FloatArray:
+    """KL divergence of each list's mix of kinds from the user's own, in nats (Steck, 2018, eq. 6 and 7): 0 the same.
+
+    mix: the user's, (n_users, G), rows of sum 1; kinds: each item's, (n_items, G), rows of sum 1, or 0 without a kind.
+    The list's mix holds a share `smooth` of the user's, so that it is finite. NaN where either has no kind at all.
+    """
+    there = recommended >= 0
+    rows = np.repeat(np.arange(len(recommended)), there.sum(axis=1))
+    shape = (len(recommended), len(kinds))
+    total = sparse.csr_matrix((np.ones(len(rows)), (rows, recommended[there])), shape=shape) @ kinds
+    size = total.sum(axis=1, keepdims=True)
+    shown = (1 - smooth) * np.divide(total, size, out=np.zeros_like(total), where=size > 0) + smooth * mix
+    ratio = np.divide(mix, shown, out=np.ones_like(shown), where=mix > 0)
+    divergence: FloatArray = (mix * np.log(ratio)).sum(axis=1)
+    return np.where((size[:, 0] > 0) & (mix.sum(axis=1) > 0), divergence, np.nan)
+
+
+def _over(total: FloatArray, count: NDArray[np.integer]) -> FloatArray:
+    """Their ratio, NaN where the count is 0."""
+    ratio: FloatArray = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+    return ratio

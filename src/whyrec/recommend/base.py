@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.errors import BadInput, UnknownId
 from whyrec.recommend.store import load_state, save_state
+from whyrec.recommend.topk import BLOCK, USERS, Linear, top_k_linear
+from whyrec.recommend.topk import Scores as Scores
+from whyrec.recommend.topk import top_k as top_k
 from whyrec.represent.vectors import unit_rows
 
-Scores = NDArray[np.float32]
 # Scores held at once: 2^24 of them are 64 MiB.
 _CELLS = 1 << 24
 
@@ -76,6 +78,8 @@ class Recommender(ABC):
         pool = None if candidates is None else np.unique(self._checked_items(candidates))
         chosen = np.full((len(users), k), -1, dtype=np.int32)
         scores = np.full((len(users), k), np.nan, dtype=np.float32)
+        if self.n_items_ > BLOCK and (linear := self._linear(users[:0])) is not None:
+            return self._recommend_linear(users, chosen, scores, exclude_seen, pool, linear)
         for start, part in self.batches(users):
             block = np.array(self.score_all(part), dtype=np.float32)
             if exclude_seen:
@@ -89,6 +93,35 @@ class Recommender(ABC):
             width = best.shape[1]
             chosen[start : start + len(part), :width] = best
             scores[start : start + len(part), :width] = values
+        return chosen, scores
+
+    def _recommend_linear(
+        self,
+        users: Codes,
+        chosen: Codes,
+        scores: Scores,
+        exclude_seen: bool,
+        pool: Codes | None,
+        linear: Linear,
+    ) -> tuple[Codes, Scores]:
+        """`recommend` of a large catalogue: blocks of users by blocks of items, never a whole row of scores."""
+        if pool is not None:
+            level = None if linear.level is None else linear.level[pool]
+            linear = replace(linear, keys=linear.keys[pool], level=level)
+        for start in range(0, len(users), USERS):
+            part = users[start : start + USERS]
+            asked = self._linear(part)
+            if asked is None:
+                raise TypeError(f"{type(self).__name__}._linear answers for some users and not for others")
+            linear = replace(linear, queries=asked.queries, offset=asked.offset)
+            barred = self.seen_[part] if exclude_seen else None
+            if barred is not None and pool is not None:
+                barred = barred[:, pool]
+            best, values = top_k_linear(linear, chosen.shape[1], barred, BLOCK)
+            if pool is not None:
+                best = np.where(best >= 0, pool[best], -1)
+            chosen[start : start + len(part), : best.shape[1]] = best
+            scores[start : start + len(part), : best.shape[1]] = values
         return chosen, scores
 
     def similar_items(self, items: Codes, k: int = 10) -> tuple[Codes, Scores]:
@@ -108,6 +141,10 @@ class Recommender(ABC):
             chosen[start : start + len(part), : best.shape[1]] = best
             cosines[start : start + len(part), : best.shape[1]] = values
         return chosen, cosines
+
+    def _linear(self, users: Codes) -> Linear | None:
+        """The scores of `score_all` as inner products; None where they are none."""
+        return None
 
     def _item_vectors(self) -> Any:
         """Item space of `similar_items`, (n_items, d), dense or sparse. Here: who interacted with the item."""
@@ -151,29 +188,6 @@ class RatingPredictor(ABC):
     @abstractmethod
     def predict(self, users: Codes, items: Codes) -> Scores:
         """Predicted outcomes of pairs, shape (n,), in the unit of the log's outcome."""
-
-
-def top_k(scores: Scores, k: int) -> tuple[NDArray[np.int64], Scores]:
-    """Columns and values of the k largest scores of each row, largest first, ties by column.
-
-    Minus infinity marks what may not be chosen: column -1 and value NaN. Result shape (rows, min(k, columns)).
-    """
-    rows, columns = scores.shape
-    k = min(k, columns)
-    if k == 0 or rows == 0:
-        return np.zeros((rows, k), dtype=np.int64), np.zeros((rows, k), dtype=np.float32)
-    threshold = np.partition(scores, columns - k, axis=1)[:, columns - k, None]
-    above = scores > threshold
-    tied = scores == threshold
-    room = k - above.sum(axis=1, keepdims=True)
-    crowded = np.flatnonzero(tied.sum(axis=1) > room[:, 0])
-    tied[crowded] &= np.cumsum(tied[crowded], axis=1) <= room[crowded]
-    chosen = np.nonzero(above | tied)[1].reshape(rows, k)
-    values = np.take_along_axis(scores, chosen, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    chosen, values = np.take_along_axis(chosen, order, axis=1), np.take_along_axis(values, order, axis=1)
-    barred = np.isneginf(values)
-    return np.where(barred, -1, chosen), np.where(barred, np.float32(np.nan), values)
 
 
 def _checked(codes: Codes, size: int, role: str) -> Codes:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.recommend.base import Recommender, Scores
+from whyrec.recommend.topk import Linear
 
 
 class ContentBased(Recommender):
@@ -32,6 +33,9 @@ class ContentBased(Recommender):
         """Cosines, between -1 and 1."""
         cosine: Scores = self.user_states_[self._checked_users(users)] @ self.item_states_.T
         return cosine
+
+    def _linear(self, users: Codes) -> Linear:
+        return Linear(self.user_states_[users], self.item_states_)
 
     def _item_vectors(self) -> NDArray[np.float32]:
         return self.item_states_

@@ -1,4 +1,4 @@
-"""Matrix factorisation: of interactions (implicit ALS) and of ratings (biased)."""
+"""Matrix factorisation: of interactions (implicit ALS, BPR) and of ratings (biased)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from whyrec.data.dataset import Codes, Dataset
 from whyrec.errors import BadInput
 from whyrec.progress import track
 from whyrec.recommend.base import RatingPredictor, Recommender, Scores
+from whyrec.recommend.topk import Linear
 
 
 class ImplicitALS(Recommender):
@@ -55,6 +56,78 @@ class ImplicitALS(Recommender):
     def score_all(self, users: Codes) -> Scores:
         """Inner products x_u . y_i."""
         return self.user_factors_[self._checked_users(users)] @ self.item_factors_.T
+
+    def _linear(self, users: Codes) -> Linear:
+        return Linear(self.user_factors_[users], self.item_factors_)
+
+    def _item_vectors(self) -> NDArray[np.float32]:
+        return self.item_factors_
+
+
+class BPR(Recommender):
+    """Bayesian personalised ranking (Rendle et al., 2009), computed by `implicit` on one thread.
+
+    Stochastic gradient descent on sum of -ln sigma(s_ui - s_uj) + regularisation (|p_u|^2 + |q_i|^2 + |q_j|^2 + ...),
+    s_ui = p_u . q_i + b_i, over an item i that u had and an item j that u had not. j is drawn from the log (so in
+    proportion to its interactions) and not, as in the paper, uniformly from the catalogue: popular items are the
+    harder negatives. A user without history is ranked by b_i alone; an item that nobody had comes last.
+    Learns `user_factors_` (n_users, factors), `item_factors_` (n_items, factors), `item_bias_` (n_items,).
+    """
+
+    def __init__(
+        self,
+        factors: int = 64,
+        learning_rate: float = 0.05,
+        regularisation: float = 0.01,
+        iterations: int = 100,
+        random_state: int = 0,
+    ) -> None:
+        self.factors = factors
+        self.learning_rate = learning_rate
+        self.regularisation = regularisation
+        self.iterations = iterations
+        self.random_state = random_state
+
+    def _learn(self, dataset: Dataset) -> None:
+        if self.factors < 1 or self.iterations < 1:
+            raise BadInput(f"BPR: factors and iterations must be 1 or more, got {self.factors} and {self.iterations}")
+        if not self.learning_rate > 0 or not self.regularisation >= 0:
+            raise BadInput(
+                "BPR: learning_rate must be above 0 and regularisation 0 or more, "
+                f"got {self.learning_rate} and {self.regularisation}"
+            )
+        if dataset.matrix.nnz == 0:
+            raise BadInput(f"{dataset.name}: no interaction to learn from; BPR needs what users chose")
+        with threadpool_limits(1, "blas"):
+            from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+            model = BayesianPersonalizedRanking(
+                factors=self.factors,
+                learning_rate=self.learning_rate,
+                regularization=self.regularisation,
+                iterations=self.iterations,
+                random_state=self.random_state,
+                num_threads=1,
+            )
+            model.fit(dataset.matrix, show_progress=False)
+        # implicit keeps b_i as a last column, beside a constant 1 of the user.
+        users, items = np.array(model.user_factors, np.float32), np.array(model.item_factors, np.float32)
+        if not (np.isfinite(users).all() and np.isfinite(items).all()):
+            raise BadInput(f"BPR diverged with learning_rate={self.learning_rate}; lower it, or raise regularisation")
+        known = np.bincount(self.seen_.indices, minlength=self.n_items_) > 0
+        users[np.diff(self.seen_.indptr) == 0, :-1] = 0
+        items[~known, :-1] = 0
+        reach = float(np.linalg.norm(users[:, :-1], axis=1).max() * np.linalg.norm(items[:, :-1], axis=1).max())
+        items[~known, -1] = items[known, -1].min() - reach - 1
+        self.user_factors_, self.item_factors_ = (np.ascontiguousarray(table[:, :-1]) for table in (users, items))
+        self.item_bias_ = np.ascontiguousarray(items[:, -1])
+
+    def score_all(self, users: Codes) -> Scores:
+        """p_u . q_i + b_i; its differences are log odds that the user prefers one item to another."""
+        return self.user_factors_[self._checked_users(users)] @ self.item_factors_.T + self.item_bias_
+
+    def _linear(self, users: Codes) -> Linear:
+        return Linear(self.user_factors_[users], self.item_factors_, self.item_bias_)
 
     def _item_vectors(self) -> NDArray[np.float32]:
         return self.item_factors_
@@ -121,6 +194,10 @@ class BiasedMF(Recommender, RatingPredictor):
         product = np.einsum("nd,nd->n", self.user_factors_[users], self.item_factors_[items])
         rating: Scores = np.float32(self.mean_) + self.user_bias_[users] + self.item_bias_[items] + product
         return rating
+
+    def _linear(self, users: Codes) -> Linear:
+        offset = np.float32(self.mean_) + self.user_bias_[users]
+        return Linear(self.user_factors_[users], self.item_factors_, self.item_bias_, offset)
 
     def _item_vectors(self) -> NDArray[np.float32]:
         return self.item_factors_

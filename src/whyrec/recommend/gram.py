@@ -1,0 +1,44 @@
+"""Who was chosen together with whom: the Gram matrix X'X of a users x items matrix."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from whyrec.errors import BadInput
+
+# Cells of users x items held densely at once: 2^24 of single precision are 64 MiB.
+_CELLS = 1 << 24
+# One multiplication of the sparse product costs as much as this many of the dense one (measured on one core).
+_SPARSE_COST = 300
+
+
+def gram(matrix: sparse.csr_matrix, dtype: type[np.floating]) -> NDArray[np.floating]:
+    """Dense X'X of a sparse X, shape (n_items, n_items), symmetric to the last bit.
+
+    Through blocks of users made dense where the product would fill up anyway, through the sparse product elsewhere.
+    """
+    users, items = matrix.shape
+    sizes = np.diff(matrix.indptr).astype(np.float64)
+    if _SPARSE_COST * float(sizes @ sizes) < float(users) * items**2:
+        product: NDArray[np.floating] = (matrix.T @ matrix).astype(dtype).toarray()
+        return product
+    total = np.zeros((items, items), dtype=dtype)
+    step = max(1, _CELLS // max(items, 1))
+    for start in range(0, users, step):
+        block = matrix[start : start + step].astype(dtype).toarray()
+        # NumPy multiplies a matrix by its own transpose with the symmetric kernel: half the work, exact symmetry.
+        total += block.T @ block
+    return total
+
+
+def known_items(seen: sparse.csr_matrix, most: int, method: str) -> NDArray[np.int32]:
+    """Codes of the items that somebody interacted with; BadInput where their square would not fit in memory."""
+    known = np.flatnonzero(np.bincount(seen.indices, minlength=seen.shape[1])).astype(np.int32)
+    if len(known) > most:
+        raise BadInput(
+            f"{method} holds a matrix of items x items, and {len(known):,} items were interacted with (at most {most:,}); "
+            "leave rare items out (clean, min_item_rows), or use ImplicitALS, BPR or ItemKNN"
+        )
+    return known

@@ -1,0 +1,97 @@
+"""The k best of many scores, without holding more of them than a block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+Scores = NDArray[np.float32]
+# Items of one block: with 1,024 users it holds 2^24 scores, 64 MiB.
+BLOCK = 1 << 14
+USERS = 1 << 10
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Scores that are inner products: queries of users (n_users, d) with keys of items (n_items, d).
+
+    level: added to each item's scores, (n_items,); offset: to each user's, (n_users,); None for none.
+    """
+
+    queries: Scores
+    keys: Scores
+    level: Scores | None = None
+    offset: Scores | None = None
+
+
+def top_k(scores: Scores, k: int) -> tuple[NDArray[np.int64], Scores]:
+    """Columns and values of the k largest scores of each row, largest first, ties by column.
+
+    Minus infinity marks what may not be chosen: column -1 and value NaN. Result shape (rows, min(k, columns)).
+    """
+    rows, columns = scores.shape
+    k = min(k, columns)
+    if k == 0 or rows == 0:
+        return np.zeros((rows, k), dtype=np.int64), np.zeros((rows, k), dtype=np.float32)
+    threshold = np.partition(scores, columns - k, axis=1)[:, columns - k, None]
+    above = scores > threshold
+    tied = scores == threshold
+    room = k - above.sum(axis=1, keepdims=True)
+    crowded = np.flatnonzero(tied.sum(axis=1) > room[:, 0])
+    tied[crowded] &= np.cumsum(tied[crowded], axis=1) <= room[crowded]
+    chosen = np.nonzero(above | tied)[1].reshape(rows, k)
+    values = np.take_along_axis(scores, chosen, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    chosen, values = np.take_along_axis(chosen, order, axis=1), np.take_along_axis(values, order, axis=1)
+    barred = np.isneginf(values)
+    return np.where(barred, -1, chosen), np.where(barred, np.float32(np.nan), values)
+
+
+def top_k_linear(
+    linear: Linear, k: int, barred: sparse.csr_matrix | None = None, block: int = BLOCK
+) -> tuple[NDArray[np.int64], Scores]:
+    """What `top_k` says of all scores of `linear`, items taken `block` at a time with a running k best.
+
+    barred: boolean (n_users, n_items), what may not be chosen. Memory: n_users x block scores, whatever n_items is.
+    After the first block only scores above the user's k-th best so far are looked at again, and these are few.
+    """
+    users, items = len(linear.queries), len(linear.keys)
+    k = min(k, items)
+    best = np.full((users, k), -1, dtype=np.int64)
+    values = np.full((users, k), -np.inf, dtype=np.float32)
+    if k == 0 or users == 0:
+        return best, values
+    block = max(block, k)
+    banned = None if barred is None else barred.tocsc()
+    for start in range(0, items, block):
+        stop = min(start + block, items)
+        scores = linear.queries @ linear.keys[start:stop].T
+        if linear.level is not None:
+            scores += linear.level[start:stop]
+        if linear.offset is not None:
+            scores += linear.offset[:, None]
+        if banned is not None:
+            span = slice(banned.indptr[start], banned.indptr[stop])
+            column = np.repeat(np.arange(stop - start), np.diff(banned.indptr[start : stop + 1]))
+            scores[banned.indices[span], column] = -np.inf
+        if start == 0:
+            best, values = top_k(scores, k)
+            values = np.where(best < 0, np.float32(-np.inf), values)
+            continue
+        # Ties go to the earlier code, so an equal score of a later block never enters.
+        row, column = np.nonzero(scores > values[:, -1:])
+        if not len(row):
+            continue
+        touched = np.unique(row)
+        rows = np.concatenate([np.repeat(touched, k), row])
+        codes = np.concatenate([best[touched].ravel(), column + start])
+        found = np.concatenate([values[touched].ravel(), scores[row, column]])
+        order = np.lexsort((codes, -found, rows))
+        place = np.arange(len(rows)) - np.searchsorted(rows[order], rows[order])
+        kept = order[place < k]
+        best[touched], values[touched] = codes[kept].reshape(-1, k), found[kept].reshape(-1, k)
+    missing = np.isneginf(values)
+    return np.where(missing, -1, best), np.where(missing, np.float32(np.nan), values)

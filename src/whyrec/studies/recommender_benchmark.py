@@ -1,0 +1,237 @@
+"""Classic recommenders on reference data, each beside popularity: `whyrec benchmark recommenders --data DIR`.
+
+Settings are chosen from the small grids below by NDCG@10 on each user's last training item, after which the method is
+fitted on all training items. Test items are looked at once, by the table.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from whyrec.data.dataset import Dataset
+from whyrec.data.schema import Schema
+from whyrec.data.split import Split, split_last, split_random, split_time
+from whyrec.errors import BadInput
+from whyrec.progress import say
+from whyrec.recommend.base import Recommender
+from whyrec.recommend.ease import EASE
+from whyrec.recommend.evaluation import evaluate, measure
+from whyrec.recommend.factorisation import BPR, BiasedMF, ImplicitALS
+from whyrec.recommend.neighbours import ItemKNN, UserKNN
+from whyrec.recommend.popularity import Popularity, RecentPopularity
+from whyrec.recommend.slim import SLIM
+from whyrec.studies.effect_benchmark.tables import Claim, MeasuredTable, MeasuredTables
+
+TABLES = ("ml-100k last", "ml-100k time", "ml-100k ratings", "ml-1m-sequences")
+_GENRES = 19
+# Unfitted models by method: copied before they learn.
+Grid = dict[str, tuple[Recommender, ...]]
+GRID: Grid = {
+    "popularity": (Popularity(),),
+    "item-kNN, cosine": tuple(ItemKNN(200, shrinkage) for shrinkage in (10.0, 100.0)),
+    "item-kNN, BM25": (ItemKNN(200, 10.0, "bm25"),),
+    "item-kNN, TF-IDF": (ItemKNN(200, 10.0, "tf-idf"),),
+    "item-kNN, Jaccard": (ItemKNN(200, 10.0, "jaccard"),),
+    "user-kNN, cosine": tuple(UserKNN(neighbours, 1.0) for neighbours in (100, 300)),
+    "implicit ALS": tuple(ImplicitALS(64, penalty) for penalty in (1.0, 10.0, 50.0)),
+    "BPR": tuple(BPR(64, 0.05, penalty, 50) for penalty in (0.01, 0.05)),
+    "EASE": tuple(EASE(penalty) for penalty in (100.0, 300.0, 1000.0)),
+    "SLIM": (SLIM(5.0, 100.0, 1e-2),),
+}
+_TIMED: Grid = {"recent popularity": tuple(RecentPopularity(days) for days in (7.0, 30.0, 90.0))}
+
+
+def recommender_benchmark(
+    data: Path, *, quick: bool = False, only: Sequence[str] | None = None, random_state: int = 0
+) -> MeasuredTables:
+    """Run the tables (or `only` some of TABLES); quick: MovieLens-100K's two rankings alone.
+
+    A table whose data are not below `data` is skipped, and the reason is told.
+    """
+    unknown = set(only or ()) - set(TABLES)
+    if unknown:
+        raise BadInput(f"no table {sorted(unknown)[0]!r}; the tables are {', '.join(TABLES)}")
+    makers: dict[str, Callable[[], MeasuredTable]] = {
+        "ml-100k last": lambda: _last(data, random_state),
+        "ml-100k time": lambda: _global_time(data, random_state),
+        "ml-100k ratings": lambda: ratings(data, 5),
+        "ml-1m-sequences": lambda: _sequences(data, random_state),
+    }
+    found, skipped = [], {}
+    for name in only or TABLES[: 2 if quick else None]:
+        start = time.perf_counter()
+        try:
+            table = makers[name]()
+        except BadInput as error:
+            skipped[name] = str(error)
+            continue
+        found.append(replace(table, seconds=time.perf_counter() - start))
+    if not found:
+        raise BadInput("; ".join(skipped.values()))
+    return MeasuredTables(tuple(found), skipped, quick)
+
+
+def ml_100k(data: Path) -> tuple[Dataset, np.ndarray]:
+    """Ratings as interactions with their time, and genres of items (n_items, 19).
+
+    Rows are sorted by user, time and item code first: that is the rule by which equal times are ordered.
+    """
+    folder = data / "ml-100k"
+    names = ["user", "item", "rating", "time"]
+    log = pl.read_csv(_there(folder / "u.data"), separator="\t", has_header=False, new_columns=names)
+    log = log.sort("user", "time", "item").with_columns(time=pl.from_epoch("time"), rating=pl.col("rating").cast(float))
+    lines = _there(folder / "u.item").read_text(encoding="latin-1").splitlines()
+    fields = [line.split("|") for line in lines if line]
+    items = pl.DataFrame({"item": [int(row[0]) for row in fields]})
+    order = np.argsort(items["item"].to_numpy(), kind="stable")
+    genres = np.array([row[-_GENRES:] for row in fields], dtype=np.float64)[order]
+    return Dataset.build(log, Schema(time="time", outcome="rating"), items=items, name="MovieLens-100K"), genres
+
+
+def ml_1m_sequences(data: Path) -> Split:
+    """Histories to learn from and the item to predict, with the place in the history for a time."""
+    folder = data / "ml-1m-sequences"
+    histories, targets = (
+        [np.array(line.split(), dtype=np.int64) for line in _there(folder / name).read_text().splitlines()]
+        for name in ("train.txt", "test-output.txt")
+    )
+    if len(histories) != len(targets):
+        raise BadInput(f"{folder}: {len(histories)} histories beside {len(targets)} test items; copy the folder again")
+    sizes = [len(row) for row in histories]
+    place = np.concatenate([np.arange(size) for size in sizes] + [np.array(sizes)])
+    users = np.arange(len(sizes))
+    log = pl.DataFrame(
+        {
+            "user": np.concatenate([np.repeat(users, sizes), users]),
+            "item": np.concatenate(histories + targets),
+            "time": pl.from_epoch(pl.Series(place)),
+        }
+    )
+    whole = Dataset.build(log, Schema(time="time"), name="MovieLens-1M sequences")
+    held = np.repeat([False, True], [sum(sizes), len(sizes)])
+    return Split(whole.where(~held), whole.where(held), "the item of test-output.txt")
+
+
+def ranked(
+    split: Split, grid: Grid, vectors: np.ndarray | None, random_state: int
+) -> tuple[pl.DataFrame, dict[str, str]]:
+    """The table of all methods of the grid on the test part, and the settings chosen, as text."""
+    inner = split_last(split.train, 1)
+    fitted: dict[str, Recommender] = {}
+    settings: dict[str, str] = {}
+    seconds: dict[str, float] = {}
+    for name, models in grid.items():
+        say(f"{split.train.name}: {name}")
+        best = 0
+        if len(models) > 1:
+            tried = {str(place): deepcopy(model).fit(inner.train) for place, model in enumerate(models)}
+            found = measure(tried, inner.train, inner.test, exclude_seen=True)
+            best = int(np.argmax([values[:, 0].mean() for values in found.accuracy.values()]))
+        start = time.process_time()
+        fitted[name] = deepcopy(models[best]).fit(split.train)
+        seconds[name] = time.process_time() - start
+        given = ", ".join(f"{key}={value}" for key, value in vars(models[best]).items())
+        settings[name] = f"{given or 'none'} ({f'the best of {len(models)}' if len(models) > 1 else 'not tuned'})"
+    table = evaluate(
+        fitted,
+        split.train,
+        split.test,
+        exclude_seen=True,
+        reference="popularity",
+        item_vectors=vectors,
+        random_state=random_state,
+    )
+    return table.with_columns(fit_seconds=pl.Series(seconds.values(), dtype=pl.Float64)), settings
+
+
+def ratings(data: Path, repetitions: int) -> MeasuredTable:
+    """RMSE of rating predictors over random 80/20 splits: the same splits for all, settings fixed beforehand."""
+    from whyrec.recommend.svdpp import SVDpp
+
+    dataset, _ = ml_100k(data)
+    makers: dict[str, Callable[[int], Any]] = {
+        "biases only": lambda seed: BiasedMF(factors=0, random_state=seed),
+        "biased factorisation": lambda seed: BiasedMF(random_state=seed),
+        "SVD++": lambda seed: SVDpp(random_state=seed),
+    }
+    errors: dict[str, list[float]] = {name: [] for name in makers}
+    for seed in range(repetitions):
+        split = split_random(dataset, 0.2, random_state=seed)
+        users, items = (split.test.log[f"{role}_code"].to_numpy() for role in ("user", "item"))
+        observed = split.test.log["outcome"].to_numpy()
+        for name, make in makers.items():
+            say(f"ratings, split {seed + 1}: {name}")
+            predicted = make(seed).fit(split.train).predict(users, items)
+            errors[name].append(float(np.sqrt(np.mean((predicted - observed) ** 2))))
+    rows = [
+        {"method": name, "rmse": np.mean(found), "lowest": min(found), "highest": max(found)}
+        for name, found in errors.items()
+    ]
+    made = f"{repetitions} random 80/20 splits, seeds 0 to {repetitions - 1}; defaults; predictions not clipped"
+    return MeasuredTable("ml-100k ratings", "MovieLens-100K, error of ratings", pl.DataFrame(rows), made)
+
+
+def _last(data: Path, random_state: int) -> MeasuredTable:
+    dataset, genres = ml_100k(data)
+    how = "leave-last-out, equal times by item code"
+    return _table("ml-100k last", "MovieLens-100K", split_last(dataset, 1), how, GRID | _TIMED, genres, random_state)
+
+
+def _global_time(data: Path, random_state: int) -> MeasuredTable:
+    dataset, genres = ml_100k(data)
+    how = "the last fifth of the log by time, all rows of the moment of the cut in the test part"
+    return _table("ml-100k time", "MovieLens-100K", split_time(dataset, 0.2), how, GRID | _TIMED, genres, random_state)
+
+
+def _sequences(data: Path, random_state: int) -> MeasuredTable:
+    split = ml_1m_sequences(data)
+    how = "leave-last-out as stored (the item before most test items is missing); one setting a method where costly"
+    grid = GRID | {"BPR": GRID["BPR"][:1]}
+    return _table("ml-1m-sequences", "MovieLens-1M sequences", split, how, grid, None, random_state)
+
+
+def _table(
+    name: str, title: str, split: Split, how: str, grid: Grid, vectors: np.ndarray | None, random_state: int
+) -> MeasuredTable:
+    frame, settings = ranked(split, grid, vectors, random_state)
+    wanted = ["method", "users", "ndcg", "ndcg_low", "ndcg_high", "recall", "recall_low", "recall_high", "mrr", "map"]
+    wanted += [
+        "hit_rate",
+        "coverage",
+        "gini",
+        "novelty",
+        "diversity",
+        "popularity_bias",
+        "difference",
+        "p_value",
+        "fit_seconds",
+    ]
+    frame = frame.select(wanted).sort("ndcg", descending=True)
+    closed = frame.row(by_predicate=pl.col("method") == "EASE", named=True)
+    new = int((np.diff(split.train.matrix.indptr)[split.test.interactions["user_code"].unique().to_numpy()] == 0).sum())
+    claims = [
+        Claim(
+            f"EASE's NDCG@10 is above popularity's: by {closed['difference']:.4f}, Holm-adjusted p {closed['p_value']:.4f}",
+            closed["difference"] > 0 and closed["p_value"] < 0.05,
+        ),
+        Claim(f"{new} of the users with test items have no training item", None),
+    ]
+    told = "; ".join(f"{method}: {words}" for method, words in settings.items())
+    made = (
+        f"{how}; whole catalogue ranked, seen items left out, k = 10. Chosen on each user's last training item: {told}"
+    )
+    return MeasuredTable(name, title, frame, made, tuple(claims))
+
+
+def _there(path: Path) -> Path:
+    if not path.is_file():
+        raise BadInput(f"{path}: no such file; pass the folder of the reference data with --data")
+    return path

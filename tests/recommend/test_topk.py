@@ -1,0 +1,79 @@
+"""The k best in blocks of items: the same answer as from all scores at once, without ever holding them."""
+
+import tracemalloc
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import sparse
+
+from whyrec.data.dataset import Dataset
+from whyrec.data.schema import Schema
+from whyrec.recommend import base
+from whyrec.recommend.base import Recommender
+from whyrec.recommend.factorisation import BPR, BiasedMF, ImplicitALS
+from whyrec.recommend.svdpp import SVDpp
+from whyrec.recommend.topk import Linear, top_k, top_k_linear
+
+
+@pytest.mark.parametrize("block", [1, 7, 64, 500])
+@pytest.mark.parametrize("k", [1, 5, 200, 300])
+def test_blocks_equal_the_whole(block: int, k: int) -> None:
+    """Whole numbers, so that sums are exact and many scores tie; some users may have nothing, or fewer than k."""
+    generator = np.random.default_rng(0)
+    queries, keys = (generator.integers(-2, 3, size=(n, 3)).astype(np.float32) for n in (40, 200))
+    level, offset = generator.integers(0, 3, 200).astype(np.float32), generator.integers(0, 9, 40).astype(np.float32)
+    barred = generator.random((40, 200)) < 0.3
+    barred[0], barred[1, 3:] = True, True
+    scores = np.where(barred, -np.inf, queries @ keys.T + level + offset[:, None]).astype(np.float32)
+    expected, values = top_k(scores, k)
+    found, kept = top_k_linear(Linear(queries, keys, level, offset), k, sparse.csr_matrix(barred), block)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(kept, values)
+
+
+def catalogue() -> Dataset:
+    generator = np.random.default_rng(3)
+    log = pl.DataFrame({"user": generator.integers(0, 30, 600), "item": generator.integers(0, 50, 600)})
+    log = log.unique(maintain_order=True).with_columns(rating=pl.Series(generator.normal(3, 1, log.unique().height)))
+    return Dataset.build(log, Schema(outcome="rating"), items=pl.DataFrame({"item": range(51)}))
+
+
+@pytest.mark.parametrize(
+    "model", [ImplicitALS(factors=3), BPR(factors=3, iterations=5), BiasedMF(factors=3), SVDpp(factors=3, epochs=2)]
+)
+@pytest.mark.parametrize("candidates", [None, np.array([40, 3, 3, 17, 50, 8, 9, 10])])
+@pytest.mark.parametrize("exclude_seen", [True, False])
+def test_factor_models_rank_alike_either_way(
+    model: Recommender, candidates: np.ndarray | None, exclude_seen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.fit(catalogue())
+    users = np.array([4, 0, 29, 4, 11])
+    items, scores = model.recommend(users, 9, exclude_seen, candidates)
+    monkeypatch.setattr(base, "BLOCK", 10)
+    monkeypatch.setattr(base, "USERS", 2)
+    blocked, values = model.recommend(users, 9, exclude_seen, candidates)
+    np.testing.assert_array_equal(blocked, items)
+    np.testing.assert_allclose(values, scores, rtol=1e-5)
+
+
+def test_a_large_catalogue_never_stands_in_memory_whole() -> None:
+    """3,000 users x 100,000 items would be 1.2 GB of scores."""
+    n_users, n_items = 3000, 100_000
+    generator = np.random.default_rng(0)
+    model = ImplicitALS(factors=8)
+    model.n_users_, model.n_items_ = n_users, n_items
+    users, items = np.repeat(np.arange(n_users), 20), generator.integers(0, n_items, 20 * n_users)
+    model.seen_ = sparse.csr_matrix((np.ones(len(users), bool), (users, items)), shape=(n_users, n_items))
+    model.user_factors_ = generator.normal(size=(n_users, 8)).astype(np.float32)
+    model.item_factors_ = generator.normal(size=(n_items, 8)).astype(np.float32)
+    tracemalloc.start()
+    lists, values = model.recommend(np.arange(n_users), 10)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 350e6
+    for user in (0, 2999):
+        scores = model.item_factors_ @ model.user_factors_[user]
+        scores[model.seen_[user].indices] = -np.inf
+        np.testing.assert_array_equal(lists[user], np.argsort(-scores)[:10])
+        np.testing.assert_allclose(values[user], np.sort(scores)[::-1][:10], rtol=1e-5)
