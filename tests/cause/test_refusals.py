@@ -64,7 +64,7 @@ def test_constant_outcome_missing_values_and_empty_weights() -> None:
         DoCalib(**SIMPLE).fit(log.x, log.a, np.ones(60))
     with pytest.raises(BadInput, match="nan in row 4"):
         DoCalib(**SIMPLE).fit(log.x, log.a, np.where(np.arange(60) == 4, np.nan, log.y))
-    with pytest.raises(BadInput, match="x1.*row 2"):
+    with pytest.raises(BadInput, match=r"x1.*row 2"):
         DoCalib(**SIMPLE).fit(np.where(np.indices((60, 2))[0] * np.array([0, 1]) == 2, np.nan, log.x), log.a, log.y)
     with pytest.raises(BadInput, match="not positive"):
         DoCalib(**SIMPLE).fit(log.x, log.a, log.y, weights=np.zeros(60))

@@ -277,7 +277,7 @@ def test_svdpp_loss_by_hand() -> None:
     query = 0.5 + (0.4 - 0.2) / np.sqrt(2)
     errors = (1 - (0.1 + 0.2 + query)) ** 2 + (-1 - (0.1 - 0.3 + 2 * query)) ** 2
     biases = 2 * 0.1**2 + 0.2**2 + 0.3**2
-    factors = 2 * 0.5**2 + 1 + 4 + 0.4**2 + 0.2**2
+    factors = 2 * 0.5**2 + 1 + 4 + 2 * (0.4**2 + 0.2**2)  # the sum over N(u) stands in each rating's term
     assert float(loss) == pytest.approx((errors + 0.25 * biases + 0.5 * factors) / 2, rel=1e-5)
 
 

@@ -20,9 +20,8 @@ class SVDpp(Recommender, RatingPredictor):
 
     r_ui = mean + b_u + b_i + q_i . (p_u + |N(u)|^-1/2 sum of y_j over j in N(u)), N(u) the items that u rated. Minimises,
     over ratings, the squared error plus bias_regularisation (b_u^2 + b_i^2) and regularisation (|p_u|^2 + |q_i|^2 +
-    mean of |y_j|^2 over N(u)), by Adam with a one-cycle schedule over batches of whole users, so that a user's sum is made once a batch.
-    At these defaults it overfits small logs: on MovieLens-100K it is less accurate than the biases of `BiasedMF` alone
-    (docs/benchmarks-recommenders.md), as a penalty per rating is too light for rare items; use `BiasedMF` there.
+    sum of |y_j|^2 over N(u)), by Adam with a one-cycle schedule over batches of whole users, so that a user's sum is made once a batch.
+    The defaults were chosen on a part of MovieLens-100K's training ratings, where the error is .918 (`BiasedMF` .928).
     A user or item without ratings has biases and factors zero. Without a real outcome every interaction counts as 1.
     Learns `mean_`, `user_bias_`, `item_bias_`, `item_factors_` and `user_factors_`, the whole bracket above.
     """
@@ -30,8 +29,8 @@ class SVDpp(Recommender, RatingPredictor):
     def __init__(
         self,
         factors: int = 32,
-        regularisation: float = 0.05,
-        bias_regularisation: float = 0.02,
+        regularisation: float = 0.1,
+        bias_regularisation: float = 0.05,
         epochs: int = 40,
         learning_rate: float = 0.01,
         batch_ratings: int = 2000,
@@ -139,7 +138,8 @@ class SVDpp(Recommender, RatingPredictor):
         predicted = predicted + (query.repeat_interleave(size, dim=0) * chosen).sum(dim=1)
         error = ((torch.from_numpy(ratings[rows]) - predicted) ** 2).sum()
         biases = (size * user_bias[user] ** 2).sum() + (level**2).sum()
-        factors = (size * (own[user] ** 2).sum(dim=1)).sum() + (chosen**2).sum() + (heard**2).sum()
+        factors = (size * (own[user] ** 2).sum(dim=1)).sum() + (chosen**2).sum()
+        factors = factors + ((heard**2).sum(dim=1) * size.repeat_interleave(size)).sum()
         loss: Tensor = (error + self.bias_regularisation * biases + self.regularisation * factors) / len(rows)
         return loss
 
