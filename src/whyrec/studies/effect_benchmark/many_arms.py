@@ -61,10 +61,10 @@ def many_arms(
     *, rows: int = 200_000, repetitions: int = 40, quick: bool = False, random_state: int = 0
 ) -> MeasuredTable:
     """RMSE against IPS and the arms' means, coverage of every arm and of all at once, memory against rows."""
-    repetitions = min(repetitions, 5) if quick else repetitions
+    repetitions = min(repetitions, 3) if quick else repetitions
     results: list[dict[str, Any]] = []
     with threadpool_limits(1):
-        for arms, times in ((1_000, repetitions), (100_000, min(3, repetitions))):
+        for arms, times in ((1_000, repetitions), (100_000, 1 if quick else min(3, repetitions))):
             for logged in (True, False):
                 found = [
                     _one(rows, arms, logged, np.random.default_rng([random_state, k]))
