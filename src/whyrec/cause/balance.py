@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from whyrec.cause.docalib import DoCalib
-from whyrec.estimate import FloatArray, IntArray
-
-_GIVEN_AWAY = 0.98
+from whyrec.cause.docalib import GIVEN_AWAY, DoCalib
+from whyrec.estimate import FloatArray
+from whyrec.metrics.ratings import pooled_auc
 
 
 def balance(model: DoCalib) -> pl.DataFrame:
@@ -24,7 +23,7 @@ def balance(model: DoCalib) -> pl.DataFrame:
     spread = np.where(spread > 1e-12, spread, 1.0)
     before = (_moments(x, w * (a == 1))[0] - _moments(x, w * (a == 0))[0]) / spread
     after = (_moments(x, inverse * (a == 1))[0] - _moments(x, inverse * (a == 0))[0]) / spread
-    auc = np.array([auc_of(column, a) for column in x.T])
+    auc = np.array([pooled_auc(a.astype(np.float64), column) for column in x.T])
     frame = pl.DataFrame(
         {"feature": list(model.feature_names_), "before": before, "after": after, "auc": np.maximum(auc, 1 - auc)}
     )
@@ -37,17 +36,7 @@ def given_away(model: DoCalib) -> tuple[str, ...]:
     Adjusting for such a feature leaves nothing to compare; it is part of the treatment, not a confounder.
     """
     found = balance(model)
-    return tuple(found.filter(pl.col("auc") >= _GIVEN_AWAY)["feature"].to_list())
-
-
-def auc_of(score: FloatArray, label: IntArray) -> float:
-    """Chance that a row of label 1 scores above one of label 0, ties counting half (Mann and Whitney 1947)."""
-    _, codes, counts = np.unique(score, return_inverse=True, return_counts=True)
-    ones = np.bincount(codes.ravel(), weights=label, minlength=len(counts))
-    zeros = counts - ones
-    below = np.cumsum(zeros) - zeros
-    total = float(ones.sum() * zeros.sum())
-    return float(ones @ (below + zeros / 2)) / total if total else 0.5
+    return tuple(found.filter(pl.col("auc") >= GIVEN_AWAY)["feature"].to_list())
 
 
 def _moments(x: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -36,9 +36,11 @@ from whyrec.cause.scores import OUTCOME_ENDS, CalibrationPart, Log, Nuisances, a
 from whyrec.errors import BadInput, NoOverlap
 from whyrec.estimate import Estimate, FloatArray, IntArray, jsonable
 from whyrec.metrics.calibration import Reliability, reliability
+from whyrec.metrics.ratings import pooled_auc
 
 _REGRESSIONS = ("linear", "logistic")
 _ROWS_A_COEFFICIENT = 50
+GIVEN_AWAY = 0.98  # AUC from which a feature alone is said to state the treatment
 _ASSUMPTIONS = (
     "nothing unmeasured drives both treatment and outcome, given the features",
     "every pair had a chance of either arm (see positivity)",
@@ -238,9 +240,12 @@ class DoCalib:
         calibrated = calibrate(self.nuisances_, self.log_, self.calibration, self.min_propensity)
         self.propensity_, self.outcomes_ = calibrated.propensity, calibrated.outcomes
         self.outcome_calibrated_, self.propensity_calibrated_ = calibrated.applied, calibrated.propensity_applied
-        self.positivity_ = positivity(
-            calibrated.propensity, self.log_.treatment, self.log_.weight, calibrated.floor, calibrated.clipped
-        )
+        try:
+            self.positivity_ = positivity(
+                calibrated.propensity, self.log_.treatment, self.log_.weight, calibrated.floor, calibrated.clipped
+            )
+        except NoOverlap as error:
+            raise NoOverlap(f"{error}{self._given_away()}") from None
         self.scores_, means = arm_scores(calibrated, self.log_)
         share = self.log_.weight / self.log_.weight.mean()
         diagnostics = {
@@ -289,6 +294,13 @@ class DoCalib:
         )
         self.naive_ = self.relatives_["naive"]
         self.__dict__.pop("calibration_", None)
+
+    def _given_away(self) -> str:
+        """The features that alone tell the arms apart, in words; nothing where none does."""
+        label = self.log_.treatment.astype(np.float64)
+        aucs = [pooled_auc(label, column) for column in self.features_.T]
+        found = [name for name, auc in zip(self.feature_names_, aucs, strict=True) if max(auc, 1 - auc) >= GIVEN_AWAY]
+        return f"; all but stating the treatment: {', '.join(found)}" if found else ""
 
     def _design(self) -> FloatArray:
         """Ones and standardised features."""
