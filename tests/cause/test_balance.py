@@ -18,7 +18,7 @@ def test_weighting_balances_and_a_leak_is_named() -> None:
     assert age["before"] == pytest.approx(expected)
     names = ("age", "noise", "says it")
     mostly = np.where(generator.random(4_000) < 0.985, a, 1 - a)
-    leaky = DoCalib(propensity="logistic", outcome="linear").fit(
+    leaky = DoCalib(propensity="constant", outcome="linear").fit(
         np.column_stack([x, mostly]), a, y, feature_names=names
     )
     assert given_away(leaky) == ("says it",)
