@@ -70,6 +70,11 @@ class TextEncoder:
             else np.zeros((0, len(zeros)), dtype=np.float32)
         )
 
+    def warm(self) -> None:
+        """Load the network now, so that the first text does not wait for it; of use with `keep`."""
+        if self.keep and self._kept is None:
+            self._kept = self._network()
+
     def _encode_missing(self, texts: list[str], store: TextCache) -> dict[str, NDArray[np.float32]]:
         tokenizer, network = self._kept or self._network()
         if self.keep:

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import orjson
 
@@ -108,7 +108,7 @@ class Dialect(Protocol):
 
     errors: tuple[type[Exception], ...]
     begin: str
-    types: dict[str, str]
+    types: ClassVar[dict[str, str]]
 
     def connect(self) -> Any:
         """A connection that commits only when told."""
@@ -293,9 +293,7 @@ class Store:
 
     def events(self, after: int = 0, limit: int = 1000) -> list[tuple[int, Event]]:
         """A page of events with their numbers, in the order in which they were stored."""
-        rows = self.read(
-            f"SELECT seq, {_EVENT_COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
-        )
+        rows = self.read(f"SELECT seq, {_EVENT_COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
         return [(row[0], _event(row[1:])) for row in rows]
 
     def decisions(self, last: int = 100_000) -> list[Decision]:
@@ -424,9 +422,9 @@ class Store:
 class Sqlite:
     """SQLite in a file. pages: an allowance in pages of 4 KiB, beyond which the store is full (None: the disk's)."""
 
-    errors = (sqlite3.Error,)
+    errors: tuple[type[Exception], ...] = (sqlite3.Error,)
     begin = "BEGIN IMMEDIATE"
-    types = {"serial": "INTEGER PRIMARY KEY AUTOINCREMENT", "real": "REAL"}
+    types: ClassVar[dict[str, str]] = {"serial": "INTEGER PRIMARY KEY AUTOINCREMENT", "real": "REAL"}
 
     def __init__(self, path: Path, pages: int | None = None) -> None:
         self.path, self.pages = path, pages
@@ -464,7 +462,7 @@ class Postgres:
     """PostgreSQL by its URL; full means that the server reported no space (53100) or its allowance (53400)."""
 
     begin = "BEGIN"
-    types = {"serial": "BIGSERIAL PRIMARY KEY", "real": "DOUBLE PRECISION"}
+    types: ClassVar[dict[str, str]] = {"serial": "BIGSERIAL PRIMARY KEY", "real": "DOUBLE PRECISION"}
 
     def __init__(self, url: str) -> None:
         try:
@@ -546,8 +544,8 @@ def _dumps(value: Any) -> str:
 
 
 def _event(row: Sequence[Any]) -> Event:
-    return Event(*row[:8], context=orjson.loads(row[8]))
+    return Event(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], orjson.loads(row[8]))
 
 
 def _decision(row: Sequence[Any]) -> Decision:
-    return Decision(*row[:5], body=orjson.loads(row[5]))
+    return Decision(row[0], row[1], row[2], row[3], row[4], orjson.loads(row[5]))
