@@ -167,8 +167,8 @@ class CounterfactualForm(Form):
     """What would have been: of a pair of the model, or in a table with its causal graph."""
 
     pair: Pair | None = Field(None, description="Expected outcome of this pair in every arm of the model's treatment.")
-    rows: Annotated[list[dict[Name, bool | Whole | Real | Words]], Field(min_length=10, max_length=5000)] | None = (
-        Field(None, description="A table of units to learn from.")
+    rows: Annotated[list[dict[Name, bool | Whole | Real | Words]], Field(min_length=10, max_length=2000)] | None = (
+        Field(None, description="A table of units to learn from, by linear and logistic mechanisms.")
     )
     graph: Annotated[str, StringConstraints(min_length=1, max_length=5000)] | None = Field(
         None, description='A causal graph over its columns: "price -> bought; visits -> bought".'

@@ -142,7 +142,12 @@ def pair_counterfactual(scorer: Scorer, user: User, item: str, do: Mapping[str, 
 def table_counterfactual(
     rows: Sequence[Mapping[str, Any]], graph: str, case: Mapping[str, Any], do: Mapping[str, Any], target: str | None
 ) -> dict[str, Any]:
-    """A structural causal model of a table that was sent, and what would have been in one case."""
+    """A structural causal model of a table that was sent, and what would have been in one case.
+
+    Mechanisms are linear, or logistic for columns of few values: `whyrec counterfactual` chooses among richer ones, which takes
+    longer than a request may.
+    """
+    from whyrec.cause.scm.columns import Column
     from whyrec.cause.scm.model import StructuralCausalModel
 
     for name, value in do.items():
@@ -154,7 +159,13 @@ def table_counterfactual(
             raise BadInput(f"do({name} = {value!r}): give a number, a value of the column, or COLUMN * NUMBER")
     try:
         table = pl.from_dicts([dict(row) for row in rows], infer_schema_length=None)
-        model = StructuralCausalModel(CausalGraph.from_text(graph)).fit(table)
+        drawn = CausalGraph.from_text(graph)
+        kinds = {
+            name: "logistic" if Column.of(table[name]).levels else "linear"
+            for name in drawn.nodes
+            if name in table.columns
+        }
+        model = StructuralCausalModel(drawn, mechanisms=kinds).fit(table)
         found = model.counterfactual(dict(case), dict(do), target)
     except (pl.exceptions.PolarsError, np.linalg.LinAlgError, ValueError, TypeError, KeyError, OverflowError) as error:
         words = str(error).splitlines()[0] if str(error) else type(error).__name__
