@@ -108,7 +108,9 @@ def request(method: str, path: str, body: Any) -> bytes:
 
 async def answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     head = await reader.readuntil(b"\r\n\r\n")
-    length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+    length = next(
+        int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+    )
     return int(head[9:12]), await reader.readexactly(length)
 
 
@@ -201,7 +203,10 @@ def search(folder: Path, queries: int = 200) -> dict[str, Any]:
     users = [scorer.user(f"u{code}") for code in np.random.default_rng(1).integers(0, USERS, queries)]
     truth = []
     for user in users:
-        z = user.query.astype(np.float64) @ scorer.keys[:, : scorer.n_items].astype(np.float64) + scorer.level[: scorer.n_items]
+        z = (
+            user.query.astype(np.float64) @ scorer.keys[:, : scorer.n_items].astype(np.float64)
+            + scorer.level[: scorer.n_items]
+        )
         truth.append(set(np.argsort(-z, kind="stable")[:10].tolist()))
     plain = [u.query @ scorer.keys[:, : scorer.n_items] + scorer.level[: scorer.n_items] for u in users]
     from whyrec.serve.scorer import top
@@ -222,8 +227,12 @@ def search(folder: Path, queries: int = 200) -> dict[str, Any]:
     # Inner products as cosines: one more dimension for the level, one to make all keys of equal length (Bachrach et al. 2014).
     keys = np.column_stack([scorer.keys[:, : scorer.n_items].T, scorer.level[: scorer.n_items]])
     length = np.linalg.norm(keys, axis=1)
-    keys = np.column_stack([keys, np.sqrt(np.maximum(length.max() ** 2 - length**2, 0))]).astype(np.float32)
-    index = Index(ndim=keys.shape[1], metric="cos", dtype="f32", connectivity=16, expansion_add=128, expansion_search=256)
+    keys = np.ascontiguousarray(
+        np.column_stack([keys, np.sqrt(np.maximum(length.max() ** 2 - length**2, 0))]), np.float32
+    )
+    index = Index(
+        ndim=keys.shape[1], metric="cos", dtype="f32", connectivity=16, expansion_add=128, expansion_search=256
+    )
     begun = time.perf_counter()
     index.add(np.arange(len(keys)), keys, threads=1)
     built = time.perf_counter() - begun
@@ -253,6 +262,7 @@ def main() -> None:
     port = free_port()
     yardstick, _ = start([sys.executable, "-c", YARDSTICK, str(port)], port, "/v1/recommend")
     found["yardstick"] = measured(port, psutil.Process(yardstick.pid), wishes(count, 1), arguments.rate)
+    told("yardstick", found["yardstick"])
     yardstick.terminate()
     yardstick.wait()
     port = free_port()
@@ -262,22 +272,33 @@ def main() -> None:
     process = psutil.Process(server.pid)
     for name, more in (("recommend", {}), ("recommend by mix", {"by": "mix"})):
         found[name] = measured(port, process, wishes(count, 2, **more), arguments.rate)
+        told(name, found[name])
     for name, batch in (("events one by one", 1), ("events in tens", 10)):
         before = process.cpu_times()
         done, took = asyncio.run(closed_loop(port, arguments.seconds / 2, lambda n, t, b=batch: event(n, t, b)))
         after = process.cpu_times()
         cpu = (after.user + after.system - before.user - before.system) / max(done, 1)
         found[name] = {"acknowledged_per_s": done / took, "server_cpu_ms_per_event": cpu * 1e3}
+        told(name, found[name])
     found["recommend after events"] = measured(port, process, wishes(count, 3), arguments.rate)
+    told("recommend after events", found["recommend after events"])
     found["rss_mb"] = process.memory_info().rss / 2**20
     server.terminate()
     server.wait()
     found["search"] = search(folder)
     for name in ("p50_ms", "p99_ms", "cpu_ms"):
         found[f"overhead_{name}"] = found["recommend"][name] - found["yardstick"][name]
-    for name, row in found.items():
-        print(f"{name:<24} {json.dumps(row) if not isinstance(row, float) else f'{row:.2f}'}", file=sys.stderr)
+    for name in ("start_s", "rss_mb", "search", "overhead_p50_ms", "overhead_p99_ms", "overhead_cpu_ms"):
+        told(name, found[name])
     print(json.dumps(found))
+
+
+def told(name: str, row: Any) -> None:
+    values = row if isinstance(row, dict) else {"": row}
+    shown = ", ".join(
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in values.items()
+    )
+    print(f"{name:<22} {shown.strip()}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """The API of a running server: every question, real time, its own log evaluated, users erased, bad requests refused."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +12,7 @@ from pathlib import Path
 import httpx
 import polars as pl
 import pytest
-from tests.serve.conftest import Running, whyrec
+from tests.serve.conftest import Running, free_port, whyrec
 
 from whyrec.serve.client import Client, Recommendation, ServiceError
 
@@ -363,3 +366,36 @@ def test_openapi_has_examples_and_problems(http: httpx.Client) -> None:
     for path in ("/v1/why", "/v1/graph", "/v1/policies/value", "/v1/models", "/healthz", "/readyz", "/v1/users/{user}"):
         assert "get" in paths[path]
     assert "delete" in paths["/v1/users/{user}"]
+
+
+@pytest.mark.slow
+def test_the_command_starts_answers_and_ends(models: Path, tmp_path: Path) -> None:
+    """`whyrec serve MODEL` in a process of its own, with byte-compiled modules as an installed package has them."""
+    port = free_port()
+    command = [sys.executable, "-c", "from whyrec.cli import main; main()", "serve", str(models / "first")]
+    process = subprocess.Popen(
+        [*command, "--port", str(port), "--store", str(tmp_path / "s.db")], stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert process.stderr is not None
+    told = process.stderr.readline()
+    assert f"http://127.0.0.1:{port}" in told and "Ctrl-C" in told
+    with Client(f"http://127.0.0.1:{port}") as client:
+        for _ in range(200):
+            if client.ready():
+                break
+            time.sleep(0.05)
+        assert client.recommend("u1", 2).model == "first"
+        assert client.events([{"user": "u1", "item": "i1"}]).accepted == 1
+    process.terminate()
+    assert process.wait(20) in (0, -15)
+    assert "Traceback" not in process.stderr.read()
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    whyrec("serve", "--help")
+    told = capsys.readouterr().out
+    assert "whyrec serve MODEL" in told and "keys add" in told
+    whyrec("serve", "run", "--help")
+    told = capsys.readouterr().out
+    assert "curl" in told and "--store" in told and "WHYREC_STORE" in told
