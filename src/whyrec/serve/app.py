@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -46,7 +45,7 @@ from whyrec.serve.forms import (
 from whyrec.serve.limits import LOOPBACK, Gate
 from whyrec.serve.models import Served
 from whyrec.serve.problems import MEDIA, TITLES, Problem, problem_of
-from whyrec.serve.service import PASSIVE, Service, Wish, log_frame
+from whyrec.serve.service import PASSIVE, Service, Wish, fresh_name, log_frame
 from whyrec.serve.store import Event, StorageDown, StorageFull
 
 T = TypeVar("T")
@@ -434,7 +433,7 @@ def _describe(app: FastAPI) -> None:
 
 
 def _event(form: EventForm, place: int, key: str | None, now: float) -> Event:
-    chosen = form.key or (f"{key}:{place}" if key is not None else f"e_{secrets.token_hex(12)}")
+    chosen = form.key or (f"{key}:{place}" if key is not None else f"e_{fresh_name()}")
     outcome = form.outcome if form.outcome is not None else 0.0 if form.event in PASSIVE else 1.0
     when = float(form.time) if form.time is not None else now
     return Event(

@@ -90,6 +90,45 @@ class Heads:
         return exposure, outcome * self.scale + self.centre if self.real else outcome
 
 
+class History:
+    """`Network.users` with one layer on arrays, for the last place alone: only its row of the attention is needed."""
+
+    def __init__(self, model: TwoHeadedRecommender) -> None:
+        self.w = {name: tensor.detach().cpu().numpy() for name, tensor in model.network_.state_dict().items()}
+        self.heads, self.real = int(model.attention_heads), bool(model.shape_["real"])
+
+    def __call__(self, states: Float32, days: Float32, values: Float32) -> Float32:
+        """states (n, width) of the events, oldest first, n at least 1; days, values (n,) -> query (width,)."""
+        w, (n, width) = self.w, states.shape
+        inputs = states + values[:, None] * w["value.weight"][:, 0] if self.real else states
+        gaps = np.log1p(np.maximum(np.diff(days, prepend=days[:1]), 0))
+        gap = gaps[:, None] * w["history.gap.weight"][:, 0] + w["history.gap.bias"]
+        hidden = inputs + w["history.place.weight"][:n] + gap
+        block = "history.blocks.0."
+        seen = self._norm(hidden, block + "before_attention")
+        weight, bias = w[block + "project.weight"], w[block + "project.bias"]
+        query = (seen[-1] @ weight[:width].T + bias[:width]).reshape(self.heads, -1)
+        key, value = (
+            (seen @ weight[p : p + width].T + bias[p : p + width]).reshape(n, self.heads, -1)
+            for p in (width, 2 * width)
+        )
+        logit = np.einsum("hd,nhd->hn", query, key) / math.sqrt(query.shape[1])
+        chance = np.exp(logit - logit.max(axis=1, keepdims=True))
+        chance /= chance.sum(axis=1, keepdims=True)
+        joined = np.einsum("hn,nhd->hd", chance, value).reshape(-1)
+        last = hidden[-1] + joined @ w[block + "join.weight"].T + w[block + "join.bias"]
+        z = self._norm(last, block + "before_mix") @ w[block + "mix.0.weight"].T + w[block + "mix.0.bias"]
+        z = z * 0.5 * (1 + erf(z / math.sqrt(2)))
+        last = self._norm(last + z @ w[block + "mix.2.weight"].T + w[block + "mix.2.bias"], "history.norm")
+        both = np.concatenate([last, states.mean(axis=0)])
+        return np.asarray(both @ w["query.weight"].T + w["query.bias"] - w["center"], dtype=np.float32)
+
+    def _norm(self, x: Float32, name: str) -> Float32:
+        centred = x - x.mean(axis=-1, keepdims=True)
+        scaled = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5)
+        return np.asarray(scaled * self.w[f"{name}.weight"] + self.w[f"{name}.bias"], dtype=np.float32)
+
+
 class Scorer:
     """A model ready to answer. `add` brings in items that the model was not fitted with."""
 
@@ -117,6 +156,8 @@ class Scorer:
             for memory in (recommender.network_.item_memory, recommender.network_.category_memory)
         )
         self.heads = Heads(recommender)
+        self.history = History(recommender) if recommender.layers == 1 else None
+        self.nobody = recommender.encode_history(np.zeros(0, dtype=np.int32))
         self.arms = recommender.arms_
         self.start = _epoch(dataset.log["time"].min()) if dataset.has("time") else None
         self.last_day = float(dataset.histories.days.max(initial=0))
@@ -179,17 +220,16 @@ class Scorer:
 
     def _encode(self, items: IntArray, days: Float32, values: Float32) -> Float32:
         """The network's query after a history."""
-        network = self.model.recommender_.network_
         if len(items) == 0:
-            items, days, values = np.full(1, -1), np.zeros(1, np.float32), np.zeros(1, np.float32)
-        present = torch.from_numpy(items >= 0)[None]
-        states = np.ascontiguousarray(self.keys[:, np.maximum(items, 0)].T)
+            return self.nobody
+        states = np.ascontiguousarray(self.keys[:, items].T)
+        if self.history is not None:
+            return self.history(states, days, values)
+        network = self.model.recommender_.network_
+        present = torch.ones((1, len(items)), dtype=torch.bool)
+        x, when, known = (torch.from_numpy(array)[None] for array in (states, days, values))
         with torch.inference_mode():
-            found = network.users(
-                torch.from_numpy(states)[None] * present.unsqueeze(-1), torch.from_numpy(days)[None],
-                torch.from_numpy(values)[None], present,
-            )  # fmt: skip
-        return np.asarray(found[0, -1].cpu().numpy())
+            return np.asarray(network.users(x, when, known, present)[0, -1].numpy())
 
     # Preference --------------------------------------------------------------------------------------------------
 
@@ -206,8 +246,9 @@ class Scorer:
             bonus = np.zeros(self._n_categories, dtype=np.float32)
             bonus[user.categories] = self.category_scale * np.log1p(user.category_weights)
             z += bonus[self.category[:n]]
-        top = float(z.max())
-        log_sum = top + math.log(float(np.exp(z - top).sum(dtype=np.float64)))
+        best = float(z.max())
+        mass = z - best
+        log_sum = best + math.log(float(np.exp(mass, out=mass).sum(dtype=np.float64)))
         total = self.novelty + float(user.item_weights.sum(dtype=np.float64))
         offset = math.log(self.novelty) - log_sum - math.log(total)
         if len(user.items):

@@ -6,6 +6,7 @@ Everything here runs on one thread but what is said to wait for the disk: that i
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import secrets
 import time
@@ -169,7 +170,7 @@ class Service:
             for place, item in enumerate(ids)
         ]  # fmt: skip
         now = time.time()
-        identity = wish.identity or f"r_{secrets.token_hex(12)}"
+        identity = wish.identity or f"r_{fresh_name()}"
         policy = {"rule": slate.rule, "epsilon": epsilon, "candidates": slate.candidates}
         answer: dict[str, Any] = {
             "id": identity, "user": wish.user, "time": now, "model": served.to_dict(), "variant": variant, "by": wish.by,
@@ -395,6 +396,14 @@ def open_service(
     except BaseException:
         opened.close()
         raise
+
+
+_RUN, _COUNT = secrets.token_hex(10), itertools.count()
+
+
+def fresh_name() -> str:
+    """A name that no other event or recommendation has: 80 random bits of this process, and a count (a random draw each is a system call)."""
+    return f"{_RUN}{next(_COUNT):08x}"
 
 
 def acted(event: Event) -> bool:
