@@ -8,9 +8,8 @@ import polars as pl
 
 from whyrec.estimate import Estimate
 from whyrec.explain import plots
-from whyrec.explain.page import Page, number, with_interval
+from whyrec.explain.page import Page, Words, hidden_share, hidden_share_words, number, with_interval
 from whyrec.explain.report import (
-    Words,
     calibration_charts,
     checks_part,
     chooser,
@@ -225,15 +224,20 @@ def _alternatives(page: Page, frame: pl.DataFrame, t: Words) -> None:
     words = [name for name in frame.columns if frame[name].dtype == pl.String and name not in ("kind", "reading")]
 
     rows = [
-        [", ".join(_way(row[name], t) for name in words), with_interval(row["estimate"], row["low"], row["high"])]
+        [
+            ", ".join(_way(row[name], t) for name in words),
+            with_interval(row["estimate"], row["low"], row["high"]),
+            hidden_share(row),
+        ]
         for row in frame.to_dicts()
     ]
     page.table(
         t("The same question asked in other ways", "用其他方式问同一问题"),
-        [t("way", "方式"), t("effect", "效应")],
+        [t("way", "方式"), t("effect", "效应"), t("a hidden cause must explain", "隐藏原因须解释")],
         rows,
         1,
     )
+    page.text(hidden_share_words(t), "quiet")
 
 
 def _randomised(page: Page, result: Any, t: Words, lang: Lang) -> None:
