@@ -48,6 +48,21 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_a_kept_model_answers_the_same_and_needs_no_graph(run: Call, table: Path, tmp_path: Path) -> None:
+    asked = ("--row", 1, "--do", "price=2", "--json")
+    code, out, err = run("counterfactual", table, "--graph", GRAPH, *asked, "--out", tmp_path / "scm")
+    assert code == 0, err
+    first = json.loads(out)
+    assert first["folder"] == str(tmp_path / "scm")
+    code, out, err = run("counterfactual", tmp_path / "scm", *asked)
+    assert code == 0, err
+    assert json.loads(out)["rows"] == first["rows"]
+    code, _, err = run("counterfactual", tmp_path / "scm", "--graph", GRAPH, *asked)
+    assert code == 1 and "has its graph" in err
+    code, _, err = run("counterfactual", table, *asked)
+    assert code == 1 and "needs a causal graph" in err
+
+
 def test_counterfactual_of_rows_and_of_a_described_case(run: Call, table: Path) -> None:
     code, out, err = run(
         "counterfactual", table, "--graph", GRAPH, "--row", 1, "--row", 3, "--do", "price=price*0.5", "--json"

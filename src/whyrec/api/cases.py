@@ -13,6 +13,7 @@ import polars as pl
 from whyrec.data.formats import read_table
 from whyrec.data.parse import numbers_or_words
 from whyrec.errors import BadInput, NotIdentified
+from whyrec.saved import check_free
 
 if TYPE_CHECKING:
     from whyrec.cause.scm.answers import Counterfactuals
@@ -25,18 +26,21 @@ SAMPLES = ("nhefs",)
 
 @dataclass(frozen=True)
 class CounterfactualAnswer:
-    """What would have been, with the model that says so."""
+    """What would have been, with the model that says so, and the folder it was saved to."""
 
     found: Counterfactuals
     model: StructuralCausalModel
+    folder: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """do, level, rows, point, assumptions, warnings; and model: graph, rows, left_out, mechanisms."""
-        return {**self.found.to_dict(), "model": self.model.to_dict()}
+        """do, level, rows, point, assumptions, warnings; model: graph, rows, left_out, mechanisms; folder."""
+        folder = None if self.folder is None else str(self.folder)
+        return {**self.found.to_dict(), "model": self.model.to_dict(), "folder": folder}
 
     def to_text(self) -> str:
         """The cases, then the mechanisms in a line."""
-        return f"{self.found.to_text()}\nby: {self.model!r}"
+        saved = f"\nThe model: {self.folder} (ask it again with: whyrec counterfactual {self.folder} ...)"
+        return f"{self.found.to_text()}\nby: {self.model!r}" + (saved if self.folder else "")
 
 
 @dataclass(frozen=True)
@@ -79,30 +83,46 @@ class ModelRefuteAnswer:
 
 def counterfactual(
     source: str | Path | pl.DataFrame,
-    graph: Any,
-    case: Mapping[str, Any] | int | Sequence[int] | str | Path | pl.DataFrame,
-    do: Mapping[str, Any],
+    graph: Any = None,
+    case: Mapping[str, Any] | int | Sequence[int] | str | Path | pl.DataFrame | None = None,
+    do: Mapping[str, Any] | None = None,
     *,
     target: str | Sequence[str] | None = None,
     cluster: str | None = None,
     weight: str | None = None,
     mechanisms: Any = "auto",
     exact: bool = False,
+    out: Path | None = None,
     random_state: int = 0,
 ) -> CounterfactualAnswer:
     """What would have been in a case, had something been otherwise; learnt from a table and a causal graph.
 
-    source: a table of units, or the name of a sample ("nhefs"). graph: text or CausalGraph. case: values by column; or a
+    source: a table of units, the name of a sample ("nhefs"), or the folder of a model that `out` kept, which takes no graph.
+    graph: text or CausalGraph. case: values by column; or a
     row number of the table from 1, or several; or a table (file) of cases. do: what is set: a number, a text, or an
     expression of columns such as "price * 0.9". exact: NotIdentified where the answer would be an average over noise.
     """
     from whyrec.cause.scm.model import StructuralCausalModel
 
-    table = units(source, cluster)
-    model = StructuralCausalModel(graph, mechanisms=mechanisms, random_state=random_state)
-    cases = _cases(case, table)
-    fitted = model.fit(table, cluster=cluster, weight=weight)
-    return CounterfactualAnswer(fitted.counterfactual(cases, do, target, exact=exact), fitted)
+    if case is None or not do:
+        raise BadInput("counterfactual: name the case, and what is set in it (do)")
+    if isinstance(source, str | Path) and (Path(source) / "model.json").is_file():
+        if graph is not None:
+            raise BadInput(f"{source} is a fitted model and has its graph; leave the graph out, or name a table")
+        fitted = StructuralCausalModel.load(Path(source))
+        cases = _cases(case, fitted.frame_)
+    elif graph is None:
+        raise BadInput("counterfactual: a table needs a causal graph, such as 'age -> price; price -> buy; age -> buy'")
+    else:
+        table = units(source, cluster)
+        model = StructuralCausalModel(graph, mechanisms=mechanisms, random_state=random_state)
+        cases = _cases(case, table)
+        if out is not None:
+            check_free(Path(out))
+        fitted = model.fit(table, cluster=cluster, weight=weight)
+    if out is not None:
+        fitted.save(Path(out))
+    return CounterfactualAnswer(fitted.counterfactual(cases, do, target, exact=exact), fitted, out)
 
 
 def refute(

@@ -17,12 +17,20 @@ Weight = Annotated[str | None, typer.Option(help="Column of row weights.")]
 
 @app.command()
 def counterfactual(
-    source: Annotated[str, typer.Argument(help="A table of units (CSV, Parquet, JSON lines), or the sample 'nhefs'.")],
-    graph: Annotated[str, typer.Option(help='Causal graph: "age -> price; price -> buy; age -> buy".')],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A table of units (CSV, Parquet, JSON lines), the sample 'nhefs', or a model that --out kept."
+        ),
+    ],
     do: Annotated[
         list[str],
         typer.Option(help="What is set: COLUMN=VALUE, or COLUMN=EXPRESSION as in 'price=price*0.9'; may be repeated."),
     ],
+    graph: Annotated[
+        str | None,
+        typer.Option(help='Causal graph: "age -> price; price -> buy; age -> buy"; a kept model has its own.'),
+    ] = None,
     case: Annotated[
         str | None, typer.Option(help='One case: "age=40, price=3, buy=1" or a JSON object; an empty value is unknown.')
     ] = None,
@@ -42,6 +50,7 @@ def counterfactual(
     exact: Annotated[
         bool, typer.Option("--exact", help="Refuse an answer that does not follow from the case alone.")
     ] = False,
+    out: Annotated[Path | None, typer.Option(help="Keep the fitted model in this folder, to ask it again.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -72,6 +81,7 @@ def counterfactual(
             weight=weight,
             mechanisms=kinds or "auto",
             exact=exact,
+            out=out,
             random_state=seed,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Self
 
 import networkx as nx
@@ -83,20 +84,38 @@ class StructuralCausalModel:
         kept = frame.filter(known)
         self.frame_ = kept.select(names)
         self.columns_ = {name: Column.of(kept[name]) for name in names}
-        self.values_ = {name: column.encode(kept[name]) for name, column in self.columns_.items()}
         self.weights_ = _weights(kept, weight)
         self.units_ = (
             np.arange(kept.height) if cluster is None else np.unique(kept[cluster].to_numpy(), return_inverse=True)[1]
         ).astype(np.int64)
-        self.rows_ = kept.height
-        self.interventions_: dict[str, Intervention] = {}
-        self.named_graph_ = self.graph_
-        self._replicates: dict[tuple[int, str], Mechanism] = {}
+        self._stand_on(graph)
         self.choices_: dict[str, Choice] = {}
         for name in track(list(self._order(self.graph_)), "Mechanisms"):
             self.choices_[name] = self._chosen(name)
         self.mechanisms_ = {name: choice.mechanism for name, choice in self.choices_.items()}
         return self
+
+    def _stand_on(self, graph: CausalGraph) -> None:
+        """What follows from the graph, the columns and the rows of the fit."""
+        self.graph_ = observed_graph(graph)
+        self.values_ = {name: column.encode(self.frame_[name]) for name, column in self.columns_.items()}
+        self.rows_ = self.frame_.height
+        self.interventions_: dict[str, Intervention] = {}
+        self.named_graph_ = self.graph_
+        self._replicates: dict[tuple[int, str], Mechanism] = {}
+
+    def save(self, folder: Path) -> None:
+        """Write the fitted model and the rows of its fit to a folder; see `whyrec.cause.scm.store`."""
+        from whyrec.cause.scm.store import save
+
+        save(self, folder)
+
+    @staticmethod
+    def load(folder: Path) -> StructuralCausalModel:
+        """Read a saved model: it answers to the same digits."""
+        from whyrec.cause.scm.store import load
+
+        return load(folder)
 
     def do(self, changes: Mapping[str, Any] | None = None, /, **more: Any) -> StructuralCausalModel:
         """A new model in which nodes are set: `do(price=2)`, `do({"price": pl.col("price") * 0.9})`.
