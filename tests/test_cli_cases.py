@@ -153,3 +153,37 @@ def test_one_line_in_python(table: Path) -> None:
     assert whyrec.StructuralCausalModel.__name__ == "StructuralCausalModel"
     with pytest.raises(BadInput, match="no row was named"):
         whyrec.counterfactual(pl.read_csv(table), GRAPH, [], {"price": 1})
+
+
+def test_why_not_names_reasons_and_actions(run: Call, table: Path, tmp_path: Path) -> None:
+    frame = pl.read_csv(table)
+    row = int((frame["buy"] == 0).arg_true()[0]) + 1
+    asked = (
+        "why-not", table, "--outcome", "buy", "--graph", f"{GRAPH}; offer -> buy", "--row", row,
+        "--cause", "price: price=2", "--cause", "no offer: offer=1", "--action", "half price: price=price*0.5",
+    )  # fmt: skip
+    code, out, err = run(*asked, "--json", "--picture", tmp_path / "why.svg")
+    assert code == 0, err
+    answer = json.loads(out)
+    (case,) = answer["cases"]
+    assert {row["cause"] for row in case["reasons"]} == {"price", "no offer"}
+    assert case["actions"][0]["action"] == "half price"
+    assert (tmp_path / "why.svg").read_text(encoding="utf-8").startswith("<svg")
+    code, out, _ = run(*asked, "--lang", "zh")
+    assert code == 0 and "概率" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("--row", 1, "--case", "buy=0"), 2, "one way"),
+        (("--row", 1, "--cause", "price"), 2, "NAME: COLUMN=VALUE"),
+        (("--row", 1), 1, "at least one cause"),
+        (("--user", "7", "--cause", "price: price=2"), 1, "sample 'shop'"),
+        (("--row", 100_000, "--cause", "price: price=2"), 1, "rows count from 1"),
+    ],
+)
+def test_why_not_with_bad_questions(run: Call, table: Path, options: tuple, code: int, words: str) -> None:
+    found, _, err = run("why-not", table, "--outcome", "buy", "--graph", GRAPH, *options)
+    assert found == code
+    assert words in err.replace("\n", " ").replace("│", "")
