@@ -215,7 +215,7 @@ class ArmEffects:
                 chance_other[test] = model.predict(x[test], other[test])
         if logged is None:
             chance = self._calibrated(chance, chance_other, codes, other, w, arms)
-        self._estimate(codes, y, w, predicted, chance, model_means, units)
+        self._estimate(codes, y, w, predicted, chance, model_means, units, x - centre, ridge or np.inf)
 
     @staticmethod
     def _calibrated(
@@ -233,7 +233,7 @@ class ArmEffects:
 
     def _estimate(
         self, codes: IntArray, y: FloatArray, w: FloatArray, predicted: FloatArray, chance: FloatArray,
-        model_means: FloatArray, units: IntArray,
+        model_means: FloatArray, units: IntArray, centred_x: FloatArray, ridge: float,
     ) -> None:  # fmt: skip
         arms = len(self.labels_)
 
@@ -286,7 +286,15 @@ class ArmEffects:
             robust = own_errors / total**2
             moderated = variance * load / total**2
             mix = own_degrees / (own_degrees + 30.0)
-            self.errors_ = np.sqrt(np.where(rows > 0, mix * robust + (1 - mix) * moderated, np.nan))
+            # What few rows leave open: their weighted features miss everybody's by a gap, along which the arm's own slopes,
+            # of variance sigma^2 / ridge before its rows are seen, are known to the ridge's posterior only.
+            unbalanced = np.zeros(arms)
+            for column in centred_x.T:
+                gap = per_arm(inverse * column) / total
+                unbalanced += gap**2 / (ridge + per_arm(w * column**2))
+            self.errors_ = np.sqrt(
+                np.where(rows > 0, mix * robust + (1 - mix) * moderated + variance * unbalanced, np.nan)
+            )
             # What the sandwich rests on is known to the degrees of its few heavy units only (Satterthwaite 1946).
             self.degrees_ = np.where(
                 rows > 0,
