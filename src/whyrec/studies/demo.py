@@ -28,6 +28,7 @@ from whyrec.recommend.evaluation import evaluate
 from whyrec.studies.proof import Proof, proof
 from whyrec.studies.randomised import Randomised, randomised
 from whyrec.studies.shop import EffectStudy, campaign_effect, discount_effect
+from whyrec.studies.why_not_shop import Example, shop_example
 
 RAW = Schema(
     user="household_id", item="product_id", time="transaction_timestamp", session="basket_id", context=("sales_value",)
@@ -45,6 +46,7 @@ class Demo:
     studies: Mapping[str, EffectStudy]
     randomised: Randomised
     proof: Proof
+    why_not: Example
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,6 +69,11 @@ class Demo:
             lines.append(f"  {how}: " + "; ".join(f"{r['method']} {r['ndcg']:.4f}" for r in best))
         for study in self.studies.values():
             lines += ["", repr(study)]
+        lines += [
+            "",
+            f"Why did household {self.why_not.household} not buy {self.why_not.text} in week {self.why_not.week}?",
+        ]
+        lines += [f"  {line}" for line in self.why_not.found.sentences()]
         lines += ["", "The proof, randomised: values from the other policy's log (clicks per impression)"]
         lines.append(self.randomised.to_text())
         lines += ["", "The proof, known truth"]
@@ -97,13 +104,14 @@ def demo(
     say("[1/3] Reading the shop's log")
     _, validation = read_dataset(shop_tables().transactions, schema=RAW)
     say("[2/3] Recommenders, effects and proof, side by side")
-    done = together(_parts(draws, random_state), "Recommenders, effects, proof", processes)
+    done = together(_parts(draws, random_state, lang), "Recommenders, effects, proof", processes)
     model: CausalRecommender = done["the causal recommender on the whole log"]
     baselines = done["recommenders on the last baskets"] | done["recommenders on the last fifth of the time"]
     studies = {"discount": done["the effect of discounts"], "campaign": done["the effect of campaigns"]}
     truth, known = done["a randomised log"], done["known truth"]
+    example: Example = done["why it was not bought"]
     say("[3/3] Writing recommendations, effects, model and report")
-    found = Demo(out, validation, model, baselines, studies, truth, known, 0.0)
+    found = Demo(out, validation, model, baselines, studies, truth, known, example, 0.0)
     out.mkdir(parents=True, exist_ok=True)
     frame = pl.concat([model.recommend(k=10, by=by) for by in ("preference", "effect")])
     frame = frame.with_columns(reason=short_reasons(model, frame, lang))
@@ -112,10 +120,10 @@ def demo(
     write_json(out / "effects.json", effects_content(found))
     model.save(out / "model")
     write_text(out / "report.html", demo_report(found, lang))
-    return Demo(out, validation, model, baselines, studies, truth, known, time.monotonic() - start)
+    return Demo(out, validation, model, baselines, studies, truth, known, example, time.monotonic() - start)
 
 
-def _parts(draws: int, random_state: int) -> dict[str, Callable[[], Any]]:
+def _parts(draws: int, random_state: int, lang: Literal["en", "zh"]) -> dict[str, Callable[[], Any]]:
     """The demo's independent parts, the longest first."""
     return {
         "the causal recommender on the whole log": partial(_whole_log, random_state),
@@ -123,6 +131,7 @@ def _parts(draws: int, random_state: int) -> dict[str, Callable[[], Any]]:
         "recommenders on the last fifth of the time": partial(_compared, "temporal", random_state),
         "the effect of campaigns": partial(campaign_effect, random_state=random_state),
         "the effect of discounts": partial(discount_effect, random_state=random_state),
+        "why it was not bought": partial(shop_example, random_state, lang),
         "known truth": partial(proof, draws=draws, random_state=random_state),
         "a randomised log": randomised,
     }
@@ -159,11 +168,12 @@ def compare(dataset: Dataset, random_state: int = 0, only: str | None = None) ->
 
 
 def effects_content(found: Demo) -> dict[str, Any]:
-    """effects.json: `discount`, `campaign`, `recommendation` (the log's own), `randomised`, `proof`."""
+    """effects.json: `discount`, `campaign`, `recommendation` (the log's own), `why_not`, `randomised`, `proof`."""
     content: dict[str, Any] = jsonable(
         {
             **{name: study.to_dict() for name, study in found.studies.items()},
             "recommendation": found.model.effects_content(),
+            "why_not": found.why_not.to_dict(),
             "randomised": found.randomised.to_dict(),
             "proof": found.proof.to_dict(),
         }

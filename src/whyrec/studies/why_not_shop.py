@@ -8,10 +8,17 @@ was not measured, and the brand is the product's own.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import polars as pl
 
+from whyrec.cause.graph import CausalGraph
+from whyrec.cause.scm.attribution import graph_of_question
+from whyrec.cause.scm.model import StructuralCausalModel
 from whyrec.data.samples import shop
 from whyrec.errors import BadInput
+from whyrec.explain.why_not import Lang, WhyNot, why_not
 
 USER, ITEM, OUTCOME, WEIGHT = "household", "product", "bought", "weight"
 GRAPH = """
@@ -134,3 +141,39 @@ def latest_without_purchase(frame: pl.DataFrame, household: str, product: str | 
             f"household {household!r} has no occasion in which it left product {product!r} on the shelf; it left: {some or 'nothing'}"
         )
     return chosen.tail(1)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One occasion of the sample, explained: household, product, its text, week, price in dollars, and the answer."""
+
+    household: str
+    product: str
+    text: str
+    week: int
+    price: float
+    found: WhyNot
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        own = {name: value for name, value in vars(self).items() if name != "found"}
+        return {**own, **self.found.to_dict()}
+
+
+def shop_example(random_state: int = 0, lang: Lang = "en") -> Example:
+    """Of the last eight weeks' occasions without a purchase, the one in which what stood in the way weighs most.
+
+    Chosen by the chance that the outcome lacks, so that there is something to explain; most occasions are not like it.
+    """
+    frame = shop_occasions()
+    drawn = graph_of_question(CausalGraph.from_text(GRAPH), {**CAUSES, **ACTIONS}, OUTCOME)
+    model = StructuralCausalModel(drawn, bootstrap=30, random_state=random_state).fit(
+        frame, cluster=USER, weight=WEIGHT
+    )
+    late = frame.filter((pl.col(OUTCOME) == 0) & (pl.col("week") > frame["week"].max() - 8))  # type: ignore[operator]
+    every = {node: value for change in CAUSES.values() for node, value in change.items()}
+    whole = model.counterfactual(late, every, OUTCOME, intervals=False).value[:, 0]
+    case = late[[int(whole.argmax())]]
+    (found,) = why_not(model, case, CAUSES, OUTCOME, ACTIONS, lang=lang)
+    row = case.row(0, named=True)
+    return Example(row[USER], row[ITEM], row["text"], row["week"], row["price"], found)
