@@ -23,7 +23,7 @@ RANK = {
     "cli": 9,
     "__init__": 10,
 }
-BOTTOM = {"errors", "estimate", "files", "progress", "saved"}
+BOTTOM = {"errors", "estimate", "files", "parallel", "progress", "saved"}
 
 
 def imported_parts(path: Path) -> set[str]:
