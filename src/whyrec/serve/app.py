@@ -45,7 +45,7 @@ from whyrec.serve.forms import (
 from whyrec.serve.limits import LOOPBACK, Gate
 from whyrec.serve.models import Served
 from whyrec.serve.problems import MEDIA, TITLES, Problem, problem_of
-from whyrec.serve.service import PASSIVE, Service, Wish, fresh_name, log_frame
+from whyrec.serve.service import PASSIVE, Service, Wish, log_frame
 from whyrec.serve.store import Event, StorageDown, StorageFull
 
 T = TypeVar("T")
@@ -103,7 +103,10 @@ def create_app(
     async def events(form: EventsForm, key: Idempotency = None) -> Response:
         """Store events; the answer means that they are on the disk. They count in the user's next recommendation."""
         now = time.time()
-        found = [_event(event, place, key, now) for place, event in enumerate(form.events)]
+        found = [
+            _event(event, f"{key}:{place}" if key is not None else f"e_{service.fresh_name()}", now)
+            for place, event in enumerate(form.events)
+        ]
         fresh = await asyncio.wrap_future(service.record(found))
         service.took(found, fresh)
         return _json({"accepted": sum(fresh), "duplicates": len(fresh) - sum(fresh), "keys": [e.key for e in found]})
@@ -432,8 +435,8 @@ def _describe(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _event(form: EventForm, place: int, key: str | None, now: float) -> Event:
-    chosen = form.key or (f"{key}:{place}" if key is not None else f"e_{fresh_name()}")
+def _event(form: EventForm, key: str, now: float) -> Event:
+    chosen = form.key or key
     outcome = form.outcome if form.outcome is not None else 0.0 if form.event in PASSIVE else 1.0
     when = float(form.time) if form.time is not None else now
     return Event(

@@ -100,8 +100,13 @@ class Service:
         self.erased = store.erased_digests()
         self.aside = ThreadPoolExecutor(1, thread_name_prefix="whyrec-shadow")
         self.started = time.time()
+        self._run, self._count = secrets.token_hex(10), itertools.count()
         self._rules: OrderedDict[str, tuple[str, bool]] = OrderedDict()  # recommendation -> rule, whether it has won
         self._believe()
+
+    def fresh_name(self) -> str:
+        """A name that no other event or recommendation has: 80 bits of this service, and a count (a random draw is a system call)."""
+        return f"{self._run}{next(self._count):08x}"
 
     # Events ------------------------------------------------------------------------------------------------------
 
@@ -170,7 +175,7 @@ class Service:
             for place, item in enumerate(ids)
         ]  # fmt: skip
         now = time.time()
-        identity = wish.identity or f"r_{fresh_name()}"
+        identity = wish.identity or f"r_{self.fresh_name()}"
         policy = {"rule": slate.rule, "epsilon": epsilon, "candidates": slate.candidates}
         answer: dict[str, Any] = {
             "id": identity, "user": wish.user, "time": now, "model": served.to_dict(), "variant": variant, "by": wish.by,
@@ -396,14 +401,6 @@ def open_service(
     except BaseException:
         opened.close()
         raise
-
-
-_RUN, _COUNT = secrets.token_hex(10), itertools.count()
-
-
-def fresh_name() -> str:
-    """A name that no other event or recommendation has: 80 random bits of this process, and a count (a random draw each is a system call)."""
-    return f"{_RUN}{next(_COUNT):08x}"
 
 
 def acted(event: Event) -> bool:
