@@ -137,6 +137,9 @@ def test_effect_why_graph_and_counterfactual(client: Client, http: httpx.Client)
     assert len(client.effect("activity")["segments"]) >= 2
     why = client.why("u1", "i1", lang="zh")
     assert "用户" in why["sentences"][0] and why["low"] < why["effect"] < why["high"]
+    told = client.why("u1", "i1", detail=True)["explanation"]
+    assert told["drivers"] and told["sentences"]
+    assert client.why("nobody at all", "i1", detail=True)["explanation"] is None
     graph = client.graph()
     assert ["treatment", "outcome"] in graph["directed"] and graph["svg"].lstrip().startswith("<svg")
     assert http.get("/v1/graph", params={"format": "svg"}).headers["content-type"] == "image/svg+xml"

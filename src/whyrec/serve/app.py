@@ -205,16 +205,28 @@ def create_app(
 
     @app.get("/v1/why", tags=["questions"])
     async def why(
-        user: Annotated[Id, Query()], item: Annotated[Id, Query()], lang: Lang = "en", model: Model = None
+        user: Annotated[Id, Query()],
+        item: Annotated[Id, Query()],
+        lang: Lang = "en",
+        model: Model = None,
+        detail: Annotated[
+            bool, Query(description="Also the model's whole explanation, as of the end of its log.")
+        ] = False,
     ) -> Response:
-        """Why this item for this user: evidence, effect with interval, what drives it; in words."""
+        """Why this item for this user, as of now: evidence, effect with interval, what drives it; in words.
+
+        detail adds `explanation`: drivers with intervals, paths in the graph, what would change it, people like the user, and how
+        strong a hidden cause would have to be; null where user or item came after the model was fitted.
+        """
         from whyrec.explain.reasons import sentences
 
         served = served_of(user, model)
-        found = served.scorer.why(service.user(served, user), item)
-        return _json(
-            {"model": served.to_dict(), **jsonable(found.to_dict()), "sentences": list(sentences(found, lang))}
-        )
+        known = service.user(served, user)
+        found = served.scorer.why(known, item)
+        answer = {"model": served.to_dict(), **jsonable(found.to_dict()), "sentences": list(sentences(found, lang))}
+        if detail:
+            answer["explanation"] = await aside(lambda: questions.explanation(served.scorer, known, item, lang))
+        return _json(answer)
 
     @app.get("/v1/graph", tags=["questions"])
     async def graph(

@@ -142,9 +142,10 @@ class Client:
         """Of a pair (pair={"user", "item"}), or of a table (rows, graph, case, do, target)."""
         return self._ask("POST", "/v1/counterfactual", form)
 
-    def why(self, user: str, item: str, *, lang: Literal["en", "zh"] = "en") -> dict[str, Any]:
-        """Why this item for this user."""
-        return self._ask("GET", "/v1/why", params={"user": user, "item": item, "lang": lang})
+    def why(self, user: str, item: str, *, lang: Literal["en", "zh"] = "en", detail: bool = False) -> dict[str, Any]:
+        """Why this item for this user; detail: with the model's whole explanation."""
+        more = {"detail": "true"} if detail else {}
+        return self._ask("GET", "/v1/why", params={"user": user, "item": item, "lang": lang, **more})
 
     def graph(self) -> dict[str, Any]:
         """The causal graph of the model in force."""

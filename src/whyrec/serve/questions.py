@@ -112,6 +112,19 @@ def _labels(scorer: Scorer, segment: str, users: Codes, items: Codes) -> Any:
     return words[np.searchsorted(cuts, counts[users if segment == "activity" else items], side="left")]
 
 
+def explanation(scorer: Scorer, user: User, item: str, lang: str) -> dict[str, Any] | None:
+    """What `whyrec why` tells of a pair; None where the model's log has no such user or item."""
+    from whyrec.explain.recommendation import explain
+
+    code = scorer.code(item)
+    if user.code is None or code >= scorer.n_known:
+        return None
+    dataset = scorer.model.dataset_
+    found = explain(scorer.model, dataset.users["user"][user.code], dataset.items["item"][code], lang=lang)  # type: ignore[arg-type]
+    answer: dict[str, Any] = jsonable(found.to_dict())
+    return answer
+
+
 def pair_counterfactual(scorer: Scorer, user: User, item: str, do: Mapping[str, Any] | None) -> dict[str, Any]:
     """Expected outcome of one pair had its treatment been otherwise: each arm, the effect, and what that would do to its rank."""
     wanted = dict(do or {})
