@@ -73,7 +73,7 @@ def _shadowed(running: Running, client: Client, rewarded: Callable[[list[str], s
     service = running.service
     for n in range(rounds):
         found = client.recommend(f"u{n % 80}", 2, exclude_seen=False, candidates=[f"i{j}" for j in range(6)])
-        for _ in range(500):
+        for _ in range(4000):
             beside = service.store.shadows("second")
             if found.id in beside:
                 break
