@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,7 @@ from whyrec.serve.forms import (
     RecommendBatch,
     RecommendForm,
     RoleForm,
+    WhyNotForm,
 )
 from whyrec.serve.limits import LOOPBACK, Gate
 from whyrec.serve.models import Served
@@ -73,10 +75,12 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        warm = asyncio.create_task(asyncio.to_thread(_warm, service))
+        stopped = threading.Event()
+        warm = asyncio.create_task(asyncio.to_thread(_warm, service, stopped))
         keeper = asyncio.create_task(_keep_house(service))
         yield
         keeper.cancel()
+        stopped.set()
         await asyncio.gather(warm, keeper, return_exceptions=True)
         slow.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(service.close)
@@ -192,16 +196,38 @@ def create_app(
 
     @app.post("/v1/counterfactual", tags=["questions"])
     async def counterfactual(form: CounterfactualForm, model: Model = None) -> Response:
-        """Had it been otherwise, in this one case: a pair of the model, or a case of a table with its causal graph."""
+        """Had it been otherwise, in this one case: a pair of the model, a case of a saved causal model, or of a table with its graph."""
+        cases = form.cases or ([] if form.case is None else [form.case])
+        if form.model is not None:
+            if form.pair is not None or form.rows is not None or form.graph is not None or (form.case and form.cases):
+                raise BadInput("model: send with it case or cases, and do; pair, rows and graph are other forms")
+            if not cases or form.do is None:
+                raise BadInput("send model with case (or cases) and do")
+            name, do, target = form.model, form.do, form.target
+            return _json(await aside(lambda: service.cases.counterfactual(name, cases, do, target)))
         if form.pair is not None and form.rows is None:
             served = served_of(form.pair.user, model)
             user = service.user(served, form.pair.user)
             found = questions.pair_counterfactual(served.scorer, user, form.pair.item, form.do)
             return _json({"model": served.to_dict(), **found})
-        if form.pair is not None or form.rows is None or form.graph is None or not form.case or not form.do:
-            raise BadInput("send either pair, or rows with graph, case and do")
-        rows, graph, case, do = form.rows, form.graph, form.case, form.do
-        return _json(await aside(lambda: questions.table_counterfactual(rows, graph, case, do, form.target)))
+        if form.pair is not None or form.rows is None or form.graph is None or len(cases) != 1 or form.do is None:
+            raise BadInput("send pair, or model with case and do, or rows with graph, case and do")
+        rows, graph, do = form.rows, form.graph, form.do
+        return _json(await aside(lambda: questions.table_counterfactual(rows, graph, cases[0], do, form.target)))
+
+    @app.get("/v1/cases", tags=["questions"])
+    async def causal_models() -> Response:
+        """The causal models of cases that are served, with their graph and columns; whyrec serve --cases FOLDER."""
+        return _json(service.cases.to_dict())
+
+    @app.post("/v1/why-not", tags=["questions"])
+    async def why_not(form: WhyNotForm) -> Response:
+        """Why it did not happen in a case: shares of the reasons, and what actions would have gained, with intervals."""
+        return _json(
+            await aside(
+                lambda: service.cases.why_not(form.model, form.case, form.causes, form.outcome, form.actions, form.lang)
+            )
+        )
 
     @app.get("/v1/why", tags=["questions"])
     async def why(
@@ -469,10 +495,12 @@ def _json(value: Any) -> Response:
     return Response(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
 
 
-def _warm(service: Service) -> None:
-    """Load the text model before the first new item comes."""
+def _warm(service: Service, stopped: threading.Event) -> None:
+    """Load the text model before the first new item comes, and make ready the intervals of cases."""
     with contextlib.suppress(WhyrecError):
         service.registry.roles.primary.scorer.encoder.warm()
+    with contextlib.suppress(WhyrecError):
+        service.cases.warm(stopped)
 
 
 async def _keep_house(service: Service) -> None:

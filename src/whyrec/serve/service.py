@@ -26,6 +26,7 @@ from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import FloatArray, jsonable
 from whyrec.explain.reasons import short_words
 from whyrec.serve.cache import Cache, open_cache
+from whyrec.serve.cases import Cases
 from whyrec.serve.keys import Keys
 from whyrec.serve.models import Registry, Served
 from whyrec.serve.monitor import Calibration, Drift, Metrics, reference_of
@@ -87,8 +88,11 @@ class Candidates:
 class Service:
     """The live service. Close it to commit what waits."""
 
-    def __init__(self, models: Path, store: Store, cache: Cache, settings: Settings | None = None) -> None:
+    def __init__(
+        self, models: Path, store: Store, cache: Cache, settings: Settings | None = None, cases: Sequence[Path] = ()
+    ) -> None:
         self.settings = settings or Settings()
+        self.cases = Cases(cases)
         self.store, self.cache = store, cache
         self.registry = Registry(models, store.get("roles"), store.items())
         self.keys = Keys(store)
@@ -392,12 +396,17 @@ class Service:
 
 
 def open_service(
-    models: Path, *, store: str | Path, cache: str | None = None, settings: Settings | None = None
+    models: Path,
+    *,
+    store: str | Path,
+    cache: str | None = None,
+    settings: Settings | None = None,
+    cases: Sequence[Path] = (),
 ) -> Service:
-    """A service over a model's folder (or a folder of models), a store and a cache."""
+    """A service over a model's folder (or a folder of models), a store and a cache; cases: folders of causal models."""
     opened = open_store(store)
     try:
-        return Service(Path(models), opened, open_cache(cache), settings)
+        return Service(Path(models), opened, open_cache(cache), settings, cases)
     except BaseException:
         opened.close()
         raise
