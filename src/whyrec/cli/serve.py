@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -110,6 +111,10 @@ def run(
         limit_concurrency=2048, timeout_keep_alive=30, timeout_graceful_shutdown=15, lifespan="on",
     )  # fmt: skip
     server = uvicorn.Server(config)
+    # The models stay: the collector need not walk over them, which stops every request for as long as it takes.
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(0.001)  # the store's thread waits for its turn a millisecond at most, not five
     try:
         sockets = [config.bind_socket()]
     except SystemExit:

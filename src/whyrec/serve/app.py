@@ -22,6 +22,7 @@ import polars as pl
 from fastapi import FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -34,6 +35,7 @@ from whyrec.serve.forms import (
     EffectForm,
     EventForm,
     EventsForm,
+    Form,
     Id,
     ItemsForm,
     Lang,
@@ -48,9 +50,10 @@ from whyrec.serve.limits import LOOPBACK, Gate
 from whyrec.serve.models import Served
 from whyrec.serve.problems import MEDIA, TITLES, Problem, problem_of
 from whyrec.serve.service import PASSIVE, Service, Wish, log_frame
-from whyrec.serve.store import Event, StorageDown, StorageFull
+from whyrec.serve.store import Event, StorageDown, StorageFull, insert_decision, insert_events
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Form)
 log = logging.getLogger("whyrec.serve")
 _HOURLY = 3600.0
 Idempotency = Annotated[
@@ -101,19 +104,28 @@ def create_app(
 
     # Events and recommendations ----------------------------------------------------------------------------------
 
-    @app.post(
-        "/v1/events", tags=["events"], responses=_example({"accepted": 1, "duplicates": 0, "keys": ["order-77-line-1"]})
-    )
-    async def events(form: EventsForm, key: Idempotency = None) -> Response:
-        """Store events; the answer means that they are on the disk. They count in the user's next recommendation."""
+    async def stored(form: EventsForm, key: str | None) -> dict[str, Any]:
         now = time.time()
         found = [
             _event(event, f"{key}:{place}" if key is not None else f"e_{service.fresh_name()}", now)
             for place, event in enumerate(form.events)
         ]
-        fresh = await asyncio.wrap_future(service.record(found))
+        fresh = await service.store.soon(insert_events(found))
         service.took(found, fresh)
-        return _json({"accepted": sum(fresh), "duplicates": len(fresh) - sum(fresh), "keys": [e.key for e in found]})
+        return {"accepted": sum(fresh), "duplicates": len(fresh) - sum(fresh), "keys": [e.key for e in found]}
+
+    async def quick_events(body: bytes) -> bytes:
+        return _dumps(await stored(_read(EventsForm, body), None))
+
+    async def quick_recommend(body: bytes) -> bytes:
+        return _dumps(await recommended(_read(RecommendForm, body), None))
+
+    @app.post(
+        "/v1/events", tags=["events"], responses=_example({"accepted": 1, "duplicates": 0, "keys": ["order-77-line-1"]})
+    )
+    async def events(form: EventsForm, key: Idempotency = None) -> Response:
+        """Store events; the answer means that they are on the disk. They count in the user's next recommendation."""
+        return _json(await stored(form, key))
 
     @app.get("/v1/events", tags=["events"])
     async def event_page(after: After = 0, limit: Limit = 100) -> Response:
@@ -128,10 +140,10 @@ def create_app(
             if before is not None and "answer" in before.body:
                 answered: dict[str, Any] = before.body["answer"]
                 return answered
-        wish = Wish(**{name: getattr(form, name) for name in RecommendForm.model_fields}, identity=identity)
+        wish = Wish(**form.__dict__, identity=identity)
         answer, decision, after = service.recommend(wish)
         try:
-            await asyncio.wrap_future(service.store.add_decision(decision))
+            await service.store.soon(insert_decision(decision))
         except (StorageFull, StorageDown) as error:
             log.error("a recommendation was given and could not be logged: %s", error)
             return answer | {"logged": False}
@@ -426,7 +438,8 @@ def create_app(
 
     if pages is not None and (pages / "index.html").is_file():
         app.mount("/", StaticFiles(directory=pages, html=True))
-    app.add_middleware(Gate, service=service, public=public, hosts=hosts)
+    quick = {"/v1/events": quick_events, "/v1/recommend": quick_recommend}
+    app.add_middleware(Gate, service=service, public=public, hosts=hosts, quick=quick)
     return app
 
 
@@ -443,9 +456,7 @@ def _describe(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
-        faults = [{"where": ".".join(map(str, fault["loc"])), "what": fault["msg"]} for fault in error.errors()[:20]]
-        told = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults[:3])
-        return Problem(422, "not-as-described", told, errors=faults).response()
+        return _misfit([(fault["loc"], fault["msg"]) for fault in error.errors()]).response()
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> Response:
@@ -473,6 +484,21 @@ def _describe(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
+def _read(form: type[F], body: bytes) -> F:
+    """A body as a form; the same problem as the framework's where it does not fit."""
+    try:
+        return form.model_validate_json(body)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        raise _misfit([(("body", *fault["loc"]), fault["msg"]) for fault in faults]) from None
+
+
+def _misfit(faults: Sequence[tuple[Sequence[Any], str]]) -> Problem:
+    told = [{"where": ".".join(map(str, where)), "what": what} for where, what in faults[:20]]
+    words = "; ".join(f"{fault['where']}: {fault['what']}" for fault in told[:3])
+    return Problem(422, "not-as-described", words, errors=told)
+
+
 def _event(form: EventForm, key: str, now: float) -> Event:
     chosen = form.key or key
     outcome = form.outcome if form.outcome is not None else 0.0 if form.event in PASSIVE else 1.0
@@ -491,8 +517,12 @@ def _known(service: Service, name: str) -> None:
         raise UnknownId("no such model in the folder of models; GET /v1/models lists them")
 
 
+def _dumps(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
 def _json(value: Any) -> Response:
-    return Response(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+    return Response(_dumps(value), media_type="application/json")
 
 
 def _warm(service: Service, stopped: threading.Event) -> None:

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +115,6 @@ class Service:
 
     # Events ------------------------------------------------------------------------------------------------------
 
-    def record(self, events: Sequence[Event]) -> Future[list[bool]]:
-        """Store events; call `took` with the answer when it is there."""
-        return self.store.add_events(events)
-
     def took(self, events: Sequence[Event], fresh: Sequence[bool]) -> None:
         """Let stored events change what their users are recommended next."""
         acts: dict[str, list[tuple[str, float, float]]] = {}
@@ -163,10 +160,10 @@ class Service:
         codes = found.ranked.codes[picks]
         if scorer.effects is not None and rules == ["preference"] and picks:
             found.figures[:, picks] = scorer.effects.predict(user, codes)
-        effect, low, high = ([_number(value) for value in row[picks]] for row in found.figures[:3])
-        score = effect if slate.rule == "effect" else [_number(value) for value in found.keys[slate.rule][picks]]
+        effect, low, high = (_numbers(row) for row in found.figures[:3, picks])
+        score = effect if slate.rule == "effect" else _numbers(found.keys[slate.rule][picks])
         preference = found.ranked.preference[picks].tolist()
-        expected = [_number(value) for value in scorer.outcome(user, codes)[:, 0]] if picks else []
+        expected = _numbers(scorer.outcome(user, codes)[:, 0]) if picks else []
         reasons = short_words(scorer.short_reasons(user, codes), low, high, wish.lang) if wish.reasons and picks else []  # type: ignore[arg-type]
         ids = [scorer.ids[code] for code in codes]
         items = [
@@ -515,9 +512,9 @@ def described(metrics: Metrics) -> Metrics:
     return metrics
 
 
-def _number(value: Any) -> float | None:
-    number = float(value)
-    return number if np.isfinite(number) else None
+def _numbers(values: FloatArray) -> list[float | None]:
+    """Values as JSON has them: null for what is not a finite number."""
+    return [value if isfinite(value) else None for value in values.tolist()]
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
