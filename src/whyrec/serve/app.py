@@ -55,7 +55,7 @@ from whyrec.serve.store import Event, StorageDown, StorageFull, insert_decision,
 T = TypeVar("T")
 F = TypeVar("F", bound=Form)
 log = logging.getLogger("whyrec.serve")
-_HOURLY = 3600.0
+_HOURLY, _FOLLOW = 3600.0, 1.0
 Idempotency = Annotated[
     str | None,
     Header(alias="Idempotency-Key", min_length=1, max_length=150, pattern=r"^[\x21-\x7e]+$",
@@ -80,11 +80,14 @@ def create_app(
     async def life(_: FastAPI) -> AsyncIterator[None]:
         stopped = threading.Event()
         warm = asyncio.create_task(asyncio.to_thread(_warm, service, stopped))
-        keeper = asyncio.create_task(_keep_house(service))
+        keepers = [asyncio.create_task(_keep_house(service))]
+        if service.store.dialect.shared:
+            keepers.append(asyncio.create_task(_follow(service)))
         yield
-        keeper.cancel()
+        for keeper in keepers:
+            keeper.cancel()
         stopped.set()
-        await asyncio.gather(warm, keeper, return_exceptions=True)
+        await asyncio.gather(warm, *keepers, return_exceptions=True)
         slow.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(service.close)
 
@@ -402,7 +405,7 @@ def create_app(
 
     @app.delete("/v1/users/{user:path}", tags=["users"])
     async def erase(user: Id) -> Response:
-        """Erase a user: events, recommendations, cache; models answer as if they had never seen the user."""
+        """Erase a user: events, recommendations, cache, and from the folders of models; models answer as if they had never seen them."""
         return _json(await aside(lambda: service.erase(user)))
 
     # Watching ----------------------------------------------------------------------------------------------------
@@ -534,13 +537,24 @@ def _warm(service: Service, stopped: threading.Event) -> None:
 
 
 async def _keep_house(service: Service) -> None:
-    """Delete what is older than the retention, now and every hour."""
+    """Delete what is older than the retention, and whom models still hold though erased, now and every hour."""
     while True:
-        try:
-            await asyncio.to_thread(service.purge)
-        except WhyrecError as error:
-            log.error("what is older than the retention could not be deleted: %s", error)
+        for work in (service.purge, service.forget_pending):
+            try:
+                await asyncio.to_thread(work)
+            except WhyrecError as error:
+                log.error("what is to be deleted could not be: %s", error)
         await asyncio.sleep(_HOURLY)
+
+
+async def _follow(service: Service) -> None:
+    """Take over what other servers on the same store changed, every second."""
+    while True:
+        await asyncio.sleep(_FOLLOW)
+        try:
+            await asyncio.to_thread(service.follow)
+        except WhyrecError as error:
+            log.error("what another server changed could not be taken over: %s", error)
 
 
 def _example(value: Any) -> dict[int | str, dict[str, Any]]:

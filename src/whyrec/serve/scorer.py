@@ -23,6 +23,7 @@ from scipy import sparse
 from scipy.special import erf
 
 from whyrec.decide.causal_recommender import CausalRecommender, Why, shares_of_effect
+from whyrec.decide.forgetting import is_erased
 from whyrec.decide.log_effects import LogEffects
 from whyrec.errors import UnknownId
 from whyrec.estimate import FloatArray, IntArray
@@ -147,7 +148,9 @@ class Scorer:
         self.ids = [str(item) for item in dataset.items["item"].to_list()]
         self.texts = dataset.items["text"].to_list()
         self.item_code = {item: code for code, item in enumerate(self.ids)}
-        self.user_code = {str(user): code for code, user in enumerate(dataset.users["user"].to_list())}
+        self.user_code = {
+            str(user): code for code, user in enumerate(dataset.users["user"].to_list()) if not is_erased(str(user))
+        }
         self._room(self.n_items + max(256, self.n_items // 16))
         self.keys[:, : self.n_items] = recommender.item_states_.T
         self.states[: self.n_items] = recommender.item_states_
@@ -280,8 +283,8 @@ class Scorer:
 
     def seen(self, user: User) -> IntArray:
         """What the user has taken already."""
-        past = () if user.code is None else self.model.recommender_.seen_[user.code].indices
-        return np.concatenate([np.asarray(past, dtype=np.int64), user.acts])
+        past = np.zeros(0, dtype=np.int64) if user.code is None else _row(self.model.recommender_.seen_, user.code)[0]
+        return np.concatenate([past, user.acts])
 
     def outcome(self, user: User, codes: IntArray) -> FloatArray:
         """Expected outcome of pairs in each arm of the treatment, (n, arms), in the outcome's unit."""

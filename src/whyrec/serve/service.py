@@ -9,9 +9,10 @@ import contextlib
 import itertools
 import logging
 import secrets
+import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from math import isfinite
@@ -22,14 +23,15 @@ import numpy as np
 import polars as pl
 
 from whyrec.decide.deploy import Deployment, deploy_check
+from whyrec.decide.forgetting import forget_users, user_ids
 from whyrec.decide.off_policy.rounds import Rounds
-from whyrec.errors import BadInput, NotIdentified
+from whyrec.errors import BadInput, NotIdentified, WhyrecError
 from whyrec.estimate import FloatArray, jsonable
 from whyrec.explain.reasons import short_words
 from whyrec.serve.cache import Cache, open_cache
 from whyrec.serve.cases import Cases
 from whyrec.serve.keys import Keys
-from whyrec.serve.models import Registry, Served
+from whyrec.serve.models import Registry, Served, seal_of
 from whyrec.serve.monitor import Calibration, Drift, Metrics, reference_of
 from whyrec.serve.scorer import Ranked, Scorer, User
 from whyrec.serve.slate import DEPTH, POOL, RULES, Rule, RuleBandit, Slate, chances_of, draw, order_by
@@ -103,6 +105,10 @@ class Service:
         self.bandit = RuleBandit()
         self.rng = np.random.default_rng(self.settings.random_state)
         self.erased = store.erased_digests()
+        self.lineage: dict[str, str] = store.get("lineage", {})  # version after an erasure -> the one that was fitted
+        self._forgetting = threading.Lock()
+        self._looked: dict[str, tuple[str, int]] = {}
+        self._seen_changes = store.changes()
         self.aside = ThreadPoolExecutor(1, thread_name_prefix="whyrec-shadow")
         self.started = time.time()
         self._run, self._count = secrets.token_hex(10), itertools.count()
@@ -282,7 +288,11 @@ class Service:
     def gate(self, name: str) -> Deployment:
         """The deploy check of a model that ran in the shadow, on what was really shown; BadInput before there is such a log."""
         version = self.registry.version(name)
-        beside = {key: body for key, body in self.store.shadows(name).items() if body.get("version") == version}
+        beside = {
+            key: body
+            for key, body in self.store.shadows(name).items()
+            if self.root(str(body.get("version"))) == self.root(version)
+        }
         if not beside:
             raise BadInput(
                 f"{name} {version} never ran in the shadow: give it that role first, and let it see some traffic"
@@ -331,7 +341,10 @@ class Service:
         }
 
     def erase(self, user: str) -> dict[str, Any]:
-        """Delete a user here, and make every model answer as if it had never seen them. Waits for the disk."""
+        """Delete a user here and in the folders of models, and make every model answer as if it had never seen them.
+
+        models_to_refit: those whose folder could not be written; they are tried again every hour. Waits for the disk.
+        """
         identities = [decision.id for decision in self.store.user_decisions(user)]
         counts = self.store.erase(user)
         self.erased = self.store.erased_digests()
@@ -339,8 +352,63 @@ class Service:
         self.calibration.drop(identities)
         for identity in identities:
             self._rules.pop(identity, None)
-        holding = sorted(served.name for served in self.registry.loaded() if user in served.scorer.user_code)
-        return {"user": user, "deleted": counts, "models_to_refit": holding}
+        rewritten, holding = self._forget(lambda folder: [user])
+        return {"user": user, "deleted": counts, "models_rewritten": rewritten, "models_to_refit": holding}
+
+    def _forget(self, whom: Callable[[Path], Collection[str]]) -> tuple[list[str], list[str]]:
+        """Write the models of the folder anew without users, and swap those in memory; names of the written, and of those that
+        could not be.
+        """
+        rewritten, failed = [], []
+        with self._forgetting:
+            for name, folder in sorted(self.registry.discover().items()):
+                try:
+                    before = self.registry.version(name)
+                    if forget_users(folder, whom(folder)):
+                        after = self.registry.version(name)
+                        self.lineage = {**self.lineage, after: self.root(before)}
+                        self.store.set("lineage", self.lineage).result()
+                        self.registry.renew(name)
+                        rewritten.append(name)
+                except WhyrecError as error:
+                    log.error("model %s still holds users who were erased: %s", name, error)
+                    failed.append(name)
+        return rewritten, failed
+
+    def forget_pending(self) -> None:
+        """Take users who were erased out of models that still hold them: after a crash, or an erasure by another server."""
+        if not self.erased:
+            return
+
+        def whom(folder: Path) -> list[str]:
+            return [user for user in user_ids(folder) if self.store.digest(user) in self.erased]
+
+        state = {name: (seal_of(folder), len(self.erased)) for name, folder in self.registry.discover().items()}
+        if state != self._looked:
+            self._forget(whom)
+            for served in self.registry.loaded():  # of a folder that another server wrote anew
+                version = self.registry.version(served.name)
+                if version != served.version and self.root(version) == self.root(served.version):
+                    self.registry.renew(served.name)
+            self._looked = {n: (seal_of(f), len(self.erased)) for n, f in self.registry.discover().items()}
+
+    def root(self, version: str) -> str:
+        """The version that was fitted, of one that erasures made of it."""
+        return self.lineage.get(version, version)
+
+    def follow(self) -> bool:
+        """Take over what other servers changed in the store: items, erased users, roles; whether there was anything new."""
+        changes = self.store.changes()
+        if changes == self._seen_changes:
+            return False
+        self.registry.take_items(self.store.items())
+        self.erased, self.lineage = self.store.erased_digests(), self.store.get("lineage", {})
+        self.forget_pending()
+        roles = self.store.get("roles")
+        if roles is not None and self.registry.take(roles):
+            self.rebase()
+        self._seen_changes = changes
+        return True
 
     def purge(self) -> dict[str, int]:
         """Delete what is older than the retention."""
