@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import numpy as np
 import polars as pl
 import pytest
 from tests.serve.conftest import Running, free_port, whyrec
@@ -58,11 +59,13 @@ def test_recommendations_carry_model_chance_effect_and_reason(client: Client) ->
     assert found.content["logged"] is True
 
 
-@pytest.mark.parametrize("by", ["preference", "effect", "uplift", "mix", "bandit"])
+@pytest.mark.parametrize("by", ["preference", "effect", "uplift", "mix", "bandit", "linucb", "softmax"])
 def test_every_way_of_ranking(client: Client, by: str) -> None:
     found = client.recommend("u2", 4, by=by, lang="zh")
     assert len(found.items) == 4
     assert len({row.item for row in found.items}) == 4
+    assert found.content["context_used"] == []
+    assert all(0 < row.propensity <= 1 for row in found.items)
 
 
 def test_without_exploration_the_best_is_certain(client: Client) -> None:
@@ -245,12 +248,22 @@ def test_the_bandit_learns_online_and_survives_a_restart(serve: Callable[..., Ru
             if n % 30 == 29:
                 time.sleep(1.05)  # beliefs are renewed every second
         bandit = client.monitor()["bandit"]
+        for n in range(20):
+            found = client.recommend(f"u{n}", 2, by="linucb", context={"weather": "rain", "price": 2.0})
+            assert found.content["context_used"] == ["price", "weather"]
+            if n % 2:
+                client.events([{"user": found.user, "item": found.items[0].item, "recommendation": found.id}])
+    (linear,) = running.service._linears.values()
+    assert np.abs(linear.arms.moment).sum() > 0
     assert bandit["effect"]["share"] > 0.8
     assert bandit["effect"]["answered"] == bandit["effect"]["shown"] > 20
     running.stop()
     again = serve(store=running.store)
     with Client(again.url) as client:
         after = client.monitor()["bandit"]
+    (kept,) = again.service._linears.values()
+    np.testing.assert_allclose(kept.arms.moment, linear.arms.moment)
+    np.testing.assert_allclose(kept.arms.precision, linear.arms.precision)
     again.stop()
     for rule in bandit:
         assert {name: after[rule][name] for name in ("shown", "answered")} == {
@@ -364,6 +377,18 @@ def test_what_is_not_as_described_is_refused_with_its_place(http: httpx.Client, 
     path, body, where = BAD[name]
     found = problem(http.post(path, json=body), 422, "not-as-described")
     assert any(where in fault["where"] for fault in found["errors"]), found
+
+
+def test_keys_that_are_none_are_refused_and_good_ones_repeat(http: httpx.Client) -> None:
+    event = {"events": [{"user": "keyed", "item": "i1"}]}
+    problem(http.post("/v1/events", json=event, headers={"idempotency-key": "x" * 151}), 422, "not-as-described")
+    problem(
+        http.post("/v1/recommend", json={"user": "u1"}, headers={"idempotency-key": "a b"}), 422, "not-as-described"
+    )
+    for path, body in (("/v1/events", event), ("/v1/recommend", {"user": "keyed"})):
+        first, again = (http.post(path, json=body, headers={"idempotency-key": f"same{path}"}).json() for _ in range(2))
+        assert first.get("keys") == again.get("keys") and first.get("id") == again.get("id")
+        assert again.get("duplicates", 1) == 1 and first.get("items") == again.get("items")
 
 
 def test_refusals_say_what_to_do(http: httpx.Client, client: Client) -> None:

@@ -117,11 +117,11 @@ def create_app(
         service.took(found, fresh)
         return {"accepted": sum(fresh), "duplicates": len(fresh) - sum(fresh), "keys": [e.key for e in found]}
 
-    async def quick_events(body: bytes) -> bytes:
-        return _dumps(await stored(_read(EventsForm, body), None))
+    async def quick_events(body: bytes, key: str | None) -> bytes:
+        return _dumps(await stored(_read(EventsForm, body), key))
 
-    async def quick_recommend(body: bytes) -> bytes:
-        return _dumps(await recommended(_read(RecommendForm, body), None))
+    async def quick_recommend(body: bytes, key: str | None) -> bytes:
+        return _dumps(await recommended(_read(RecommendForm, body), _identity(key)))
 
     @app.post(
         "/v1/events", tags=["events"], responses=_example({"accepted": 1, "duplicates": 0, "keys": ["order-77-line-1"]})
@@ -282,14 +282,14 @@ def create_app(
 
     @app.get("/v1/policies/value", tags=["policies"])
     async def value(
-        target: Annotated[str, Query(max_length=64, pattern=r"^[A-Za-z0-9._-]+$", description="preference, effect, mix, uniform, or a model that ran in the shadow.")] = "uniform",
+        target: Annotated[str, Query(max_length=64, pattern=r"^[A-Za-z0-9._-]+$", description="preference, effect, mix, softmax, uniform, or a model that ran in the shadow.")] = "uniform",
         last: Annotated[int, Query(ge=1, le=100_000)] = 20_000,
     ) -> Response:  # fmt: skip
         """What another policy would have earned, from this service's own log, with intervals; and each variant's mean reward."""
         from whyrec.api.policies import policy_evaluate
 
         def work() -> dict[str, Any]:
-            known = target in ("preference", "effect", "mix", "uniform")
+            known = target in ("preference", "effect", "mix", "softmax", "uniform")
             frame = log_frame(service.store, last=last, shadow=None if known else target)
             column = f"chance_{target}"
             if column not in frame.columns or frame[column].null_count() == frame.height:
@@ -564,7 +564,7 @@ def _example(value: Any) -> dict[int | str, dict[str, Any]]:
 RECOMMENDED = {
     "id": "r_5f0c2d9b4f6a7e8812345678", "user": "1", "time": 1767225600.0, "model": {"name": "demo", "version": "0f3a9c21d4e5"},
     "variant": "primary", "by": "preference", "policy": {"rule": "preference", "epsilon": 0.05, "candidates": 50}, "cold": False,
-    "logged": True,
+    "logged": True, "context_used": [],
     "items": [
         {"item": "1082185", "rank": 1, "score": -2.31, "preference": -2.31, "effect": 0.0041, "effect_low": 0.0012,
          "effect_high": 0.007, "expected_outcome": 0.12, "propensity": 0.951, "text": "bananas, tropical fruit, produce",

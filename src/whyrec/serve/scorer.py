@@ -35,6 +35,7 @@ from whyrec.serve.cache import Act
 Float32 = NDArray[np.float32]
 _DAY = 86_400.0
 _BLOCK = 128
+_AXES = 8
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,7 @@ class Scorer:
         self.heads = Heads(recommender)
         self.history = History(recommender) if recommender.layers == 1 else None
         self.nobody = recommender.encode_history(np.zeros(0, dtype=np.int32))
+        self.axes_origin, self.axes = _axes(recommender.user_states_)
         self.arms = recommender.arms_
         self.start = _epoch(dataset.log["time"].min()) if dataset.has("time") else None
         self.last_day = float(dataset.histories.days.max(initial=0))
@@ -240,6 +242,11 @@ class Scorer:
         x, when, known = (torch.from_numpy(array)[None] for array in (states, days, values))
         with torch.inference_mode():
             return np.asarray(network.users(x, when, known, present)[0, -1].numpy())
+
+    def vector(self, user: User) -> FloatArray:
+        """1, and the user's query along the directions in which users differ most, in standard deviations: for `LinearBandit`."""
+        x = np.concatenate([[1.0], np.clip((user.query - self.axes_origin) @ self.axes, -3, 3)])
+        return np.asarray(x.round(4), dtype=np.float64)
 
     # Preference --------------------------------------------------------------------------------------------------
 
@@ -551,6 +558,14 @@ def _summed(places: IntArray, weights: Float32) -> tuple[IntArray, Float32]:
 
 def _unit(states: Any) -> Any:
     return states / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-12)
+
+
+def _axes(states: Float32) -> tuple[Float32, Float32]:
+    """Mean (width,) and the directions (width, axes) of largest variance of states, each scaled to variance 1."""
+    centre = states.mean(axis=0)
+    values, vectors = np.linalg.eigh(np.cov(states.T, bias=True) + 1e-12 * np.eye(states.shape[1]))
+    kept = slice(-min(_AXES, states.shape[1]), None)
+    return centre, (vectors[:, kept] / np.sqrt(values[kept])).astype(np.float32)
 
 
 def _epoch(moment: Any) -> float:
