@@ -6,15 +6,19 @@ from pathlib import Path
 import pytest
 from tests import estimator_checks as checks
 
+from whyrec.recommend.bert4rec import BERT4Rec
 from whyrec.recommend.content import ContentBased
 from whyrec.recommend.ease import EASE
 from whyrec.recommend.factorisation import BPR, BiasedMF, ImplicitALS
 from whyrec.recommend.neighbours import ItemKNN, UserKNN
 from whyrec.recommend.popularity import Popularity, RecentPopularity, SegmentPopularity
+from whyrec.recommend.sasrec import SASRec
 from whyrec.recommend.slim import SLIM
 from whyrec.recommend.svdpp import SVDpp
 from whyrec.recommend.two_headed import TwoHeadedRecommender
 
+# Transformers of a few hundred weights.
+SEQUENCE = {"width": 8, "length": 6, "layers": 1, "negatives": 3, "epochs": 3, "batch_events": 60, "device": "cpu"}
 SMALL, TINY = checks.small_dataset(), checks.tiny_dataset()
 MAKERS = {
     "popularity": Popularity,
@@ -35,6 +39,12 @@ MAKERS = {
     "two-headed": lambda: TwoHeadedRecommender(
         width=8, length=20, epochs=2, negatives=4, batch_events=60, device="cpu"
     ),
+}
+MAKERS |= {
+    "SASRec": lambda: SASRec(**SEQUENCE),
+    "gSASRec": lambda: SASRec(loss="gbce", position="rotary", **SEQUENCE),
+    "eSASRec": lambda: SASRec(loss="sampled_softmax", block="ligr", position="time", validation_users=0, **SEQUENCE),
+    "BERT4Rec": lambda: BERT4Rec(**SEQUENCE),
 }
 CHECKS = {name: check for name, check in vars(checks).items() if name.startswith("check_")}
 
