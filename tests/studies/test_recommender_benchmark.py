@@ -24,7 +24,7 @@ def test_a_small_grid_on_movielens() -> None:
     # Toy Story: animation, children's, comedy.
     assert np.flatnonzero(genres[0]).tolist() == [3, 4, 5]
     grid = {"popularity": (Popularity(),), "EASE": (EASE(1e6), EASE(300.0))}
-    table, settings = ranked(split_last(dataset, 1), grid, genres, 0)
+    table, settings, measured = ranked(split_last(dataset, 1), grid, genres, 0)
     assert settings["EASE"].startswith("regularisation=300.0")
     row = {entry["method"]: entry for entry in table.to_dicts()}
     assert row["EASE"]["difference_low"] > 0
@@ -32,6 +32,7 @@ def test_a_small_grid_on_movielens() -> None:
     assert row["popularity"]["p_value"] is None
     assert row["EASE"]["novelty"] > row["popularity"]["novelty"]
     assert not hasattr(grid["EASE"][1], "weights_")
+    assert measured.accuracy["EASE"][:, 0].mean() == pytest.approx(row["EASE"]["ndcg"])
 
 
 def test_sequences_keep_their_order_and_their_target(tmp_path: Path) -> None:

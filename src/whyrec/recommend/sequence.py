@@ -310,7 +310,9 @@ class _Task:
         self.model = model
         self.network: nn.Module = model.network_
         self.histories, self.draws, self.half = histories, draws, half
-        # A user may have had the held-out item before: it is then still looked for.
+        # Where users return to items, what they had may come next and stays among the candidates.
+        pairs = np.repeat(np.arange(len(whole.offsets) - 1), np.diff(whole.offsets)) * model.n_items_ + whole.items
+        self.returning = len(np.unique(pairs)) < len(pairs)
         self.targets = whole.items[whole.offsets[held + 1] - 1].astype(np.int64)
         sizes = histories.offsets[held + 1] - histories.offsets[held]
         offsets = np.concatenate([[0], np.cumsum(sizes)])
@@ -337,7 +339,10 @@ class _Task:
 
     @torch.inference_mode()
     def validate(self) -> float | None:
-        """Mean of 1 / log2(1 + rank) of the held-out events among all items not seen: NDCG without a cut."""
+        """Mean of 1 / log2(1 + rank) of the held-out events among all items: NDCG without a cut.
+
+        Items of the history are left out unless some user of the log has an item twice.
+        """
         if not len(self.targets):
             return None
         gains, network = np.zeros(len(self.targets)), self.model.network_
@@ -353,9 +358,10 @@ class _Task:
                     scores += network.level
                 target = torch.from_numpy(self.targets[some]).to(device)
                 own = scores.gather(1, target[:, None])
-                inside = batch.present[part : part + room].to(device)
-                row = torch.nonzero(inside)[:, 0]
-                scores[row, batch.items[part : part + room].to(device)[inside]] = float("-inf")
+                if not self.returning:
+                    inside = batch.present[part : part + room].to(device)
+                    row = torch.nonzero(inside)[:, 0]
+                    scores[row, batch.items[part : part + room].to(device)[inside]] = float("-inf")
                 rank = 1 + (scores > own).sum(dim=1).cpu().numpy()
                 gains[some] = 1 / np.log2(1 + rank)
         return float(gains.mean())

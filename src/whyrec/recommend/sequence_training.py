@@ -21,6 +21,7 @@ from whyrec.saved import opening, saving
 _KIND = "Checkpoint"
 _FILE = "tensors.safetensors"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+CHECKPOINT_SECONDS = 60.0
 _WARM_UP = 0.1
 _CLIP = 5.0
 
@@ -46,8 +47,8 @@ class Settings:
 
     learning_rate: of AdamW at its height: it rises over the first tenth and falls to zero. patience: epochs without a
     better validation after which to stop; None for never. budget_seconds: of computing time, after which training
-    stops; the learning rate then follows the budget where that ends before the epochs do. checkpoint: a folder.
-    checkpoint_seconds: how often to write it, beside the end of every epoch.
+    stops; the learning rate then follows the budget where that ends before the epochs do. checkpoint: a folder, written
+    at the end of every epoch and every CHECKPOINT_SECONDS between.
     """
 
     epochs: int
@@ -57,7 +58,6 @@ class Settings:
     budget_seconds: float | None
     checkpoint: Path | None
     random_state: int
-    checkpoint_seconds: float = 60.0
 
 
 @dataclass
@@ -130,7 +130,7 @@ def train(task: Task, settings: Settings, device: torch.device, name: str, of_wh
             course.done = course.epoch == settings.epochs or stopped or spent
             course.seconds = clock() - begun
             save()
-        elif clock() - written >= settings.checkpoint_seconds:
+        elif clock() - written >= CHECKPOINT_SECONDS:
             course.seconds = clock() - begun
             save()
     if course.scores and best:

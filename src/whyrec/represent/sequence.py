@@ -20,8 +20,8 @@ class SequenceEncoder(nn.Module):
     The code of an event enters as its embedding times sqrt(width). causal: a state sees its own event and those before
     it; otherwise all that are present. block: `classic`, the pre-norm block of SASRec (Kang and McAuley, 2018, eqs. 2
     to 6), or `ligr`, see `_Block`. expansion: width of the feed-forward layer over width; by default 1 in classic
-    blocks and 4 in ligr blocks, as in their papers. position: `learned` embeddings of the place in the window;
-    `rotary` (RoFormer: Su et al., 2021, eq. 34), which knows distances only; `time`, see `TimeBias`.
+    blocks and 4 in ligr blocks, as in their papers. position: `learned` embeddings of the place, counted back from the
+    latest event; `rotary` (RoFormer: Su et al., 2021, eq. 34), which knows distances only; `time`, see `TimeBias`.
     """
 
     def __init__(
@@ -46,16 +46,18 @@ class SequenceEncoder(nn.Module):
         self.blocks = nn.ModuleList(_Block(width, heads, hidden, dropout, block == "ligr") for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.drop = Dropout(dropout)
-        for table in (self.codes, self.place):
-            if table is not None:
-                nn.init.normal_(table.weight, std=0.02)
+        nn.init.normal_(self.codes.weight, std=0.02)
+        if self.place is not None:
+            # A place that no training window reaches adds nothing.
+            nn.init.zeros_(self.place.weight)
 
     def forward(self, items: Tensor, present: Tensor, days: Tensor | None = None) -> Tensor:
         """present (rows, length): False where padded, on the right only. days: of each event, for position `time`."""
         size = items.shape[1]
         hidden = self.codes(items) * math.sqrt(self.width)
         if self.place is not None:
-            hidden = hidden + self.place.weight[:size]
+            back = present.sum(dim=1, keepdim=True) - 1 - torch.arange(size, device=items.device)
+            hidden = hidden + self.place(back.clamp(min=0))
         hidden = self.drop(hidden)
         bias = None if self.causal else present[:, None, None, :]
         if self.time is not None:
