@@ -21,7 +21,7 @@ class BERT4Rec(SequenceRecommender):
     """Items masked in the middle of histories, and the one after their end (BERT4Rec: Sun et al., 2019).
 
     score_ui = g(h_u) . e_i + b_i (eq. 7 there), h_u the state of a mask put after u's last event, which sees all events,
-    g a linear map, GELU and a norm. mask_share: the share of events masked in training. position: `learned` or
+    g a linear map, GELU and, as in BERT, a norm. mask_share: the share of events masked in training. position: `learned` or
     `rotary`. The other parameters are those of `SASRec`.
     """
 

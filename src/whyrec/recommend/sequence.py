@@ -149,7 +149,9 @@ class SequenceRecommender(Recommender):
             self.random_state,
         )
         given = {name: value for name, value in parameters(self).items() if name not in _APART}
-        of_what = fingerprint({"kind": type(self).__name__, "half": half} | given, histories.offsets, histories.items)
+        of_what = fingerprint(
+            {"kind": type(self).__name__, "half": half} | given, histories.offsets, histories.items, histories.days
+        )
         return train(task, settings, device, type(self).__name__, of_what)
 
     def represent(
@@ -341,27 +343,27 @@ class _Task:
     def validate(self) -> float | None:
         """Mean of 1 / log2(1 + rank) of the held-out events among all items: NDCG without a cut.
 
-        Items of the history are left out unless some user of the log has an item twice.
+        Items of the window are left out unless some user of the log has an item twice.
         """
         if not len(self.targets):
             return None
         gains, network = np.zeros(len(self.targets)), self.model.network_
         device, n_items = self.draws.log_share.device, network.n_items
-        room = min(_QUERY_EVENTS, max(1, _VALIDATION_CELLS // n_items))
-        for rows, batch in queries(self.asked, self.model._room, room * 32):
+        size = max(1, _VALIDATION_CELLS // n_items)
+        for rows, batch in queries(self.asked, self.model._room, _QUERY_EVENTS):
             asked = self.model._asked(batch).to(device)
             states = network.query(network.states(asked)[asked.wanted])
-            for part in range(0, len(rows), room):
-                some = rows[part : part + room]
-                scores = states[part : part + room] @ network.items.T
+            for part in range(0, len(rows), size):
+                some = rows[part : part + size]
+                scores = states[part : part + size] @ network.items.T
                 if network.level is not None:
                     scores += network.level
                 target = torch.from_numpy(self.targets[some]).to(device)
                 own = scores.gather(1, target[:, None])
                 if not self.returning:
-                    inside = batch.present[part : part + room].to(device)
+                    inside = batch.present[part : part + size].to(device)
                     row = torch.nonzero(inside)[:, 0]
-                    scores[row, batch.items[part : part + room].to(device)[inside]] = float("-inf")
+                    scores[row, batch.items[part : part + size].to(device)[inside]] = float("-inf")
                 rank = 1 + (scores > own).sum(dim=1).cpu().numpy()
                 gains[some] = 1 / np.log2(1 + rank)
         return float(gains.mean())

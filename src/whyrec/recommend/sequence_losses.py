@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 LOSSES = ("softmax", "sampled_softmax", "gbce")
-# Logits held at once by `full_softmax`: 2^19 of them are 2 MiB, about a core's cache.
-_CELLS = 1 << 19
+# Logits held at once by `full_softmax`: on a CPU 2^19 of them, 2 MiB, about a core's cache.
+_CELLS = {"cpu": 1 << 19}
+_DEVICE_CELLS = 1 << 26
 _ROWS = 32
 # Below this a probability is told as this.
 _LEAST = 1e-37
@@ -48,7 +49,7 @@ def gbce(
     """Mean of -(beta log sigmoid(s+) + sum over drawn of log(1 - sigmoid(s-))) / (k + 1).
 
     beta = alpha (t (1 - 1 / alpha) + 1 / alpha), alpha = k / (m - 1) the sampling rate, t the calibration: 0 is binary
-    cross-entropy, 1 undoes the overconfidence of sampling (gSASRec: Petrov and Macdonald, 2023, eqs. 12 and 16).
+    cross-entropy, 1 undoes the overconfidence of sampling (gSASRec: Petrov and Macdonald, 2023).
     """
     right, wrong = _scores(states, items, level, target, drawn)
     rate = len(drawn) / max(len(items) - 1, 1)
@@ -77,7 +78,7 @@ class _FullSoftmax(torch.autograd.Function):
         total = states.new_zeros(())
         of_states, of_items = torch.empty_like(states), torch.zeros_like(items)
         of_level = None if level is None else torch.zeros_like(level)
-        size = max(_ROWS, _CELLS // len(items))
+        size = max(_ROWS, _CELLS.get(states.device.type, _DEVICE_CELLS) // len(items))
         for start in range(0, n, size):
             part, wanted = states[start : start + size], target[start : start + size, None]
             logits = part @ items.T if level is None else torch.addmm(level, part, items.T)

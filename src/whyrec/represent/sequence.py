@@ -18,10 +18,10 @@ class SequenceEncoder(nn.Module):
     """Item codes (rows, length), padded on the right -> states (rows, length, width).
 
     The code of an event enters as its embedding times sqrt(width). causal: a state sees its own event and those before
-    it; otherwise all that are present. block: `classic`, the pre-norm block of SASRec (Kang and McAuley, 2018, eqs. 2
-    to 6), or `ligr`, see `_Block`. expansion: width of the feed-forward layer over width; by default 1 in classic
+    it; otherwise all that are present. block: `classic`, the pre-norm block of SASRec (Kang and McAuley, 2018, section
+    III), or `ligr`, see `_Block`. expansion: width of the feed-forward layer over width; by default 1 in classic
     blocks and 4 in ligr blocks, as in their papers. position: `learned` embeddings of the place, counted back from the
-    latest event; `rotary` (RoFormer: Su et al., 2021, eq. 34), which knows distances only; `time`, see `TimeBias`.
+    latest event; `rotary` (RoFormer: Su et al., 2021), which knows distances only; `time`, see `TimeBias`.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class SequenceEncoder(nn.Module):
 
 
 class TimeBias(nn.Module):
-    """Relative places and times as a bias of attention (HSTU: Zhai et al., 2024, section 3.2).
+    """Relative places and times as a bias of attention (HSTU: Zhai et al., 2024, there rab).
 
     Attention logits of query i and key j get p_h[i - j] + t_h[floor(log2(1 + |time_i - time_j| in seconds))], two
     learned tables per head h.
@@ -151,8 +151,8 @@ def rotated(vectors: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
 class _Block(nn.Module):
     """A pre-norm block: x + drop(attention(norm(x))), then x + drop(feed(norm(x))), feed = W2 relu(W1 x).
 
-    gated: LiGR's block (Borisyuk et al., 2025, "From features to transformers", section 3; eSASRec: Tikhonovich et al.,
-    2025), x + sigmoid(G x) * drop(attention(norm(x))) and the same around feed, feed = W3 (silu(W1 x) * W2 x) without biases.
+    gated: LiGR's block (Borisyuk et al., 2025, arXiv 2502.03417; in eSASRec: Tikhonovich et al., 2025, arXiv 2508.06450),
+    x + sigmoid(G x) * drop(attention(norm(x))) and the same around feed, feed = W3 (silu(W1 x) * W2 x) without biases.
     """
 
     def __init__(self, width: int, heads: int, hidden: int, dropout: float, gated: bool) -> None:

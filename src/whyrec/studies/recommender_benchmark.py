@@ -88,7 +88,7 @@ def recommender_benchmark(
     budget: float | None = None,
     random_state: int = 0,
 ) -> MeasuredTables:
-    """Run the tables (or `only` some of TABLES); quick: MovieLens-100K's two rankings alone.
+    """Run the tables (or `only` some of TABLES); quick: MovieLens-100K's two rankings alone, without peers.
 
     budget: CPU seconds that each transformer, and each of RecTools', trains for; by default BUDGETS.
 
@@ -99,8 +99,8 @@ def recommender_benchmark(
         raise BadInput(f"no table {sorted(unknown)[0]!r}; the tables are {', '.join(TABLES)}")
     small = budget or BUDGETS["quick" if quick else "ml-100k"]
     makers: dict[str, Callable[[], MeasuredTable]] = {
-        "ml-100k last": lambda: _last(data, small, random_state),
-        "ml-100k time": lambda: _global_time(data, small, random_state),
+        "ml-100k last": lambda: _last(data, small, not quick, random_state),
+        "ml-100k time": lambda: _global_time(data, small, not quick, random_state),
         "ml-100k ratings": lambda: ratings(data, 5),
         "ml-1m-sequences": lambda: _sequences(data, budget or BUDGETS["ml-1m"], random_state),
     }
@@ -224,24 +224,24 @@ def ratings(data: Path, repetitions: int) -> MeasuredTable:
     return MeasuredTable("ml-100k ratings", "MovieLens-100K, error of ratings", pl.DataFrame(rows), made)
 
 
-def _last(data: Path, budget: float, random_state: int) -> MeasuredTable:
+def _last(data: Path, budget: float, peers: bool, random_state: int) -> MeasuredTable:
     dataset, genres = ml_100k(data)
     how, split = "leave-last-out, equal times by item code", split_last(dataset, 1)
-    return _table("ml-100k last", "MovieLens-100K", split, how, GRID | _TIMED, genres, budget, random_state)
+    return _table("ml-100k last", "MovieLens-100K", split, how, GRID | _TIMED, genres, budget, peers, random_state)
 
 
-def _global_time(data: Path, budget: float, random_state: int) -> MeasuredTable:
+def _global_time(data: Path, budget: float, peers: bool, random_state: int) -> MeasuredTable:
     dataset, genres = ml_100k(data)
     how = "the last fifth of the log by time, all rows of the moment of the cut in the test part"
     split = split_time(dataset, 0.2)
-    return _table("ml-100k time", "MovieLens-100K", split, how, GRID | _TIMED, genres, budget, random_state)
+    return _table("ml-100k time", "MovieLens-100K", split, how, GRID | _TIMED, genres, budget, peers, random_state)
 
 
 def _sequences(data: Path, budget: float, random_state: int) -> MeasuredTable:
     split = ml_1m_sequences(data)
     how = "leave-last-out as stored (the item before most test items is missing); one setting a method where costly"
     grid = GRID | {"BPR": GRID["BPR"][:1]}
-    return _table("ml-1m-sequences", "MovieLens-1M sequences", split, how, grid, None, budget, random_state)
+    return _table("ml-1m-sequences", "MovieLens-1M sequences", split, how, grid, None, budget, True, random_state)
 
 
 def _table(
@@ -252,10 +252,11 @@ def _table(
     grid: Grid,
     vectors: np.ndarray | None,
     budget: float,
+    with_peers: bool,
     random_state: int,
 ) -> MeasuredTable:
     ours = transformers(budget, random_state)
-    peers = rectools(split, budget, RECTOOLS_SETTINGS, random_state)
+    peers = rectools(split, budget, RECTOOLS_SETTINGS, random_state) if with_peers else {}
     frame, settings, measured = ranked(split, grid | ours, vectors, random_state, peers)
     wanted = ["method", "users", "ndcg", "ndcg_low", "ndcg_high", "recall", "recall_low", "recall_high", "mrr", "map"]
     wanted += [
@@ -279,7 +280,7 @@ def _table(
         ),
         Claim(f"{new} of the users with test items have no training item", None),
         _classics_beside(frame, set(grid), set(ours)),
-        *side_by_side(measured, random_state),
+        *(side_by_side(measured, random_state) if with_peers else ()),
     ]
     told = "; ".join(f"{method}: {words}" for method, words in settings.items())
     made = (
