@@ -158,3 +158,18 @@ def test_bounds_at_the_strength_of_a_planted_confounder_hold_the_truth(sign: int
     low, high = marginal_bounds(fitted, np.array([1.1, gamma]))
     assert low[1] < truth < high[1]
     assert not low[0] < truth < high[0]
+
+
+def test_hidden_shares_of_any_estimate_are_those_of_its_t_value() -> None:
+    # Cinelli and Hazlett (2020), section 5: t = 4.18, 783 degrees of freedom: 13.9%, and 7.6% for the interval.
+    from whyrec.cause.sensitivity import hidden_shares, with_hidden_shares
+    from whyrec.estimate import Estimate
+
+    error = 1.0
+    sure = Estimate(4.18, (4.18 - 1.96, 4.18 + 1.96), error, 784, "", "")
+    value, limit = hidden_shares(sure)
+    assert value == pytest.approx(0.139, abs=5e-4)
+    assert limit == pytest.approx(0.076, abs=1e-3)
+    unsure = Estimate(1.0, (-0.96, 2.96), error, 784, "", "")
+    assert hidden_shares(unsure)[1] == 0
+    assert with_hidden_shares(sure).diagnostics["robustness_value"] == value

@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import numpy as np
+import polars as pl
 from threadpoolctl import threadpool_limits
 
 from whyrec.estimate import Estimate, FloatArray
 from whyrec.studies.panel import Panel
+
+
+def answers_table(
+    answers: Iterable[Estimate], before: Mapping[str, list[Any]], after: Mapping[str, list[Any]] | None = None
+) -> pl.DataFrame:
+    """One row an answer: the columns `before`, estimate, low, high, robustness_value, robustness_value_interval (how much of
+    what is left a hidden cause must explain, see `hidden_shares`), the columns `after`.
+    """
+    from whyrec.cause.sensitivity import hidden_shares
+
+    found = list(answers)
+    shares = [hidden_shares(answer) for answer in found]
+    return pl.DataFrame(
+        {
+            **before,
+            "estimate": [answer.estimate for answer in found],
+            "low": [answer.interval[0] for answer in found],
+            "high": [answer.interval[1] for answer in found],
+            "robustness_value": [value for value, _ in shares],
+            "robustness_value_interval": [limit for _, limit in shares],
+            **(after or {}),
+        }
+    )
 
 
 def difference_in_means(panel: Panel, estimand: str) -> Estimate:
