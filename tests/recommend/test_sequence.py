@@ -109,6 +109,10 @@ def test_gbce_by_hand() -> None:
         expected = -(beta * log_sigmoid(1) + log_sigmoid(-2) + log_sigmoid(1)) / 3
         found = float(gbce(states, items, None, target, drawn, calibration))
         assert found == pytest.approx(expected, rel=1e-6)
+        base = np.log(beta / 2)
+        shifted = -(beta * log_sigmoid(1 + base) + log_sigmoid(-2 - base) + log_sigmoid(1 - base)) / 3
+        found = float(gbce(states, items, None, target, drawn, calibration, from_base_rate=True))
+        assert found == pytest.approx(shifted, rel=1e-6)
         assert beta == pytest.approx({0.0: 1.0, 0.75: 0.75, 1.0: rate}[calibration])
 
 

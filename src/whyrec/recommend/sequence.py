@@ -334,7 +334,9 @@ class _Task:
             return full_softmax(states, items, level, target, self.half)
         drawn = torch.from_numpy(self.draws.draw(model.negatives, generator)).to(device)
         if model.loss == "gbce":
-            return gbce(states, items, level, target, drawn, model.calibration)
+            # The sum over draws and not their mean: gradients of the mean are as small as Adam's epsilon.
+            found = gbce(states, items, level, target, drawn, model.calibration, from_base_rate=True)
+            return found * (len(drawn) + 1)
         return sampled_softmax(
             states, items, level, target, drawn, self.draws.log_share[drawn] if model.log_q else None
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -44,16 +45,27 @@ def sampled_softmax(
 
 
 def gbce(
-    states: Tensor, items: Tensor, level: Tensor | None, target: Tensor, drawn: Tensor, calibration: float
+    states: Tensor,
+    items: Tensor,
+    level: Tensor | None,
+    target: Tensor,
+    drawn: Tensor,
+    calibration: float,
+    from_base_rate: bool = False,
 ) -> Tensor:
     """Mean of -(beta log sigmoid(s+) + sum over drawn of log(1 - sigmoid(s-))) / (k + 1).
 
     beta = alpha (t (1 - 1 / alpha) + 1 / alpha), alpha = k / (m - 1) the sampling rate, t the calibration: 0 is binary
-    cross-entropy, 1 undoes the overconfidence of sampling (gSASRec: Petrov and Macdonald, 2023).
+    cross-entropy, 1 undoes the overconfidence of sampling (gSASRec: Petrov and Macdonald, 2023). from_base_rate: log(beta
+    / k) is added to all scores, which changes no order: scores near 0 then start where the loss of a constant is least,
+    and not hundreds of steps away from it.
     """
     right, wrong = _scores(states, items, level, target, drawn)
     rate = len(drawn) / max(len(items) - 1, 1)
     beta = rate * (calibration * (1 - 1 / rate) + 1 / rate)
+    if from_base_rate:
+        base = math.log(beta / len(drawn))
+        right, wrong = right + base, wrong + base
     loss = beta * functional.softplus(-right) + functional.softplus(wrong).sum(dim=1)
     return loss.mean() / (len(drawn) + 1)
 
