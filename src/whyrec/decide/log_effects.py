@@ -256,8 +256,9 @@ class LogEffects:
             "by both": share_below(preference, weights) + share_below(effect, weights),
         }
         gain, groupings = self.model_.effect_scores_, np.column_stack([users, items])
+        left = self.model_.residual_and_representer()
         return {
-            name: targeting_value(gain, score, weights, groupings, budget=self.budget, name=name)
+            name: targeting_value(gain, score, weights, groupings, budget=self.budget, name=name, left=left)
             for name, score in chosen_by.items()
         }
 
@@ -270,6 +271,7 @@ class LogEffects:
             self.model_.weights_,
             np.column_stack([users, items]),
             budget=self.budget,
+            left=self.model_.residual_and_representer(),
         )
 
 

@@ -195,8 +195,37 @@ def _study(page: Page, key: str, study: Any, t: Words, lang: Lang) -> None:
     )
     overlap_chart(page, study.positivity.to_dict(), t)
     checks_part(page, [r.to_dict() for r in study.refutations], study.sensitivity.to_dict(), t)
+    _contour(page, study.panel, t)
     if study.notes and t("en", "zh") == "en":
         page.items(list(study.notes))
+
+
+def _contour(page: Page, panel: Any, t: Words) -> None:
+    """What a hidden cause would leave of the linear adjustment on the same rows (Cinelli and Hazlett 2020)."""
+    from whyrec.cause.linear_effect import LinearEffect
+    from whyrec.cause.sensitivity import contour
+    from whyrec.explain.sensitivity_plots import contour_painter
+
+    if panel is None:
+        return
+    varied = panel.features.std(axis=0) > 1e-9
+    names = [name for name, kept in zip(panel.feature_names, varied, strict=True) if kept]
+    line = LinearEffect.of(
+        panel.outcome,
+        panel.treatment,
+        panel.features[:, varied],
+        clusters=panel.clusters,
+        weights=panel.weights,
+        names=names,
+    )
+    found = contour(line)
+    page.text(
+        t(
+            "The same for a linear adjustment on the same rows: each line joins hidden causes that would leave the effect it names; the numbered points are as strong as measured columns.",
+            "同样的行上线性调整的敏感性：每条线连接会使效应变为所标数值的隐藏原因；编号点的强度等于已测量的列。",
+        )
+    )
+    page.chart(plots.draw(contour_painter(found, t), description=found.to_text(), height=3.8, narrow_height=5.2))
 
 
 _WAYS = {

@@ -101,7 +101,11 @@ def _imputed(weeks: pl.DataFrame, ratio: float, random_state: int) -> Estimate:
         draws[0].n,
         ESTIMAND,
         "regression adjustment, multiply imputed",
-        diagnostics={"mean_untreated": untreated, "rows": weeks.height},
+        diagnostics={
+            "mean_untreated": untreated,
+            "rows": weeks.height,
+            "bias_scale": float(np.mean([draw.diagnostics["bias_scale"] for draw in draws])),
+        },
     )
 
 
