@@ -30,17 +30,24 @@ class TextEncoder:
 
     model: the packaged MiniLM (384 numbers a text), a name on the Hugging Face hub, or a folder written by
     `save_pretrained`. batch_size: texts at once. max_tokens: what a longer text is cut to. cache: folder of what was
-    encoded before (default: whyrec/text in the user's cache folder, $XDG_CACHE_HOME or ~/.cache).
-    The packaged model and folders are read without touching the network.
+    encoded before (default: whyrec/text in the user's cache folder, $XDG_CACHE_HOME or ~/.cache). keep: hold the network in
+    memory between calls, for a service that is asked a text at a time. The packaged model and folders are read without touching the network.
     """
 
     def __init__(
-        self, model: str | Path = PACKAGED, batch_size: int = 64, max_tokens: int = 128, cache: str | Path | None = None
+        self,
+        model: str | Path = PACKAGED,
+        batch_size: int = 64,
+        max_tokens: int = 128,
+        cache: str | Path | None = None,
+        keep: bool = False,
     ) -> None:
         self.model = model
         self.batch_size = batch_size
         self.max_tokens = max_tokens
         self.cache = cache
+        self.keep = keep
+        self._kept: tuple[Any, Any] | None = None
 
     def encode(self, texts: Sequence[str | None]) -> NDArray[np.float32]:
         """States of unit length, shape (len(texts), width); a row of zeros where the text is empty or missing.
@@ -63,8 +70,15 @@ class TextEncoder:
             else np.zeros((0, len(zeros)), dtype=np.float32)
         )
 
+    def warm(self) -> None:
+        """Load the network now, so that the first text does not wait for it; of use with `keep`."""
+        if self.keep and self._kept is None:
+            self._kept = self._network()
+
     def _encode_missing(self, texts: list[str], store: TextCache) -> dict[str, NDArray[np.float32]]:
-        tokenizer, network = self._network()
+        tokenizer, network = self._kept or self._network()
+        if self.keep:
+            self._kept = tokenizer, network
         # Texts of one length side by side: little padding. The sort is by length, then text: any order of input gives the same batches.
         ordered = sorted(texts, key=lambda text: (len(text), text))
         batches = [ordered[start : start + self.batch_size] for start in range(0, len(ordered), self.batch_size)]
