@@ -15,6 +15,7 @@ from whyrec.recommend.popularity import Popularity, RecentPopularity, SegmentPop
 from whyrec.recommend.slim import SLIM
 from whyrec.recommend.svdpp import SVDpp
 from whyrec.recommend.two_headed import TwoHeadedRecommender
+from whyrec.recommend.two_tower import TwoTowerRecommender
 
 SMALL, TINY = checks.small_dataset(), checks.tiny_dataset()
 MAKERS = {
@@ -44,6 +45,7 @@ MAKERS = {
     ),
     "biased MF": lambda: BiasedMF(factors=2, iterations=3),
     "SVD++": lambda: SVDpp(factors=2, epochs=3, batch_ratings=40),
+    "two-tower": lambda: TwoTowerRecommender(width=8, epochs=2, batch_size=32, negatives=4),
     "two-headed": lambda: TwoHeadedRecommender(
         width=8, length=20, epochs=2, negatives=4, batch_events=60, device="cpu"
     ),

@@ -53,12 +53,12 @@ class TwoTowerRecommender(Recommender):
         user_attributes: Sequence[str] | None = None,
         modalities: Sequence[tuple[str, str, str]] = (),
         width: int = 64,
-        dropout: float = 0.2,
-        epochs: int = 10,
+        dropout: float = 0.4,
+        epochs: int = 5,
         batch_size: int = 1024,
         learning_rate: float = 0.003,
         weight_decay: float = 0.01,
-        clicks: int = 50,
+        clicks: int = 20,
         negatives: int = 512,
         debias: Literal["none", "ips"] = "none",
         debias_strength: float | None = None,
@@ -169,8 +169,8 @@ class TwoTowerRecommender(Recommender):
         self, items: NDArray[np.integer], clicks: NDArray[np.bool_], attributes: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         with one_thread():
-            values = torch.from_numpy(self.values_[items])
-            queries = self.network_.users(values, torch.from_numpy(clicks), torch.from_numpy(attributes))
+            places, heard = torch.from_numpy(items.astype(np.int64)), torch.from_numpy(clicks)
+            queries = self.network_.users(torch.from_numpy(self.values_), places, heard, torch.from_numpy(attributes))
         return np.asarray(queries.numpy(), dtype=np.float32)
 
     def score_all(self, users: Codes) -> Scores:
@@ -267,4 +267,8 @@ def _columns(table: pl.DataFrame, wanted: Sequence[str] | None, without: set[str
         for column, kind in kinds.items()
         if kind.is_numeric() or kind in (pl.Boolean, pl.String, pl.Categorical) or isinstance(kind, pl.Enum)
     ]
-    return [column for column in coded if column not in without and not (kinds[column].is_numeric() and isinstance(table.schema[column], pl.List))]
+    return [
+        column
+        for column in coded
+        if column not in without and not (kinds[column].is_numeric() and isinstance(table.schema[column], pl.List))
+    ]

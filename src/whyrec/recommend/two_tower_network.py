@@ -60,10 +60,14 @@ class TwoTower(nn.Module):
         fused = self.fusion(parts, present)
         return self.key(fused), self.value(fused), self.level(fused)[:, 0]
 
-    def users(self, values: Tensor, clicks: Tensor, attributes: Tensor) -> Tensor:
-        """Queries. values: (n, length, width) of what was clicked; clicks: (n, length) of true and false; (n, attributes)."""
+    def users(self, values: Tensor, items: Tensor, clicks: Tensor, attributes: Tensor) -> Tensor:
+        """Queries (n, width). values: of items; items: rows of `values`, (n, length); clicks: which of them were clicked,
+        (n, length) of true and false; attributes: (n, attributes).
+        """
         count = clicks.sum(dim=1, keepdim=True)
-        mean = (values * clicks.unsqueeze(2)).sum(dim=1) / count.clamp(min=1)
+        starts = torch.cumsum(count[:, 0], dim=0) - count[:, 0]
+        total = nn.functional.embedding_bag(items[clicks], values, starts, mode="sum")
+        mean = total / count.clamp(min=1)
         heard = torch.where(count > 0, mean, self.nobody)
         queries: Tensor = self.query(torch.cat([heard, torch.log1p(count.to(heard.dtype)), attributes], dim=1))
         return queries
@@ -120,11 +124,11 @@ def learn_towers(
             told = torch.from_numpy(needed)
             keys, values, levels = network.items([part[told] for part in parts], present[told])
             at = torch.from_numpy(place[: len(candidates)])
-            listened = values[torch.from_numpy(place[len(candidates) :].reshape(heard.shape))]
-            queries = network.users(listened, torch.from_numpy(clicked), known[torch.from_numpy(users[rows])])
+            listened = torch.from_numpy(place[len(candidates) :].reshape(heard.shape))
+            queries = network.users(values, listened, torch.from_numpy(clicked), known[torch.from_numpy(users[rows])])
             missed = np.exp(-len(rows) * chance[candidates] - settings.negatives / n_items)
             drawn_chance = torch.from_numpy(np.log(np.maximum(1 - missed, 1e-12)).astype(np.float32))
-            logits = queries @ keys[at].T + levels[at] - drawn_chance
+            logits = queries @ nn.functional.embedding(at, keys).T + levels[at] - drawn_chance
             target = torch.from_numpy(np.searchsorted(candidates, items[rows]))
             lost = nn.functional.cross_entropy(logits, target, reduction="none")
             loss = (lost * torch.from_numpy(weight[rows])).mean()

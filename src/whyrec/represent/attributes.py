@@ -85,10 +85,12 @@ class AttributeCode:
         if column not in table.columns or not _texts(table[column].dtype) or not known:
             return hot
         series = table[column]
-        lengths = series.list.len().fill_null(0).to_numpy() if isinstance(series.dtype, pl.List) else np.ones(len(series))
-        # An empty or missing list leaves one empty row behind when it is laid out flat.
-        rows = np.repeat(np.arange(table.height), np.maximum(lengths, 1).astype(np.int64))
-        place = _flat(series).replace_strict(
+        lengths = (
+            series.list.len().fill_null(0).to_numpy() if isinstance(series.dtype, pl.List) else np.ones(len(series))
+        )
+        rows = np.repeat(np.arange(table.height), lengths.astype(np.int64))
+        # What an empty or missing list leaves when laid out flat depends on Polars: they are left out before.
+        place = _flat(series.filter(pl.Series(lengths > 0))).replace_strict(
             pl.Series(known, dtype=pl.String), np.arange(len(known)), default=None, return_dtype=pl.Int64
         )
         there = place.is_not_null().to_numpy()

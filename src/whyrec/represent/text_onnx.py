@@ -58,7 +58,6 @@ def _whole(path: Path) -> bool:
 def _export(network: Any, names: tuple[str, ...], path: Path) -> None:
     """Trace the network and quantise its matrix products."""
     import torch
-
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     class States(torch.nn.Module):
