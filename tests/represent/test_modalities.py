@@ -175,7 +175,7 @@ def test_cut_and_transparent_pictures(pictures: dict[str, Path], models: dict[st
 def test_wrong_kinds_and_models(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="'smell' is none of"):
         encoder_of("smell", "x")
-    with pytest.raises(BadInput, match="image model .* cannot be loaded"):
+    with pytest.raises(BadInput, match=r"image model .* cannot be loaded"):
         FileEncoder("image", str(tmp_path), cache=str(tmp_path)).encode([None])
 
 

@@ -87,11 +87,17 @@ def graphs(
 
 @app.command()
 def recommenders(
-    data: Annotated[Path, typer.Option(help="Folder of the reference data: ml-100k/, ml-1m-sequences/.")],
-    quick: Annotated[bool, typer.Option("--quick", help="The two rankings of MovieLens-100K: about a minute.")] = False,
+    data: Annotated[
+        Path, typer.Option(help="Folder of the reference data: ml-100k/, ml-1m-sequences/, ml-latest-small/.")
+    ],
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The two rankings of MovieLens-100K and the cold items: some three minutes.")
+    ] = False,
     only: Annotated[
         str | None,
-        typer.Option(help="Tables, separated by commas: ml-100k last, ml-100k time, ml-100k ratings, ml-1m-sequences."),
+        typer.Option(
+            help="Tables, separated by commas: ml-100k last, ml-100k time, ml-100k ratings, ml-1m-sequences, cold items."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the tables to this JSON file.")] = None,
     seed: Seed = 0,

@@ -15,14 +15,16 @@ app = typer.Typer()
 @app.command()
 def tune(
     model: Annotated[
-        Literal[
-            "RecentPopularity", "ItemKNN", "UserKNN", "ImplicitALS", "BPR", "EASE", "SLIM", "LightGCN"
-        ],
+        Literal["RecentPopularity", "ItemKNN", "UserKNN", "ImplicitALS", "BPR", "EASE", "SLIM", "LightGCN"],
         typer.Argument(help="The recommender."),
     ],
-    logs: Annotated[list[Path], typer.Argument(help="The log, as for whyrec fit; or a folder with MovieLens' ratings.csv and movies.csv.")],
+    log: Annotated[
+        Path, typer.Argument(help="The log, as for whyrec fit, or MovieLens' folder with ratings.csv and movies.csv.")
+    ],
     schema: Annotated[Path | None, typer.Option(help="Schema file, as for whyrec fit.")] = None,
-    trials: Annotated[int, typer.Option(min=1, help="Settings to try, those of an earlier search in --journal included.")] = 30,
+    trials: Annotated[
+        int, typer.Option(min=1, help="Settings to try, those of an earlier search in --journal included.")
+    ] = 30,
     metric: Annotated[
         Literal["ndcg", "recall", "hit_rate", "mrr", "map"], typer.Option(help="What is made best, at 10.")
     ] = "ndcg",
@@ -38,7 +40,15 @@ def tune(
     """
     answer(
         lambda api: api.tune(
-            model, logs, schema=schema, trials=trials, metric=metric, jobs=jobs, journal=journal, out=out, random_state=seed
+            model,
+            log,
+            schema=schema,
+            trials=trials,
+            metric=metric,
+            jobs=jobs,
+            journal=journal,
+            out=out,
+            random_state=seed,
         ),
         as_json,
     )

@@ -99,7 +99,11 @@ def spaces() -> dict[str, tuple[Callable[..., Recommender], Space]]:
     from whyrec.recommend.slim import SLIM
 
     weighting = Choice(("cosine", "bm25", "tf-idf", "jaccard"))
-    near: Space = {"neighbours": Whole(20, 1000, log=True), "shrinkage": Real(0.1, 300, log=True), "weighting": weighting}
+    near: Space = {
+        "neighbours": Whole(20, 1000, log=True),
+        "shrinkage": Real(0.1, 300, log=True),
+        "weighting": weighting,
+    }
     return {
         "RecentPopularity": (RecentPopularity, {"half_life_days": Real(1, 365, log=True)}),
         "ItemKNN": (ItemKNN, near),
@@ -209,7 +213,14 @@ def tune(
         for trial in done
     )
     return Tuned(
-        name, metric, k, dict(study.best_params), float(study.best_value), told, split.how, len(study.trials) - len(done)
+        name,
+        metric,
+        k,
+        dict(study.best_params),
+        float(study.best_value),
+        told,
+        split.how,
+        len(study.trials) - len(done),
     )
 
 
