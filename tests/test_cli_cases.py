@@ -48,6 +48,21 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_a_kept_model_answers_the_same_and_needs_no_graph(run: Call, table: Path, tmp_path: Path) -> None:
+    asked = ("--row", 1, "--do", "price=2", "--json")
+    code, out, err = run("counterfactual", table, "--graph", GRAPH, *asked, "--out", tmp_path / "scm")
+    assert code == 0, err
+    first = json.loads(out)
+    assert first["folder"] == str(tmp_path / "scm")
+    code, out, err = run("counterfactual", tmp_path / "scm", *asked)
+    assert code == 0, err
+    assert json.loads(out)["rows"] == first["rows"]
+    code, _, err = run("counterfactual", tmp_path / "scm", "--graph", GRAPH, *asked)
+    assert code == 1 and "has its graph" in err
+    code, _, err = run("counterfactual", table, *asked)
+    assert code == 1 and "needs a causal graph" in err
+
+
 def test_counterfactual_of_rows_and_of_a_described_case(run: Call, table: Path) -> None:
     code, out, err = run(
         "counterfactual", table, "--graph", GRAPH, "--row", 1, "--row", 3, "--do", "price=price*0.5", "--json"
@@ -138,3 +153,37 @@ def test_one_line_in_python(table: Path) -> None:
     assert whyrec.StructuralCausalModel.__name__ == "StructuralCausalModel"
     with pytest.raises(BadInput, match="no row was named"):
         whyrec.counterfactual(pl.read_csv(table), GRAPH, [], {"price": 1})
+
+
+def test_why_not_names_reasons_and_actions(run: Call, table: Path, tmp_path: Path) -> None:
+    frame = pl.read_csv(table)
+    row = int((frame["buy"] == 0).arg_true()[0]) + 1
+    asked = (
+        "why-not", table, "--outcome", "buy", "--graph", f"{GRAPH}; offer -> buy", "--row", row,
+        "--cause", "price: price=2", "--cause", "no offer: offer=1", "--action", "half price: price=price*0.5",
+    )  # fmt: skip
+    code, out, err = run(*asked, "--json", "--picture", tmp_path / "why.svg")
+    assert code == 0, err
+    answer = json.loads(out)
+    (case,) = answer["cases"]
+    assert {row["cause"] for row in case["reasons"]} == {"price", "no offer"}
+    assert case["actions"][0]["action"] == "half price"
+    assert (tmp_path / "why.svg").read_text(encoding="utf-8").startswith("<svg")
+    code, out, _ = run(*asked, "--lang", "zh")
+    assert code == 0 and "概率" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("--row", 1, "--case", "buy=0"), 2, "one way"),
+        (("--row", 1, "--cause", "price"), 2, "NAME: COLUMN=VALUE"),
+        (("--row", 1), 1, "at least one cause"),
+        (("--user", "7", "--cause", "price: price=2"), 1, "sample 'shop'"),
+        (("--row", 100_000, "--cause", "price: price=2"), 1, "rows count from 1"),
+    ],
+)
+def test_why_not_with_bad_questions(run: Call, table: Path, options: tuple, code: int, words: str) -> None:
+    found, _, err = run("why-not", table, "--outcome", "buy", "--graph", GRAPH, *options)
+    assert found == code
+    assert words in err.replace("\n", " ").replace("│", "")

@@ -22,7 +22,7 @@ RANK = {
     "cli": 8,
     "__init__": 9,
 }
-BOTTOM = {"errors", "estimate", "files", "progress", "saved"}
+BOTTOM = {"errors", "estimate", "files", "parallel", "progress", "saved"}
 
 
 def imported_parts(path: Path) -> set[str]:

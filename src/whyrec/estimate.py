@@ -23,6 +23,11 @@ def normal_quantile(level: float) -> float:
     return NormalDist().inv_cdf(0.5 + level / 2)
 
 
+def two_sided(z: float) -> float:
+    """P(|Z| > |z|) of a standard normal."""
+    return math.erfc(abs(z) / math.sqrt(2))
+
+
 @dataclass(frozen=True)
 class Estimate:
     """An estimated quantity.

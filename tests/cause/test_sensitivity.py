@@ -10,9 +10,21 @@ import numpy as np
 import pytest
 
 from whyrec.cause.docalib import DoCalib
-from whyrec.cause.sensitivity import e_value, marginal_bounds, robustness_value, sensitivity, sharp_bounds
+from whyrec.cause.glm import with_ones
+from whyrec.cause.linear_effect import LinearEffect, left_over, orthonormal, unit
+from whyrec.cause.scores import bias_scale
+from whyrec.cause.sensitivity import (
+    contour,
+    e_value,
+    hidden_shares,
+    marginal_bounds,
+    robustness_value,
+    sensitivity,
+    sharp_bounds,
+    with_hidden_shares,
+)
 from whyrec.errors import BadInput
-from whyrec.estimate import FloatArray
+from whyrec.estimate import Estimate, FloatArray
 
 GRID = [1.0, 1.1, 1.3, 1.6, 2.0, 3.0, 5.0]
 
@@ -72,11 +84,40 @@ def test_e_value_of_a_continuous_outcome_is_that_of_the_standardised_difference(
     assert sensitivity(model).e_value == pytest.approx(e_value(exp(0.91 * model.effect_.estimate / spread)))
 
 
-def test_robustness_value_is_of_the_clustered_t(model: DoCalib) -> None:
-    f = model.effect_.estimate / model.effect_.standard_error / sqrt(1_000 - 1)
+def test_robustness_value_is_that_of_the_scale_of_the_bias_and_not_of_the_clusters(model: DoCalib) -> None:
+    left = model.outcome_ - np.where(model.treatment_ == 1, model.outcomes_[:, 1], model.outcomes_[:, 0])
+    representer = np.where(model.treatment_ == 1, 1 / model.propensity_, -1 / (1 - model.propensity_))
+    weight = model.weights_ / model.weights_.sum()
+    f = model.effect_.estimate / sqrt((weight @ left**2) * (weight @ representer**2))
     answer = sensitivity(model)
     assert answer.robustness_value == pytest.approx((sqrt(f**4 + 4 * f**2) - f**2) / 2)
     assert 0 < answer.robustness_value_interval < answer.robustness_value
+
+
+@pytest.mark.parametrize("clusters", [1, 20])
+def test_a_hidden_cause_of_that_strength_takes_the_effect_to_zero(clusters: int) -> None:
+    """Rows repeated in clusters: the cause that explains the robustness value of both residuals, planted, leaves nothing."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 2))
+    t = x[:, 0] + rng.normal(size=400)
+    y = 0.4 * t + x[:, 1] + rng.normal(size=400)
+    x, t, y = (np.repeat(part, clusters, axis=0) for part in (x, t, y))
+    units = np.repeat(np.arange(400), clusters)
+    line = LinearEffect.of(y, t, x, clusters=units)
+    share = contour(line).robustness_value
+    # Z = a t~ + b y~ + c e, with partial R2 of the robustness value with t given x and with y given x and t.
+    left_t, left_y = line.treatment / np.std(line.treatment), line.residual / np.std(line.residual)
+    noise = left_over(
+        np.column_stack([orthonormal(with_ones(x)), unit(left_t), unit(left_y)]),
+        np.repeat(rng.normal(size=400), clusters),
+    )
+    noise = noise / np.std(noise)
+    given_t = sqrt(share * (1 - share))
+    hidden = sqrt(share) * left_t + given_t * left_y + sqrt(max(1 - share - given_t**2, 0)) * noise
+    # Rows of the line lie in the order of the groups, which is that of the rows here.
+    with_hidden = LinearEffect.of(y, t, np.column_stack([x, hidden]), clusters=units)
+    assert abs(line.value) > 5 * line.estimate.standard_error
+    assert with_hidden.value == pytest.approx(0, abs=0.02)
 
 
 def test_an_effect_of_nothing_has_no_robustness() -> None:
@@ -158,3 +199,24 @@ def test_bounds_at_the_strength_of_a_planted_confounder_hold_the_truth(sign: int
     low, high = marginal_bounds(fitted, np.array([1.1, gamma]))
     assert low[1] < truth < high[1]
     assert not low[0] < truth < high[0]
+
+
+def test_hidden_shares_of_any_estimate() -> None:
+    """With a scale of se sqrt(df) they are those of Cinelli and Hazlett's Darfur: 13.9%."""
+    diagnostics = {"bias_scale": sqrt(783)}
+    sure = Estimate(4.184, (4.184 - 1.96, 4.184 + 1.96), 1.0, 784, "", "", diagnostics=diagnostics)
+    value, limit = hidden_shares(sure)
+    assert value == pytest.approx(0.139, abs=5e-4)
+    assert limit == pytest.approx(0.076, abs=1e-3)
+    assert hidden_shares(Estimate(1.0, (-0.96, 2.96), 1.0, 784, "", "", diagnostics=diagnostics))[1] == 0
+    assert with_hidden_shares(sure).diagnostics["robustness_value"] == value
+
+
+def test_the_scale_of_part_of_the_rows_is_that_of_their_share() -> None:
+    rng = np.random.default_rng(0)
+    left, representer, weight = rng.normal(size=1_000), rng.choice([-2.0, 2.0], 1_000), rng.random(1_000)
+    part = (np.arange(1_000) < 200).astype(float)
+    inside = bias_scale(left[:200], representer[:200], weight[:200])
+    share = weight[:200].sum() / weight.sum()
+    assert bias_scale(left, representer, weight, part) == pytest.approx(share * inside)
+    assert bias_scale(left, representer, weight, np.zeros(1_000)) == 0

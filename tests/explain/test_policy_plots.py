@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from whyrec.cause.sensitivity import with_hidden_shares
 from whyrec.decide.decision import decision
 from whyrec.decide.off_policy.rounds import Rounds
 from whyrec.decide.off_policy.value import off_policy_values
@@ -76,11 +77,16 @@ def test_pictures_are_files_of_their_own(ending: str, tmp_path: Path) -> None:
 def test_the_decision_says_whether_the_change_pays(lang: str) -> None:
     rng = np.random.default_rng(0)
     effect = rng.normal(size=3000)
-    pays = decision(effect + rng.normal(size=3000), rng.normal(size=3000), effect, np.ones(3000))
-    not_sure = decision(rng.normal(size=3000), rng.normal(size=3000), rng.normal(size=3000), np.ones(3000))
+    left = (rng.normal(size=3000), rng.choice([-2.0, 2.0], 3000))
+    pays = decision(effect + rng.normal(size=3000), rng.normal(size=3000), effect, np.ones(3000), left=left)
+    not_sure = decision(rng.normal(size=3000), rng.normal(size=3000), rng.normal(size=3000), np.ones(3000), left=left)
     words = {True: ("The change pays", "改变是值得的"), False: ("does not show", "没有表明")}
     for found, sure in ((pays, True), (not_sure, False)):
         page = Page("", lang)
-        decision_part(page, {name: e.to_dict() for name, e in found.items()}, lambda en, zh: en if lang == "en" else zh)
+        decision_part(
+            page,
+            {name: with_hidden_shares(e).to_dict() for name, e in found.items()},
+            lambda en, zh: en if lang == "en" else zh,
+        )
         assert words[sure][lang == "zh"] in page.render()
         assert f"{1000 * found['after'].estimate:.3f}" in page.render()

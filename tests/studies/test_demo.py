@@ -34,7 +34,7 @@ def test_the_folder_holds_what_is_documented(found: Demo) -> None:
     )
     assert frame.null_count().sum_horizontal()[0] == 0
     effects = json.loads((found.folder / "effects.json").read_text(encoding="utf-8"))
-    assert set(effects) == {"discount", "campaign", "recommendation", "randomised", "proof"}
+    assert set(effects) == {"discount", "campaign", "recommendation", "why_not", "randomised", "proof"}
     for name in ("discount", "campaign", "recommendation"):
         assert {
             "naive",

@@ -13,11 +13,13 @@ import polars as pl
 from whyrec.data.formats import read_table
 from whyrec.data.parse import numbers_or_words
 from whyrec.errors import BadInput, NotIdentified
+from whyrec.saved import check_free
 
 if TYPE_CHECKING:
     from whyrec.cause.scm.answers import Counterfactuals
     from whyrec.cause.scm.model import StructuralCausalModel
     from whyrec.decide.causal_recommender import CausalRecommender
+    from whyrec.explain.why_not import WhyNot
     from whyrec.studies.table_refutation import RefutedEffect
 
 SAMPLES = ("nhefs",)
@@ -25,18 +27,21 @@ SAMPLES = ("nhefs",)
 
 @dataclass(frozen=True)
 class CounterfactualAnswer:
-    """What would have been, with the model that says so."""
+    """What would have been, with the model that says so, and the folder it was saved to."""
 
     found: Counterfactuals
     model: StructuralCausalModel
+    folder: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """do, level, rows, point, assumptions, warnings; and model: graph, rows, left_out, mechanisms."""
-        return {**self.found.to_dict(), "model": self.model.to_dict()}
+        """do, level, rows, point, assumptions, warnings; model: graph, rows, left_out, mechanisms; folder."""
+        folder = None if self.folder is None else str(self.folder)
+        return {**self.found.to_dict(), "model": self.model.to_dict(), "folder": folder}
 
     def to_text(self) -> str:
         """The cases, then the mechanisms in a line."""
-        return f"{self.found.to_text()}\nby: {self.model!r}"
+        saved = f"\nThe model: {self.folder} (ask it again with: whyrec counterfactual {self.folder} ...)"
+        return f"{self.found.to_text()}\nby: {self.model!r}" + (saved if self.folder else "")
 
 
 @dataclass(frozen=True)
@@ -79,30 +84,135 @@ class ModelRefuteAnswer:
 
 def counterfactual(
     source: str | Path | pl.DataFrame,
-    graph: Any,
-    case: Mapping[str, Any] | int | Sequence[int] | str | Path | pl.DataFrame,
-    do: Mapping[str, Any],
+    graph: Any = None,
+    case: Mapping[str, Any] | int | Sequence[int] | str | Path | pl.DataFrame | None = None,
+    do: Mapping[str, Any] | None = None,
     *,
     target: str | Sequence[str] | None = None,
     cluster: str | None = None,
     weight: str | None = None,
     mechanisms: Any = "auto",
     exact: bool = False,
+    out: Path | None = None,
     random_state: int = 0,
 ) -> CounterfactualAnswer:
     """What would have been in a case, had something been otherwise; learnt from a table and a causal graph.
 
-    source: a table of units, or the name of a sample ("nhefs"). graph: text or CausalGraph. case: values by column; or a
+    source: a table of units, the name of a sample ("nhefs"), or the folder of a model that `out` kept, which takes no graph.
+    graph: text or CausalGraph. case: values by column; or a
     row number of the table from 1, or several; or a table (file) of cases. do: what is set: a number, a text, or an
     expression of columns such as "price * 0.9". exact: NotIdentified where the answer would be an average over noise.
     """
     from whyrec.cause.scm.model import StructuralCausalModel
 
-    table = units(source, cluster)
-    model = StructuralCausalModel(graph, mechanisms=mechanisms, random_state=random_state)
+    if case is None or not do:
+        raise BadInput("counterfactual: name the case, and what is set in it (do)")
+    if isinstance(source, str | Path) and (Path(source) / "model.json").is_file():
+        if graph is not None:
+            raise BadInput(f"{source} is a fitted model and has its graph; leave the graph out, or name a table")
+        fitted = StructuralCausalModel.load(Path(source))
+        cases = _cases(case, fitted.frame_)
+    elif graph is None:
+        raise BadInput("counterfactual: a table needs a causal graph, such as 'age -> price; price -> buy; age -> buy'")
+    else:
+        table = units(source, cluster)
+        model = StructuralCausalModel(graph, mechanisms=mechanisms, random_state=random_state)
+        cases = _cases(case, table)
+        if out is not None:
+            check_free(Path(out))
+        fitted = model.fit(table, cluster=cluster, weight=weight)
+    if out is not None:
+        fitted.save(Path(out))
+    return CounterfactualAnswer(fitted.counterfactual(cases, do, target, exact=exact), fitted, out)
+
+
+@dataclass(frozen=True)
+class WhyNotAnswer:
+    """Answers, one a case, with what was measured how, and the picture that was written."""
+
+    found: tuple[WhyNot, ...]
+    model: StructuralCausalModel
+    texts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    picture: Path | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """cases (see `WhyNot.to_dict`), notes, model, picture."""
+        return {
+            "cases": [answer.to_dict() for answer in self.found],
+            "notes": list(self.notes),
+            "model": self.model.to_dict(),
+            "picture": None if self.picture is None else str(self.picture),
+        }
+
+    def to_text(self) -> str:
+        """The sentences of every case, the notes, the model."""
+        told = [
+            "\n".join([*self.texts[place : place + 1], answer.to_text()]) for place, answer in enumerate(self.found)
+        ]
+        told += ["\n".join(self.notes)] if self.notes else []
+        told.append(f"by: {self.model!r}")
+        return "\n\n".join(told) + (f"\nWritten: {self.picture}" if self.picture else "")
+
+
+def why_not(
+    source: str | Path | pl.DataFrame,
+    case: Mapping[str, Any] | int | Sequence[int] | str | Path | pl.DataFrame | None = None,
+    *,
+    graph: Any = None,
+    outcome: str | None = None,
+    causes: Mapping[str, Mapping[str, Any]] | None = None,
+    actions: Mapping[str, Mapping[str, Any]] | None = None,
+    user: str | None = None,
+    item: str | None = None,
+    cluster: str | None = None,
+    weight: str | None = None,
+    picture: Path | None = None,
+    lang: Literal["en", "zh"] = "en",
+    random_state: int = 0,
+) -> WhyNotAnswer:
+    """Why did it not happen in this case, and what would have helped; learnt from a table and a causal graph.
+
+    source: a table, or the sample "shop" (the groceries' occasions, whose graph, causes and actions are known; name the case by
+    `user` and, if you like, `item`). causes, actions: see `whyrec.explain.why_not.why_not`.
+    """
+    from whyrec.cause.graph import CausalGraph
+    from whyrec.cause.scm.attribution import graph_of_question
+    from whyrec.cause.scm.model import StructuralCausalModel
+    from whyrec.explain.policy_plots import write_picture
+    from whyrec.explain.why_not import why_not as ask
+
+    notes: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    if isinstance(source, str) and source == "shop":
+        from whyrec.studies import why_not_shop as sample
+
+        table, notes = sample.shop_occasions(), sample.NOTES
+        graph, outcome = graph or sample.GRAPH, outcome or sample.OUTCOME
+        causes, actions = causes or sample.CAUSES, sample.ACTIONS if actions is None else actions
+        cluster, weight = cluster or sample.USER, weight or sample.WEIGHT
+        if user is not None:
+            if case is not None:
+                raise BadInput("why-not: name the case by its user or by its row, not by both")
+            case = sample.latest_without_purchase(table, str(user), None if item is None else str(item))
+            row = case.row(0, named=True)
+            texts = (f"household {row['household']}, product {row['product']} ({row['text']}), week {row['week']}",)
+    else:
+        if user is not None or item is not None:
+            raise BadInput("why-not: --user and --item are for the sample 'shop'; name a row, or describe a case")
+        table = units(source, cluster)
+    if case is None or graph is None or outcome is None or not causes:
+        raise BadInput("why-not: name the case, the causal graph, the outcome and at least one cause")
+    drawn = CausalGraph.from_text(graph) if isinstance(graph, str) else graph
+    model = StructuralCausalModel(
+        graph_of_question(drawn, {**causes, **(actions or {})}, outcome), bootstrap=30, random_state=random_state
+    )
     cases = _cases(case, table)
     fitted = model.fit(table, cluster=cluster, weight=weight)
-    return CounterfactualAnswer(fitted.counterfactual(cases, do, target, exact=exact), fitted)
+    found = ask(fitted, cases, causes, outcome, actions, lang=lang)
+    if picture is not None:
+        write_picture(Path(picture), found[0].picture(), title=" ".join(texts) or found[0].outcome)
+    return WhyNotAnswer(found, fitted, texts, notes, picture)
 
 
 def refute(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
@@ -20,6 +20,9 @@ from whyrec.errors import BadInput
 from whyrec.estimate import Estimate
 from whyrec.files import atomic_file, write_json
 from whyrec.saved import check_free
+
+if TYPE_CHECKING:
+    from whyrec.explain.recommendation import Explanation
 
 Lang = Literal["en", "zh"]
 _WIDE = 12  # columns that fit beside each other on a screen
@@ -111,14 +114,23 @@ class EffectAnswer:
 
 @dataclass(frozen=True)
 class WhyAnswer:
-    """The reasons for one item and one user."""
+    """The reasons for one item and one user, and what would change it."""
 
-    why: Why
-    sentences: tuple[str, ...]
+    found: Explanation
+
+    @property
+    def why(self) -> Why:
+        """What is known of the pair."""
+        return self.found.why
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The answer in words."""
+        return self.found.sentences()
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields of `Why`, and `sentences`."""
-        return {**self.why.to_dict(), "sentences": list(self.sentences)}
+        """See `Explanation.to_dict`."""
+        return self.found.to_dict()
 
     def to_text(self) -> str:
         """The sentences, one a line."""
@@ -294,13 +306,11 @@ def effect(
     return EffectAnswer(content, describe(content))
 
 
-def why(model: CausalRecommender | str | Path, user: Any, item: Any, *, lang: Lang = "en") -> WhyAnswer:
-    """Why this item for this user, in words and numbers."""
-    from whyrec.explain.reasons import sentences
+def why(model: CausalRecommender | str | Path, user: Any, item: Any, *, k: int = 10, lang: Lang = "en") -> WhyAnswer:
+    """Why this item for this user, in words and numbers, and what would take it out of the top k."""
+    from whyrec.explain.recommendation import explain
 
-    fitted = _model(model)
-    answer = fitted.why(user, item)
-    return WhyAnswer(answer, sentences(answer, lang))
+    return WhyAnswer(explain(_model(model), user, item, k=k, lang=lang))
 
 
 def evaluate(

@@ -18,7 +18,7 @@ from whyrec.decide.off_policy.distribution import cvar, quantile
 from whyrec.decide.off_policy.intervals import Kind
 from whyrec.decide.off_policy.rounds import Rounds, effective_sample_size
 from whyrec.decide.off_policy.select import Choice, choose_estimator
-from whyrec.decide.off_policy.value import default_interval, off_policy_values, terms_of, weights_of
+from whyrec.decide.off_policy.value import off_policy_values, terms_of, weights_of
 from whyrec.decide.policy_gradient import learn_greedy, learn_softmax
 from whyrec.decide.policy_log import LearntPolicy, PolicyLog, chances_of, feature_matrix, feature_names, read_policy
 from whyrec.decide.policy_tree import learn_tree
@@ -30,7 +30,6 @@ from whyrec.metrics.significance import holm
 Source = str | Path | pl.DataFrame
 Learner = Literal["tree", "greedy", "softmax"]
 _WARN_BELOW = 100.0
-_FEW, _MANY = 50, 1000  # rounds from which, and effective rounds below which, bootstrap-t is the default
 
 
 @dataclass(frozen=True)
@@ -179,7 +178,7 @@ def policy_evaluate(
     rounds = _rounds(
         log, reward, propensity, target, policy, action, cluster, predicted_logged, predicted_target, random_state
     )
-    values = _values(rounds, methods, interval, level, random_state)
+    values = off_policy_values(rounds, methods, interval=interval, level=level, random_state=random_state)
     chosen = choose_estimator(rounds)
     tail: tuple[Estimate, ...] = ()
     if len(np.unique(rounds.reward)) > 2:
@@ -355,19 +354,6 @@ def policy_benchmark(
     elif out is not None:
         write_json(Path(out), found.to_dict())
     return found
-
-
-def _values(
-    rounds: Rounds, methods: Sequence[str] | None, interval: Kind | None, level: float, random_state: int
-) -> dict[str, Estimate]:
-    """With bootstrap-t by default where few rounds count, as a normal limit is then not to be trusted."""
-    few = len(rounds) >= _FEW and effective_sample_size(rounds.weight) < _MANY
-    if interval is None and few and default_interval(rounds) == "normal":
-        try:
-            return off_policy_values(rounds, methods, interval="studentised", level=level, random_state=random_state)
-        except BadInput:
-            pass  # hardly a round differs: Wald's interval says at least that
-    return off_policy_values(rounds, methods, interval=interval, level=level, random_state=random_state)
 
 
 def _frame(log: Source) -> pl.DataFrame:

@@ -121,7 +121,10 @@ class ArmEffects:
         return self.means_ - half, self.means_ + half
 
     def shrunk_intervals(self) -> tuple[FloatArray, FloatArray]:
-        """Empirical Bayes intervals of every arm: they cover `level` of the arms, not each arm in `level` of the logs."""
+        """Empirical Bayes intervals of every arm: they cover `level` of the arms, not each arm in `level` of the logs.
+
+        With hardly two rows an arm they may cover less, as the spread of the arms is then hardly known.
+        """
         half = normal_quantile(self.level) * self.shrunk_errors_
         return self.shrunk_ - half, self.shrunk_ + half
 
@@ -215,7 +218,7 @@ class ArmEffects:
                 chance_other[test] = model.predict(x[test], other[test])
         if logged is None:
             chance = self._calibrated(chance, chance_other, codes, other, w, arms)
-        self._estimate(codes, y, w, predicted, chance, model_means, units)
+        self._estimate(codes, y, w, predicted, chance, model_means, units, x - centre, ridge or np.inf)
 
     @staticmethod
     def _calibrated(
@@ -233,7 +236,7 @@ class ArmEffects:
 
     def _estimate(
         self, codes: IntArray, y: FloatArray, w: FloatArray, predicted: FloatArray, chance: FloatArray,
-        model_means: FloatArray, units: IntArray,
+        model_means: FloatArray, units: IntArray, centred_x: FloatArray, ridge: float,
     ) -> None:  # fmt: skip
         arms = len(self.labels_)
 
@@ -286,7 +289,15 @@ class ArmEffects:
             robust = own_errors / total**2
             moderated = variance * load / total**2
             mix = own_degrees / (own_degrees + 30.0)
-            self.errors_ = np.sqrt(np.where(rows > 0, mix * robust + (1 - mix) * moderated, np.nan))
+            # What few rows leave open: their weighted features miss everybody's by a gap, along which the arm's own slopes,
+            # of variance sigma^2 / ridge before its rows are seen, are known to the ridge's posterior only.
+            unbalanced = np.zeros(arms)
+            for column in centred_x.T:
+                gap = per_arm(inverse * column) / total
+                unbalanced += gap**2 / (ridge + per_arm(w * column**2))
+            self.errors_ = np.sqrt(
+                np.where(rows > 0, mix * robust + (1 - mix) * moderated + variance * unbalanced, np.nan)
+            )
             # What the sandwich rests on is known to the degrees of its few heavy units only (Satterthwaite 1946).
             self.degrees_ = np.where(
                 rows > 0,
@@ -317,12 +328,37 @@ class ArmEffects:
                 tau2 = moved
                 break
             tau2 = moved
+        tau2 = max(tau2, _spread_beside_scale((estimate - design @ coefficients) ** 2, variance))
         self.prior_, self.prior_sd_ = every @ coefficients, float(np.sqrt(tau2))
         share = np.zeros(len(self.labels_))
         share[seen] = tau2 / (tau2 + variance)
         self.shrunk_ = self.prior_ + share * np.where(seen, self.means_ - self.prior_, 0.0)
         of_prior = np.einsum("ad,de,ae->a", every, np.linalg.inv(gram), every)
         self.shrunk_errors_ = np.sqrt((1 - share) * tau2 + (1 - share) ** 2 * of_prior)
+
+
+def _spread_beside_scale(squares: FloatArray, variance: FloatArray) -> float:
+    """tau^2 of squares = tau^2 + c variance by weighted least squares, 0 where the arms are too few or alike to tell both.
+
+    With many small arms the errors' variances, right to a few per cent only, are far larger than tau^2: a scale c of their own
+    keeps what they overstate from eating it.
+    """
+    if len(squares) < 1_000:
+        return 0.0
+    tau2 = 0.0
+    for _ in range(20):
+        weight = (variance + tau2) ** -2
+        share = weight / weight.sum()
+        centre = share @ variance
+        spread = share @ (variance - centre) ** 2
+        if spread < 1e-4 * centre**2:
+            return 0.0
+        slope = float(share @ ((variance - centre) * squares) / spread)
+        found = float(share @ squares - slope * centre)
+        if abs(found - tau2) < 1e-8:
+            break
+        tau2 = max(found, 0.0)
+    return tau2 if 0.5 < slope < 1.5 else 0.0
 
 
 def _moderation(own: FloatArray, degrees: FloatArray) -> tuple[float, float]:

@@ -32,7 +32,16 @@ from whyrec.cause.inputs import binary_treatment, cluster_codes, feature_matrix,
 from whyrec.cause.nuisance import assign_folds, fit_or_constant
 from whyrec.cause.positivity import positivity
 from whyrec.cause.relatives import EFFECT, implied_weights, relatives
-from whyrec.cause.scores import OUTCOME_ENDS, CalibrationPart, Log, Nuisances, arm_scores, calibrate
+from whyrec.cause.scores import (
+    OUTCOME_ENDS,
+    CalibrationPart,
+    Log,
+    Nuisances,
+    arm_scores,
+    bias_scale,
+    calibrate,
+    residual_and_representer,
+)
 from whyrec.errors import BadInput, NoOverlap
 from whyrec.estimate import Estimate, FloatArray, IntArray, jsonable
 from whyrec.metrics.calibration import Reliability, reliability
@@ -277,6 +286,7 @@ class DoCalib:
             )
 
         arms = [wald(float(means[arm]), influence[:, arm], f"E[Y | do(A = {arm})]") for arm in (0, 1)]
+        diagnostics = diagnostics | {"bias_scale": bias_scale(*self.residual_and_representer(), self.log_.weight)}
         effect = wald(float(means[1] - means[0]), influence[:, 1] - influence[:, 0], EFFECT)
         if self.bootstrap:
             draws = self._bootstrap_means(units, self.bootstrap)
@@ -294,6 +304,12 @@ class DoCalib:
         )
         self.naive_ = self.relatives_["naive"]
         self.__dict__.pop("calibration_", None)
+
+    def residual_and_representer(self) -> tuple[FloatArray, FloatArray]:
+        """What is left of the outcomes, and the weights of the rows in the effect, both (n,); see `whyrec.cause.scores`."""
+        return residual_and_representer(
+            self.log_.treatment, self.log_.outcome, np.clip(self.propensity_, 1e-9, 1 - 1e-9), self.outcomes_
+        )
 
     def _given_away(self) -> str:
         """The features that alone tell the arms apart, in words; nothing where none does."""

@@ -93,7 +93,7 @@ class PairEffects:
         quantile = normal_quantile(self.level)
         for start in range(0, len(x), _CHUNK):
             rows = slice(start, start + _CHUNK)
-            candidates = self._candidates(x[rows])
+            candidates = self.candidates(x[rows])
             combined = candidates @ self.mix_
             effect[rows] = self.calibrator_(combined) if self.calibrator_ else combined
             spread = ((candidates - effect[rows, None]) ** 2) @ self.mix_
@@ -103,7 +103,7 @@ class PairEffects:
     def rank_score(self, features: ArrayLike) -> FloatArray:
         """A score that orders pairs as `predict` does and breaks its ties by the effect before calibration, shape (n,)."""
         x = self._check(features)
-        parts = [self._candidates(x[start : start + _CHUNK]) @ self.mix_ for start in range(0, len(x), _CHUNK)]
+        parts = [self.candidates(x[start : start + _CHUNK]) @ self.mix_ for start in range(0, len(x), _CHUNK)]
         return np.concatenate(parts) if parts else np.empty(0)
 
     def to_state(self) -> dict[str, Any]:
@@ -192,7 +192,7 @@ class PairEffects:
             else Linear(False, ridge=0.01)
         )
 
-    def _candidates(self, x: FloatArray) -> FloatArray:
+    def candidates(self, x: FloatArray) -> FloatArray:
         """Predictions of every candidate, shape (n, candidates); those without weight are not computed."""
         result = np.zeros((len(x), len(self.mix_)))
         for column, parts in enumerate(self.models_):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whyrec.cause.scores import Log, Nuisances, floors
+from whyrec.cause.scores import Log, Nuisances, bias_scale, floors, residual_and_representer
 from whyrec.estimate import Estimate, FloatArray
 
 EFFECT = "E[Y | do(A = 1)] - E[Y | do(A = 0)]"
@@ -35,13 +36,25 @@ def relatives(
     common = {"clusters": clusters, "level": level}
     share = log.weight / log.weight.mean()
     even = float(np.average(log.treatment, weights=log.weight))
-    return {
+    found = {
         "naive": _self_normalised(
             np.full(len(share), even), log, share, "naive", ("treatment was given as if at random",), common
         ),
         "IPS": _inverse(propensity, log, share, nuisances.logged, common),
         "SNIPS": _self_normalised(propensity, log, share, "SNIPS", _given(nuisances.logged), common),
         "regression": _regression(nuisances.outcomes, log, share, implied_weights, common),
+    }
+    means = [
+        float(np.average(log.outcome[log.treatment == arm], weights=log.weight[log.treatment == arm])) for arm in (0, 1)
+    ]
+    plain = np.tile(means, (len(share), 1)), np.full(len(share), even)
+    scales = {
+        name: bias_scale(*residual_and_representer(log.treatment, log.outcome, chance, outcomes), log.weight)
+        for name, (outcomes, chance) in {"naive": plain, "": (nuisances.outcomes, propensity)}.items()
+    }
+    return {
+        name: replace(estimate, diagnostics={**estimate.diagnostics, "bias_scale": scales.get(name, scales[""])})
+        for name, estimate in found.items()
     }
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whyrec.cause.calibration import fit_calibrator
 from whyrec.estimate import FloatArray, IntArray
@@ -212,3 +214,33 @@ def arm_scores(calibrated: Calibrated, log: Log) -> tuple[FloatArray, FloatArray
             log.outcome - calibrated.outcomes[:, arm]
         )
     return scores, share @ scores
+
+
+def residual_and_representer(
+    treatment: NDArray[Any], outcome: FloatArray, propensity: FloatArray, outcomes: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """What is left of each row's outcome after its arm's model, and its weight in the effect: 1 / e treated, -1 / (1 - e) not.
+
+    propensity: (n,) of treatment; outcomes: (n, 2).
+    """
+    arm = np.asarray(treatment).astype(np.int64)
+    left: FloatArray = outcome - outcomes[np.arange(len(outcome)), arm]
+    return left, np.where(arm == 1, 1 / propensity, -1 / (1 - propensity))
+
+
+def bias_scale(
+    residual: FloatArray, representer: FloatArray, weights: FloatArray, part: FloatArray | None = None
+) -> float:
+    """S of |bias| <= S sqrt(R2_Y R2_T / (1 - R2_T)), whatever the models (Chernozhukov, Cinelli, Newey, Sharma and Syrgkanis 2022,
+    arXiv 2112.13398, theorem 2): S^2 = E[residual^2] E[representer^2]. For a linear adjustment S is `LinearEffect.scale`.
+
+    part: how much of each row's effect counts (n,), as in a policy that treats some: S = E|part| sqrt(E_p[residual^2]
+    E_p[representer^2]), with expectations in proportion to |part|.
+    """
+    share, total = weights / weights.sum(), 1.0
+    if part is not None:
+        total = float(share @ np.abs(part))
+        if total == 0:
+            return 0.0
+        share = share * np.abs(part) / total
+    return total * float(np.sqrt((share @ residual**2) * (share @ representer**2)))

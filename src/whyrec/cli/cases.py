@@ -17,12 +17,20 @@ Weight = Annotated[str | None, typer.Option(help="Column of row weights.")]
 
 @app.command()
 def counterfactual(
-    source: Annotated[str, typer.Argument(help="A table of units (CSV, Parquet, JSON lines), or the sample 'nhefs'.")],
-    graph: Annotated[str, typer.Option(help='Causal graph: "age -> price; price -> buy; age -> buy".')],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A table of units (CSV, Parquet, JSON lines), the sample 'nhefs', or a model that --out kept."
+        ),
+    ],
     do: Annotated[
         list[str],
         typer.Option(help="What is set: COLUMN=VALUE, or COLUMN=EXPRESSION as in 'price=price*0.9'; may be repeated."),
     ],
+    graph: Annotated[
+        str | None,
+        typer.Option(help='Causal graph: "age -> price; price -> buy; age -> buy"; a kept model has its own.'),
+    ] = None,
     case: Annotated[
         str | None, typer.Option(help='One case: "age=40, price=3, buy=1" or a JSON object; an empty value is unknown.')
     ] = None,
@@ -42,6 +50,7 @@ def counterfactual(
     exact: Annotated[
         bool, typer.Option("--exact", help="Refuse an answer that does not follow from the case alone.")
     ] = False,
+    out: Annotated[Path | None, typer.Option(help="Keep the fitted model in this folder, to ask it again.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -72,6 +81,70 @@ def counterfactual(
             weight=weight,
             mechanisms=kinds or "auto",
             exact=exact,
+            out=out,
+            random_state=seed,
+        )
+
+    answer(question, as_json)
+
+
+@app.command(name="why-not")
+def why_not(
+    source: Annotated[
+        str,
+        typer.Argument(help="A table of occasions (CSV, Parquet, JSON lines), or the sample 'shop' (groceries)."),
+    ],
+    outcome: Annotated[str | None, typer.Option(help="Column of 0 (it did not happen) and 1.")] = None,
+    graph: Annotated[
+        str | None, typer.Option(help='Causal graph: "popular -> price; price -> buy; popular -> buy".')
+    ] = None,
+    cause: Annotated[
+        list[str] | None,
+        typer.Option(help="A reason and what puts it out of the way: 'price: price=usual_price'; may be repeated."),
+    ] = None,
+    action: Annotated[
+        list[str] | None,
+        typer.Option(help="Something to try, in the same form: '10% off: price=price*0.9'; may be repeated."),
+    ] = None,
+    case: Annotated[str | None, typer.Option(help='One case: "price=3, in_stock=0, buy=0", or a JSON object.')] = None,
+    row: Annotated[list[int] | None, typer.Option(help="A row of the table, from 1; may be repeated.")] = None,
+    user: Annotated[str | None, typer.Option(help="With the sample: a household.")] = None,
+    item: Annotated[str | None, typer.Option(help="With the sample: a product that it left on the shelf.")] = None,
+    cluster: Cluster = None,
+    weight: Weight = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw reasons and actions to this .svg or .html.")] = None,
+    lang: Lang = "en",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Why did it not happen in this case, and what would have helped?
+
+    Each reason's share is a Shapley value over counterfactuals of the causal model, in units of the outcome's chance. Examples:
+
+    whyrec why-not shop --user 1228
+
+    whyrec why-not visits.csv --outcome buy --row 7 --graph "popular -> price; price -> buy; popular -> buy; stock -> buy" --cause "price: price=usual_price" --cause "stock: stock=1" --action "10% off: price=price*0.9"
+    """
+    if sum(given for given in (case is not None, bool(row), user is not None)) != 1:
+        raise typer.BadParameter("name the case in one way: --case, --row or --user")
+
+    def question(api: object) -> object:
+        from whyrec.api.cases import case_of
+        from whyrec.api.cases import why_not as ask
+
+        return ask(
+            source,
+            case_of(case) if case is not None else list(row) if row else None,
+            graph=graph,
+            outcome=outcome,
+            causes=_changes(cause, "--cause"),
+            actions=_changes(action, "--action"),
+            user=user,
+            item=item,
+            cluster=cluster,
+            weight=weight,
+            picture=picture,
+            lang=lang,
             random_state=seed,
         )
 
@@ -143,3 +216,18 @@ def _pair(text: str, option: str) -> tuple[str, str]:
     if not equal or not name.strip() or not kind.strip():
         raise typer.BadParameter(f"{text!r}: write COLUMN=KIND", param_hint=option)
     return name.strip(), kind.strip()
+
+
+def _changes(texts: list[str] | None, option: str) -> dict[str, dict[str, object]] | None:
+    """ "price: price=usual_price; stock=1" as {"price": {"price": "usual_price", "stock": 1.0}}."""
+    from whyrec.cause.scm.interventions import parse
+
+    if not texts:
+        return None
+    found: dict[str, dict[str, object]] = {}
+    for text in texts:
+        name, colon, changes = text.partition(":")
+        if not colon or not name.strip() or not changes.strip():
+            raise typer.BadParameter(f"{option} {text!r}: write NAME: COLUMN=VALUE, more of them separated by ;")
+        found[name.strip()] = dict(parse(part) for part in changes.split(";") if part.strip())
+    return found

@@ -159,11 +159,12 @@ def why(
     model: Model,
     user: Annotated[str, typer.Option(help="The user's id.")],
     item: Annotated[str, typer.Option(help="The item's id.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="The list it is, or is not, in.")] = 10,
     lang: Lang = "en",
     as_json: Json = False,
 ) -> None:
-    """Why this item for this user: reasons in words, contributions in numbers."""
-    answer(lambda api: api.why(model, user, item, lang=lang), as_json)
+    """Why this item for this user: reasons in words, contributions with intervals, and what would change it."""
+    answer(lambda api: api.why(model, user, item, k=k, lang=lang), as_json)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whyrec.cause.scores import bias_scale
 from whyrec.decide.targeting import share_below
 from whyrec.errors import BadInput
 from whyrec.estimate import Estimate, FloatArray
@@ -17,13 +18,13 @@ _ASSUMED = ("nothing unmeasured drives both treatment and outcome",)
 
 def decision(
     gain: FloatArray, before: FloatArray, after: FloatArray, weights: FloatArray, clusters: NDArray[Any] | None = None, *,
-    budget: float = 0.1, level: float = 0.95,
+    budget: float = 0.1, level: float = 0.95, left: tuple[FloatArray, FloatArray] | None = None,
 ) -> dict[str, Estimate]:  # fmt: skip
     """Values of treating a share `budget` of the pairs by the score `before`, and by the effect `after`.
 
     gain: doubly robust scores of the effect, (n,); before, after: scores made without them; after in the unit of gain.
     Gives before, after, difference (after less before), unlimited (every pair with a positive effect is treated), price (unlimited
-    less after: what the budget costs). All from the same rows, differences paired.
+    less after: what the budget costs). All from the same rows, differences paired. left: as in `targeting_value`.
     """
     if not 0 < budget <= 1:
         raise BadInput(f"budget={budget}: a share of the pairs, above 0 and at most 1")
@@ -41,9 +42,10 @@ def decision(
     for name, rows in treated.items():
         score = rows * gain
         value = float(weights @ score / mass)
+        scale = {} if left is None else {"bias_scale": bias_scale(*left, weights, rows)}
         found[name] = Estimate.from_influence(
             value, weights * (score - value) / mass * len(gain), clusters=clusters, estimand=ESTIMAND, method=_METHODS[name],
-            level=level, assumptions=_ASSUMED, diagnostics={"share_treated": float(weights @ rows / mass), "budget": budget},
+            level=level, assumptions=_ASSUMED, diagnostics={"share_treated": float(weights @ rows / mass), "budget": budget, **scale},
         )  # fmt: skip
     return found
 

@@ -20,7 +20,7 @@ from whyrec.cause.docalib import DoCalib
 from whyrec.cause.graph import CausalGraph
 from whyrec.cause.pair_effects import PairEffects
 from whyrec.cause.refute import refute
-from whyrec.cause.sensitivity import PairBounds, sensitivity
+from whyrec.cause.sensitivity import PairBounds, sensitivity, with_hidden_shares
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.decide.decision import decision
 from whyrec.decide.targeting import share_below, targeting_value
@@ -187,13 +187,15 @@ class LogEffects:
         """Everything estimated, JSON-ready."""
         return {
             "effect": self.effect_.to_dict(),
-            "naive": self.naive_.to_dict(),
+            "naive": with_hidden_shares(self.naive_).to_dict(),
             "left_out": self.left_out_,
             "graph": {"text": self.graph_.to_text(), "latent": sorted(self.graph_.latent)},
             "graph_checks": self.graph_checks_.to_dicts(),
-            "relatives": {name: estimate.to_dict() for name, estimate in self.model_.relatives_.items()},
-            "policies": {name: estimate.to_dict() for name, estimate in self.policies_.items()},
-            "decision": {name: estimate.to_dict() for name, estimate in self.decision_.items()},
+            "relatives": {
+                name: with_hidden_shares(estimate).to_dict() for name, estimate in self.model_.relatives_.items()
+            },
+            "policies": {name: with_hidden_shares(estimate).to_dict() for name, estimate in self.policies_.items()},
+            "decision": {name: with_hidden_shares(estimate).to_dict() for name, estimate in self.decision_.items()},
             "refutations": [refutation.to_dict() for refutation in self.refutations_],
             "sensitivity": self.sensitivity_.to_dict(),
             "positivity": self.model_.positivity_.to_dict(),
@@ -254,8 +256,9 @@ class LogEffects:
             "by both": share_below(preference, weights) + share_below(effect, weights),
         }
         gain, groupings = self.model_.effect_scores_, np.column_stack([users, items])
+        left = self.model_.residual_and_representer()
         return {
-            name: targeting_value(gain, score, weights, groupings, budget=self.budget, name=name)
+            name: targeting_value(gain, score, weights, groupings, budget=self.budget, name=name, left=left)
             for name, score in chosen_by.items()
         }
 
@@ -268,6 +271,7 @@ class LogEffects:
             self.model_.weights_,
             np.column_stack([users, items]),
             budget=self.budget,
+            left=self.model_.residual_and_representer(),
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whyrec.cause.scores import bias_scale
 from whyrec.errors import BadInput
 from whyrec.estimate import Estimate, FloatArray
 
@@ -22,11 +23,13 @@ def targeting_value(
     budget: float = 0.1,
     name: str = "by score",
     level: float = 0.95,
+    left: tuple[FloatArray, FloatArray] | None = None,
 ) -> Estimate:
     """Mean effect of the pairs that are treated when a share `budget` of them is, those of the highest score.
 
     gain: doubly robust scores of the effect, (n,). score: what the pairs are chosen by, (n,), made without these
-    scores; None treats at random. weights: of the rows, (n,). clusters: as in `Estimate.from_influence`. A weighted
+    scores; None treats at random. weights: of the rows, (n,). clusters: as in `Estimate.from_influence`.
+    left: see `DoCalib.residual_and_representer`, for the scale of a hidden cause's bias. A weighted
     mean of the chosen rows' scores (Athey and Wager 2021, "Policy learning with observational data", equation 7, for a
     given policy); its influence is that of a ratio, so the chosen share counts as drawn and not as fixed.
     """
@@ -37,6 +40,8 @@ def targeting_value(
     if mass == 0:
         raise BadInput(f"budget={budget}: no pair fits into it; raise it")
     value = float((weights * treated * gain).sum() / mass)
+    share = mass / float(weights.sum())
+    scale = {} if left is None else {"bias_scale": bias_scale(*left, weights, treated) / share}
     return Estimate.from_influence(
         value,
         weights * treated * (gain - value) / mass * len(gain),
@@ -45,7 +50,7 @@ def targeting_value(
         estimand=ESTIMAND,
         level=level,
         assumptions=("nothing unmeasured drives both treatment and outcome",),
-        diagnostics={"share_treated": mass / float(weights.sum())},
+        diagnostics={"share_treated": share, **scale},
     )
 
 

@@ -8,9 +8,8 @@ import polars as pl
 
 from whyrec.estimate import Estimate
 from whyrec.explain import plots
-from whyrec.explain.page import Page, number, with_interval
+from whyrec.explain.page import Page, Words, hidden_share, hidden_share_words, number, with_interval
 from whyrec.explain.report import (
-    Words,
     calibration_charts,
     checks_part,
     chooser,
@@ -42,6 +41,7 @@ def demo_report(found: Any, lang: Lang = "en") -> str:
     if content is not None:
         effects_section(page, content, t, lang)
     recommendations_section(page, found.model, t, lang)
+    _why_not(page, found.why_not, t, lang)
     _randomised(page, found.randomised, t, lang)
     _proof(page, found.proof, t, lang)
     limits_section(page, t)
@@ -195,8 +195,37 @@ def _study(page: Page, key: str, study: Any, t: Words, lang: Lang) -> None:
     )
     overlap_chart(page, study.positivity.to_dict(), t)
     checks_part(page, [r.to_dict() for r in study.refutations], study.sensitivity.to_dict(), t)
+    _contour(page, study.panel, t)
     if study.notes and t("en", "zh") == "en":
         page.items(list(study.notes))
+
+
+def _contour(page: Page, panel: Any, t: Words) -> None:
+    """What a hidden cause would leave of the linear adjustment on the same rows (Cinelli and Hazlett 2020)."""
+    from whyrec.cause.linear_effect import LinearEffect
+    from whyrec.cause.sensitivity import contour
+    from whyrec.explain.sensitivity_plots import contour_painter
+
+    if panel is None:
+        return
+    varied = panel.features.std(axis=0) > 1e-9
+    names = [name for name, kept in zip(panel.feature_names, varied, strict=True) if kept]
+    line = LinearEffect.of(
+        panel.outcome,
+        panel.treatment,
+        panel.features[:, varied],
+        clusters=panel.clusters,
+        weights=panel.weights,
+        names=names,
+    )
+    found = contour(line)
+    page.text(
+        t(
+            "The same for a linear adjustment on the same rows: each line joins hidden causes that would leave the effect it names; the numbered points are as strong as measured columns.",
+            "同样的行上线性调整的敏感性：每条线连接会使效应变为所标数值的隐藏原因；编号点的强度等于已测量的列。",
+        )
+    )
+    page.chart(plots.draw(contour_painter(found, t), description=found.to_text(), height=3.8, narrow_height=5.2))
 
 
 _WAYS = {
@@ -225,15 +254,35 @@ def _alternatives(page: Page, frame: pl.DataFrame, t: Words) -> None:
     words = [name for name in frame.columns if frame[name].dtype == pl.String and name not in ("kind", "reading")]
 
     rows = [
-        [", ".join(_way(row[name], t) for name in words), with_interval(row["estimate"], row["low"], row["high"])]
+        [
+            ", ".join(_way(row[name], t) for name in words),
+            with_interval(row["estimate"], row["low"], row["high"]),
+            hidden_share(row),
+        ]
         for row in frame.to_dicts()
     ]
     page.table(
         t("The same question asked in other ways", "用其他方式问同一问题"),
-        [t("way", "方式"), t("effect", "效应")],
+        [t("way", "方式"), t("effect", "效应"), t("a hidden cause must explain", "隐藏原因须解释")],
         rows,
         1,
     )
+    page.text(hidden_share_words(t), "quiet")
+
+
+def _why_not(page: Page, example: Any, t: Words, lang: Lang) -> None:
+    page.section(t("Why was it not bought?", "为什么没有买？"))
+    page.text(
+        t(
+            f"Household {example.household} had bought {example.text} (product {example.product}) before, shopped in week {example.week}, and left it on the shelf at "
+            f"{example.price:.2f} dollars. Of the last weeks' occasions this is the one with most to explain. Shares are counterfactuals of a structural causal model with this "
+            "occasion's own noise.",
+            f"家庭 {example.household} 以前买过 {example.text}（商品 {example.product}），第 {example.week} 周来购物，但没有以 {example.price:.2f} 美元买它。"
+            "这是最近几周中最值得解释的一次。份额是结构因果模型在该次情形自身噪声下的反事实。",
+        )
+    )
+    page.chart(example.found.picture())
+    page.items(list(example.found.sentences()))
 
 
 def _randomised(page: Page, result: Any, t: Words, lang: Lang) -> None:

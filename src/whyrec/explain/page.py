@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+# Chooses between English and Chinese words.
+Words = Callable[[str, str], str]
 
 _STYLE = """
 :root{color-scheme:light;--ink:#1a1a1a;--quiet:#595959;--line:#dddddd}
@@ -109,3 +113,17 @@ def number(value: float | None, digits: int = 3) -> str:
 def with_interval(value: float, low: float, high: float, digits: int = 3) -> str:
     """A value and its interval for a table."""
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def hidden_share(found: Mapping[str, Any]) -> str:
+    """Robustness value of an estimate, and of its interval: "19.0% (12.1%)"."""
+    return f"{found['robustness_value']:.1%} ({found['robustness_value_interval']:.1%})"
+
+
+def hidden_share_words(t: Words) -> str:
+    """What `hidden_share` means."""
+    return t(
+        "A hidden cause must explain that share of what is left of both treatment and outcome to bring the effect to zero "
+        "(in brackets: to bring zero into its interval, 0% where it is there already).",
+        "隐藏原因须同时解释干预与结果剩余变异的这一比例，才能使效应为零（括号内：使区间包含零；区间已含零时为 0%）。",
+    )

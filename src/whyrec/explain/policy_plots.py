@@ -12,7 +12,7 @@ import numpy as np
 from whyrec.errors import BadInput
 from whyrec.estimate import Estimate, FloatArray
 from whyrec.explain import plots
-from whyrec.explain.page import Page, with_interval
+from whyrec.explain.page import Page, hidden_share, with_interval
 from whyrec.files import write_text
 
 
@@ -133,12 +133,13 @@ def decision_part(page: Page, decision: Mapping[str, Mapping[str, Any]], t: Any)
             words,
             f"{decision[name]['diagnostics']['share_treated']:.0%}" if name in ("before", "after", "unlimited") else "",
             _per_thousand(decision[name]),
+            hidden_share(decision[name]["diagnostics"]),
         ]
         for name, words in names.items()
     ]
     page.table(
         t("Outcomes per 1,000 pairs, with 95% intervals", "每千个配对的结果，含 95% 区间"),
-        [t("policy", "策略"), t("treated", "干预比例"), t("value", "数值")],
+        [t("policy", "策略"), t("treated", "干预比例"), t("value", "数值"), t("a hidden cause must explain", "隐藏原因须解释")],
         rows, 1, ours=1,
     )  # fmt: skip
     sure = decision["difference"]["interval"][0] > 0

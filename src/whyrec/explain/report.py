@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ import polars as pl
 
 from whyrec.explain import plots
 from whyrec.explain.graph_picture import graph_picture, rejected_lines
-from whyrec.explain.page import Page, number, with_interval
+from whyrec.explain.page import Page, Words, hidden_share, hidden_share_words, number, with_interval
 from whyrec.explain.policy_plots import decision_part
 from whyrec.explain.reasons import group_name, sentences, short_reasons
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from whyrec.decide.causal_recommender import CausalRecommender, Ranking
 
 Lang = Literal["en", "zh"]
-Words = Callable[[str, str], str]
 
 _METHODS = {
     "naive": "直接比较",
@@ -273,6 +272,8 @@ def policies_part(page: Page, policies: Mapping[str, Mapping[str, Any]], t: Word
             legend=(t("uses effects", "使用效应"), t("does not", "不使用")),
         )
     )
+    shares = "; ".join(f"{method_name(name, lang)} {hidden_share(e['diagnostics'])}" for name, e in policies.items())
+    page.text(f"{t('A hidden cause must explain', '隐藏原因须解释')}: {shares}. {hidden_share_words(t)}", "quiet")
 
 
 def checks_part(page: Page, refutations: Sequence[Mapping[str, Any]], sensitivity: Mapping[str, Any], t: Words) -> None:

@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import numpy as np
+import polars as pl
 from threadpoolctl import threadpool_limits
 
+from whyrec.cause.scores import bias_scale, residual_and_representer
 from whyrec.estimate import Estimate, FloatArray
 from whyrec.studies.panel import Panel
+
+
+def answers_table(
+    answers: Iterable[Estimate], before: Mapping[str, list[Any]], after: Mapping[str, list[Any]] | None = None
+) -> pl.DataFrame:
+    """One row an answer: the columns `before`, estimate, low, high, robustness_value, robustness_value_interval (how much of
+    what is left a hidden cause must explain, see `hidden_shares`), the columns `after`.
+    """
+    from whyrec.cause.sensitivity import hidden_shares
+
+    found = list(answers)
+    shares = [hidden_shares(answer) for answer in found]
+    return pl.DataFrame(
+        {
+            **before,
+            "estimate": [answer.estimate for answer in found],
+            "low": [answer.interval[0] for answer in found],
+            "high": [answer.interval[1] for answer in found],
+            "robustness_value": [value for value, _ in shares],
+            "robustness_value_interval": [limit for _, limit in shares],
+            **(after or {}),
+        }
+    )
 
 
 def difference_in_means(panel: Panel, estimand: str) -> Estimate:
@@ -14,6 +42,10 @@ def difference_in_means(panel: Panel, estimand: str) -> Estimate:
     arms = (panel.treatment == 1, panel.treatment == 0)
     means = [float(np.average(panel.outcome[arm], weights=panel.weights[arm])) for arm in arms]
     scaled = [arm * panel.weights / (arm * panel.weights).mean() for arm in arms]
+    share = float(np.average(panel.treatment, weights=panel.weights))
+    left = residual_and_representer(
+        panel.treatment, panel.outcome, np.full(len(panel), share), np.tile(means[::-1], (len(panel), 1))
+    )
     influence = scaled[0] * (panel.outcome - means[0]) - scaled[1] * (panel.outcome - means[1])
     return Estimate.from_influence(
         means[0] - means[1],
@@ -22,7 +54,12 @@ def difference_in_means(panel: Panel, estimand: str) -> Estimate:
         method="naive difference",
         clusters=panel.clusters,
         assumptions=("treated and untreated rows differ in nothing but the treatment",),
-        diagnostics={"mean_treated": means[0], "mean_untreated": means[1], "rows": len(panel)},
+        diagnostics={
+            "mean_treated": means[0],
+            "mean_untreated": means[1],
+            "rows": len(panel),
+            "bias_scale": bias_scale(*left, panel.weights),
+        },
     )
 
 
@@ -61,5 +98,9 @@ def regression_adjusted(panel: Panel, estimand: str) -> Estimate:
             "no unmeasured common cause of treatment and outcome",
             "outcomes linear in the features within each arm",
         ),
-        diagnostics={"mean_untreated": untreated, "rows": len(panel)},
+        diagnostics={
+            "mean_untreated": untreated,
+            "rows": len(panel),
+            "bias_scale": bias_scale(residual, design @ gram[1], panel.weights),
+        },
     )

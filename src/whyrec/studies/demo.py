@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,19 +14,21 @@ import polars as pl
 from whyrec.data.dataset import Dataset
 from whyrec.data.read import read_dataset
 from whyrec.data.report import ValidationReport
-from whyrec.data.samples import ShopTables, shop, shop_tables
+from whyrec.data.samples import shop, shop_tables
 from whyrec.data.schema import Schema
 from whyrec.data.split import Split, split_last_session, split_time
 from whyrec.decide.causal_recommender import CausalRecommender
 from whyrec.estimate import jsonable
 from whyrec.explain.reasons import short_reasons
 from whyrec.files import atomic_file, write_json, write_text
+from whyrec.parallel import together
 from whyrec.progress import say
 from whyrec.recommend.base import Recommender
 from whyrec.recommend.evaluation import evaluate
 from whyrec.studies.proof import Proof, proof
 from whyrec.studies.randomised import Randomised, randomised
 from whyrec.studies.shop import EffectStudy, campaign_effect, discount_effect
+from whyrec.studies.why_not_shop import Example, shop_example
 
 RAW = Schema(
     user="household_id", item="product_id", time="transaction_timestamp", session="basket_id", context=("sales_value",)
@@ -43,6 +46,7 @@ class Demo:
     studies: Mapping[str, EffectStudy]
     randomised: Randomised
     proof: Proof
+    why_not: Example
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,6 +69,11 @@ class Demo:
             lines.append(f"  {how}: " + "; ".join(f"{r['method']} {r['ndcg']:.4f}" for r in best))
         for study in self.studies.values():
             lines += ["", repr(study)]
+        lines += [
+            "",
+            f"Why did household {self.why_not.household} not buy {self.why_not.text} in week {self.why_not.week}?",
+        ]
+        lines += [f"  {line}" for line in self.why_not.found.sentences()]
         lines += ["", "The proof, randomised: values from the other policy's log (clicks per impression)"]
         lines.append(self.randomised.to_text())
         lines += ["", "The proof, known truth"]
@@ -77,25 +86,32 @@ class Demo:
         return "\n".join(lines)
 
 
-def demo(out: Path, *, draws: int = 20, lang: Literal["en", "zh"] = "en", random_state: int = 0) -> Demo:
-    """Run both chapters and write report.html, recommendations.parquet, effects.json and model/ into `out`."""
+def demo(
+    out: Path,
+    *,
+    draws: int = 20,
+    lang: Literal["en", "zh"] = "en",
+    processes: int | None = None,
+    random_state: int = 0,
+) -> Demo:
+    """Run both chapters and write report.html, recommendations.parquet, effects.json and model/ into `out`.
+
+    processes: how many parts run at once, None for one a core and four at most; the figures do not depend on it.
+    """
     from whyrec.explain.demo_report import demo_report
 
     start = time.monotonic()
-    say("[1/6] Reading the shop's log")
-    tables = shop_tables()
-    _, validation = read_dataset(tables.transactions, schema=RAW)
-    dataset = shop()
-    say("[2/6] Comparing recommenders on held-out purchases")
-    baselines = compare(dataset, random_state)
-    say("[3/6] Fitting the causal recommender on the whole log")
-    model = CausalRecommender(random_state=random_state).fit(dataset)
-    say("[4/6] Two effect questions: discounts and campaigns")
-    studies = shop_studies(tables, random_state)
-    say("[5/6] The proof: a randomised log, and known truth")
-    truth, known = randomised(), proof(draws=draws, random_state=random_state)
-    say("[6/6] Writing recommendations, effects, model and report")
-    found = Demo(out, validation, model, baselines, studies, truth, known, 0.0)
+    say("[1/3] Reading the shop's log")
+    _, validation = read_dataset(shop_tables().transactions, schema=RAW)
+    say("[2/3] Recommenders, effects and proof, side by side")
+    done = together(_parts(draws, random_state, lang), "Recommenders, effects, proof", processes)
+    model: CausalRecommender = done["the causal recommender on the whole log"]
+    baselines = done["recommenders on the last baskets"] | done["recommenders on the last fifth of the time"]
+    studies = {"discount": done["the effect of discounts"], "campaign": done["the effect of campaigns"]}
+    truth, known = done["a randomised log"], done["known truth"]
+    example: Example = done["why it was not bought"]
+    say("[3/3] Writing recommendations, effects, model and report")
+    found = Demo(out, validation, model, baselines, studies, truth, known, example, 0.0)
     out.mkdir(parents=True, exist_ok=True)
     frame = pl.concat([model.recommend(k=10, by=by) for by in ("preference", "effect")])
     frame = frame.with_columns(reason=short_reasons(model, frame, lang))
@@ -104,38 +120,60 @@ def demo(out: Path, *, draws: int = 20, lang: Literal["en", "zh"] = "en", random
     write_json(out / "effects.json", effects_content(found))
     model.save(out / "model")
     write_text(out / "report.html", demo_report(found, lang))
-    return Demo(out, validation, model, baselines, studies, truth, known, time.monotonic() - start)
+    return Demo(out, validation, model, baselines, studies, truth, known, example, time.monotonic() - start)
 
 
-def compare(dataset: Dataset, random_state: int = 0) -> dict[str, tuple[str, pl.DataFrame]]:
-    """Every recommender on two held-out parts: each household's last basket, and the last fifth of the time.
-
-    Each part twice: with repeat purchases, and with products that are new to the household only.
-    """
-    splits = {"last basket": split_last_session(dataset), "temporal": split_time(dataset, 0.2)}
-    found = {}
-    for name, split in splits.items():
-        methods = _fitted(split, random_state)
-        for only, new in (("", False), (", new products only", True)):
-            table = evaluate(methods, split.train, split.test, exclude_seen=new, random_state=random_state)
-            found[name + only] = (split.how + only, table)
-    return found
-
-
-def shop_studies(tables: ShopTables, random_state: int = 0) -> dict[str, EffectStudy]:
-    """The discount's and the campaign's effect."""
+def _parts(draws: int, random_state: int, lang: Literal["en", "zh"]) -> dict[str, Callable[[], Any]]:
+    """The demo's independent parts, the longest first."""
     return {
-        "discount": discount_effect(tables, random_state=random_state),
-        "campaign": campaign_effect(tables, random_state=random_state),
+        "the causal recommender on the whole log": partial(_whole_log, random_state),
+        "recommenders on the last baskets": partial(_compared, "last basket", random_state),
+        "recommenders on the last fifth of the time": partial(_compared, "temporal", random_state),
+        "the effect of campaigns": partial(campaign_effect, random_state=random_state),
+        "the effect of discounts": partial(discount_effect, random_state=random_state),
+        "why it was not bought": partial(shop_example, random_state, lang),
+        "known truth": partial(proof, draws=draws, random_state=random_state),
+        "a randomised log": randomised,
     }
 
 
+def _whole_log(random_state: int) -> CausalRecommender:
+    return CausalRecommender(random_state=random_state).fit(shop())
+
+
+def _compared(name: str, random_state: int) -> dict[str, tuple[str, pl.DataFrame]]:
+    return compare(shop(), random_state, only=name)
+
+
+def compare(dataset: Dataset, random_state: int = 0, only: str | None = None) -> dict[str, tuple[str, pl.DataFrame]]:
+    """Every recommender on two held-out parts: each household's `last basket`, and the last fifth of the time (`temporal`).
+
+    Each part twice: with repeat purchases, and with products that are new to the household only.
+    only: one of the two parts.
+    """
+    splits: dict[str, Callable[[Dataset], Split]] = {
+        "last basket": split_last_session,
+        "temporal": partial(split_time, share=0.2),
+    }
+    found = {}
+    for name, cut in splits.items():
+        if only not in (None, name):
+            continue
+        split = cut(dataset)
+        methods = _fitted(split, random_state)
+        for words, new in (("", False), (", new products only", True)):
+            table = evaluate(methods, split.train, split.test, exclude_seen=new, random_state=random_state)
+            found[name + words] = (split.how + words, table)
+    return found
+
+
 def effects_content(found: Demo) -> dict[str, Any]:
-    """effects.json: `discount`, `campaign`, `recommendation` (the log's own), `randomised`, `proof`."""
+    """effects.json: `discount`, `campaign`, `recommendation` (the log's own), `why_not`, `randomised`, `proof`."""
     content: dict[str, Any] = jsonable(
         {
             **{name: study.to_dict() for name, study in found.studies.items()},
             "recommendation": found.model.effects_content(),
+            "why_not": found.why_not.to_dict(),
             "randomised": found.randomised.to_dict(),
             "proof": found.proof.to_dict(),
         }

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from whyrec.data.samples import ShopTables
 from whyrec.estimate import Estimate, FloatArray, normal_quantile
-from whyrec.studies.adjust import regression_adjusted
+from whyrec.studies.adjust import answers_table, regression_adjusted
 from whyrec.studies.discounts import FEATURES, UNIT, discount_panel, product_weeks, unit_lines
 from whyrec.studies.panel import Panel
 
@@ -33,7 +33,7 @@ def discount_alternatives(tables: ShopTables, *, splits: int = 2, random_state: 
     """One row for each way to treat unseen weeks, all estimated by the same regression adjustment.
 
     Columns: weeks (how unseen ones are treated), kind (`allows` for why a week is unseen, `ignores` it, or
-    takes the `worst` case), estimate, low, high (units a week, 95%), relative (estimate as a share of the
+    takes the `worst` case), those of `answers_table` (units a week, 95%), relative (estimate as a share of the
     untreated mean), rows, reading (what to think of it).
     """
     weeks = product_weeks(tables, unit_lines(tables))
@@ -54,17 +54,14 @@ def discount_alternatives(tables: ShopTables, *, splits: int = 2, random_state: 
         "unseen weeks taken as undiscounted": _filled(weeks, pl.lit(0.0)),
         "unseen weeks taken as discounted": _filled(weeks, pl.lit(1.0)),
     }
-    return pl.DataFrame(
+    return answers_table(
+        answers.values(),
+        {"weeks": list(answers), "kind": [kind for kind, _ in _READINGS]},
         {
-            "weeks": list(answers),
-            "kind": [kind for kind, _ in _READINGS],
-            "estimate": [answer.estimate for answer in answers.values()],
-            "low": [answer.interval[0] for answer in answers.values()],
-            "high": [answer.interval[1] for answer in answers.values()],
             "relative": [a.estimate / a.diagnostics["mean_untreated"] for a in answers.values()],
             "rows": [answer.diagnostics["rows"] for answer in answers.values()],
             "reading": [reading for _, reading in _READINGS],
-        }
+        },
     )
 
 
@@ -104,7 +101,11 @@ def _imputed(weeks: pl.DataFrame, ratio: float, random_state: int) -> Estimate:
         draws[0].n,
         ESTIMAND,
         "regression adjustment, multiply imputed",
-        diagnostics={"mean_untreated": untreated, "rows": weeks.height},
+        diagnostics={
+            "mean_untreated": untreated,
+            "rows": weeks.height,
+            "bias_scale": float(np.mean([draw.diagnostics["bias_scale"] for draw in draws])),
+        },
     )
 
 

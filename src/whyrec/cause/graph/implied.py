@@ -11,7 +11,7 @@ import polars as pl
 
 from whyrec.cause.graph.index import bits
 from whyrec.errors import BadInput
-from whyrec.estimate import FloatArray
+from whyrec.estimate import FloatArray, two_sided
 from whyrec.metrics.significance import holm
 
 if TYPE_CHECKING:
@@ -133,13 +133,6 @@ def normal_scores(ranks: FloatArray) -> FloatArray:
     spread = scores.std()
     result: FloatArray = (scores - scores.mean()) / spread if spread > 1e-12 else np.zeros_like(scores)
     return result
-
-
-def two_sided(z: float) -> float:
-    """P(|Z| > |z|) of a standard normal."""
-    from scipy.special import ndtr
-
-    return float(2 * ndtr(-abs(z)))
 
 
 def _basis(columns: FloatArray) -> tuple[FloatArray, int]:

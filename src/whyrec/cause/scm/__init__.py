@@ -5,6 +5,8 @@ columns.py     a table's columns as numbers, and what they may hold
 additive.py    mechanisms y = f(parents) + noise, and roots
 classes.py     mechanisms of categories: a threshold for two, Gumbel noise for more
 flow.py        a monotone spline flow, whose noise has every conditional shape
+attribution.py Shapley shares of causes in a case's outcome, over counterfactuals
+store.py       a fitted model to a folder and back
 choice.py      which mechanism, by held-out likelihood
 noise.py       uniform numbers that belong to a case, so that batched equals looped
 latent.py      an unmeasured cause by amortised variational inference (CEVAE)

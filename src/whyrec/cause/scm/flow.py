@@ -20,7 +20,7 @@ from whyrec.estimate import FloatArray
 if TYPE_CHECKING:
     from torch import Tensor
 
-_BINS, _REACH, _LEAST = 8, 5.0, 1e-3
+BINS, _REACH, _LEAST = 8, 5.0, 1e-3
 _MOST_ROWS = 20_000
 
 
@@ -47,7 +47,7 @@ class Flow:
         generator = torch.Generator().manual_seed(self.random_state)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.random_state)
-            self.network_ = _Conditioner.build(x.shape[1], self.hidden, 3 * _BINS - 1)
+            self.network_ = Conditioner.build(x.shape[1], self.hidden, 3 * BINS - 1)
         self._learn(x, y, weight, self.epochs, 5e-3, generator)
         return self
 
@@ -167,11 +167,12 @@ class Flow:
         return torch.as_tensor(np.ascontiguousarray(values), dtype=torch.float64)
 
 
-class _Conditioner:
+class Conditioner:
     """Builds the map from parents to (shift, log scale, spline): a line plus a network that starts at nothing."""
 
     @staticmethod
     def build(d: int, hidden: int, size: int) -> Any:
+        """d parents, `hidden` units in each of two layers, `size` numbers of the spline."""
         import torch
         from torch import nn
 
@@ -199,10 +200,10 @@ def _split(out: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
     import torch
     from torch.nn.functional import pad, softmax, softplus
 
-    widths, heights, slopes = out[:, 2 : 2 + _BINS], out[:, 2 + _BINS : 2 + 2 * _BINS], out[:, 2 + 2 * _BINS :]
+    widths, heights, slopes = out[:, 2 : 2 + BINS], out[:, 2 + BINS : 2 + 2 * BINS], out[:, 2 + 2 * BINS :]
 
     def knots(raw: Tensor) -> Tensor:
-        sizes = _LEAST + (1 - _LEAST * _BINS) * softmax(raw, dim=1)
+        sizes = _LEAST + (1 - _LEAST * BINS) * softmax(raw, dim=1)
         inside = -_REACH + 2 * _REACH * sizes.cumsum(dim=1)[:, :-1]
         ends = torch.full_like(inside[:, :1], _REACH)
         return torch.cat([-ends, inside, ends], dim=1)
@@ -220,7 +221,7 @@ def _bin(values: Tensor, knots: Tensor) -> Tensor:
     import torch
 
     place = torch.searchsorted(knots.contiguous(), values[:, None].contiguous()) - 1
-    return place.clamp(0, _BINS - 1)
+    return place.clamp(0, BINS - 1)
 
 
 def _spline(z: Tensor, xs: Tensor, ys: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Self
 
 import networkx as nx
@@ -83,20 +84,38 @@ class StructuralCausalModel:
         kept = frame.filter(known)
         self.frame_ = kept.select(names)
         self.columns_ = {name: Column.of(kept[name]) for name in names}
-        self.values_ = {name: column.encode(kept[name]) for name, column in self.columns_.items()}
         self.weights_ = _weights(kept, weight)
         self.units_ = (
             np.arange(kept.height) if cluster is None else np.unique(kept[cluster].to_numpy(), return_inverse=True)[1]
         ).astype(np.int64)
-        self.rows_ = kept.height
-        self.interventions_: dict[str, Intervention] = {}
-        self.named_graph_ = self.graph_
-        self._replicates: dict[tuple[int, str], Mechanism] = {}
+        self._stand_on(graph)
         self.choices_: dict[str, Choice] = {}
         for name in track(list(self._order(self.graph_)), "Mechanisms"):
             self.choices_[name] = self._chosen(name)
         self.mechanisms_ = {name: choice.mechanism for name, choice in self.choices_.items()}
         return self
+
+    def _stand_on(self, graph: CausalGraph) -> None:
+        """What follows from the graph, the columns and the rows of the fit."""
+        self.graph_ = observed_graph(graph)
+        self.values_ = {name: column.encode(self.frame_[name]) for name, column in self.columns_.items()}
+        self.rows_ = self.frame_.height
+        self.interventions_: dict[str, Intervention] = {}
+        self.named_graph_ = self.graph_
+        self._replicates: dict[tuple[int, str], Mechanism] = {}
+
+    def save(self, folder: Path) -> None:
+        """Write the fitted model and the rows of its fit to a folder; see `whyrec.cause.scm.store`."""
+        from whyrec.cause.scm.store import save
+
+        save(self, folder)
+
+    @staticmethod
+    def load(folder: Path) -> StructuralCausalModel:
+        """Read a saved model: it answers to the same digits."""
+        from whyrec.cause.scm.store import load
+
+        return load(folder)
 
     def do(self, changes: Mapping[str, Any] | None = None, /, **more: Any) -> StructuralCausalModel:
         """A new model in which nodes are set: `do(price=2)`, `do({"price": pl.col("price") * 0.9})`.
@@ -153,11 +172,8 @@ class StructuralCausalModel:
         frame = as_frame(case)
         if frame.is_empty():
             raise BadInput("counterfactual: no case was given")
-        plan = self._plan(do, target)
-        values = {
-            name: column.encode(frame[name]) if name in frame.columns else np.full(frame.height, np.nan)
-            for name, column in self.columns_.items()
-        }
+        plan = self.plan(do, target)
+        values = self.encoded(frame)
         plan.check(values)
         point = tuple(plan.point(target, values) for target in plan.told)
         if exact and not all(point):
@@ -171,11 +187,11 @@ class StructuralCausalModel:
         if intervals and self.bootstrap > 1:
             spread = np.stack(
                 [
-                    expectations(plan, values, self._replicate(b, plan.moved), draws, self.random_state)[0]
+                    expectations(plan, values, self.replicate(b, plan.moved), draws, self.random_state)[0]
                     for b in track(range(self.bootstrap), "Intervals")
                 ]
             ).std(axis=0, ddof=1)
-            half = self._quantile() * spread
+            half = self.quantile() * spread
             ends = np.array([plan.ends(told) for told in plan.told])
             low, high = np.clip(value - half, ends[:, 0], ends[:, 1]), np.clip(value + half, ends[:, 0], ends[:, 1])
         return Counterfactuals(
@@ -216,7 +232,7 @@ class StructuralCausalModel:
             if not inside.any():
                 raise BadInput(f"effect: no row has {in_plain_words(given)}; widen what is given")
         values = {name: column[inside] for name, column in self.values_.items()}
-        plans = [self._plan(do, target)] + ([self._plan(baseline, target)] if baseline is not None else [])
+        plans = [self.plan(do, target)] + ([self.plan(baseline, target)] if baseline is not None else [])
         for plan in plans:
             plan.check(values)
 
@@ -233,10 +249,10 @@ class StructuralCausalModel:
         value = float(np.average(each, weights=weight))
         draws_of = []
         for b in track(range(self.bootstrap), "Intervals"):
-            of = difference([self._replicate(b, plan.moved) for plan in plans])
+            of = difference([self.replicate(b, plan.moved) for plan in plans])
             draws_of.append(float(np.average(of, weights=weight * self._draw(b)[inside])))
         error = float(np.std(draws_of, ddof=1)) if len(draws_of) > 1 else float("nan")
-        half = self._quantile() * error
+        half = self.quantile() * error
         told = f"E[{target} | do({plans[0].words})] - " + (
             f"E[{target} | do({plans[1].words})]" if baseline is not None else f"E[{target}]"
         )
@@ -320,12 +336,20 @@ class StructuralCausalModel:
         except pl.exceptions.PolarsError:
             return given
 
-    def _plan(self, do: Mapping[str, Any], target: str | Sequence[str] | None) -> Plan:
+    def encoded(self, frame: pl.DataFrame) -> dict[str, FloatArray]:
+        """Values of the graph's columns as numbers, not-a-number where a case lacks them."""
+        return {
+            name: column.encode(frame[name]) if name in frame.columns else np.full(frame.height, np.nan)
+            for name, column in self.columns_.items()
+        }
+
+    def plan(self, do: Mapping[str, Any], target: str | Sequence[str] | None) -> Plan:
+        """What a change reaches on its way to the target, checked."""
         changes = self._interventions(do)
         return Plan.of(self.named_graph_, changes, self.columns_, self.mechanisms_, self.design, self.parents, target)
 
-    def _quantile(self) -> float:
-        """Of Student's t: the spread of few bootstrap draws has an error of its own."""
+    def quantile(self) -> float:
+        """For intervals, of Student's t: the spread of few bootstrap draws has an error of its own."""
         from scipy.stats import t as student
 
         return float(student.ppf(0.5 + self.level / 2, max(self.bootstrap - 1, 1)))
@@ -334,7 +358,7 @@ class StructuralCausalModel:
         generator = np.random.default_rng([self.random_state, b])
         return generator.exponential(size=int(self.units_.max()) + 1)[self.units_]
 
-    def _replicate(self, b: int, names: Sequence[str]) -> dict[str, Mechanism]:
+    def replicate(self, b: int, names: Sequence[str]) -> dict[str, Mechanism]:
         """The mechanisms with some of them refitted under draw b of the bootstrap; kept for the next question."""
         made = dict(self.mechanisms_)
         missing = [name for name in names if (b, name) not in self._replicates]

@@ -11,7 +11,13 @@ from whyrec.cause.sensitivity.marginal import MarginalBounds, marginal_bounds, s
 from whyrec.cause.sensitivity.omitted import Contour, benchmarks, contour, robustness_value
 from whyrec.cause.sensitivity.recommendation import PairBounds, stays_in_top
 from whyrec.cause.sensitivity.rosenbaum import RosenbaumBounds, matched_differences, rosenbaum_bounds
-from whyrec.cause.sensitivity.summary import Sensitivity, e_value, sensitivity
+from whyrec.cause.sensitivity.summary import (
+    Sensitivity,
+    e_value,
+    hidden_shares,
+    sensitivity,
+    with_hidden_shares,
+)
 
 __all__ = [
     "Contour",
@@ -22,6 +28,7 @@ __all__ = [
     "benchmarks",
     "contour",
     "e_value",
+    "hidden_shares",
     "marginal_bounds",
     "matched_differences",
     "robustness_value",
@@ -29,4 +36,5 @@ __all__ = [
     "sensitivity",
     "sharp_bounds",
     "stays_in_top",
+    "with_hidden_shares",
 ]

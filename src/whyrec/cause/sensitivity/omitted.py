@@ -16,7 +16,7 @@ import numpy as np
 from whyrec.cause.glm import with_ones
 from whyrec.cause.linear_effect import LinearEffect
 from whyrec.errors import BadInput
-from whyrec.estimate import FloatArray, jsonable
+from whyrec.estimate import FloatArray, jsonable, normal_quantile
 
 _LARGEST = 0.999
 
@@ -83,6 +83,11 @@ def robustness_value(t: float, degrees: float, alpha: float | None = None) -> fl
     return (sqrt(f**4 + 4 * f**2) - f**2) / 2 if f < inf else 1.0
 
 
+def hidden_share(value: float, scale: float) -> float:
+    """Share R2 of treatment and outcome at which the bias scale sqrt(R2 R2 / (1 - R2)) is as large as |value|."""
+    return robustness_value(value / scale, 1.0) if scale > 0 else float(value != 0)
+
+
 def bias(effect: LinearEffect, treatment_share: Any, outcome_share: Any) -> Any:
     """Size of the bias at strengths (their equation 5); shares below 1."""
     return effect.scale * np.sqrt(outcome_share * treatment_share / (1 - treatment_share))
@@ -104,9 +109,12 @@ def contour(
     """
     if of not in ("estimate", "t"):
         raise BadInput(f"contour of {of!r}: choose 'estimate' or 't'")
-    error, degrees = _classical(effect)
-    t = effect.value / error if error > 0 else inf
-    value, limit = robustness_value(t, degrees), robustness_value(t, degrees, 1 - level)
+    error, degrees = _reported(effect)
+    value = hidden_share(effect.value, effect.scale)
+    if effect.groups is None:
+        limit = robustness_value(effect.value / error if error > 0 else inf, degrees, 1 - level)
+    else:
+        limit = hidden_share(max(abs(effect.value) - normal_quantile(level) * error, 0.0), effect.scale)
     found = sorted(benchmarks(effect), key=lambda mark: mark.treatment_share * mark.outcome_share, reverse=True)[:marks]
     furthest = max([2 * value, *(1.2 * max(m.treatment_share, m.outcome_share) for m in found), 0.02])
     axis = (
@@ -145,10 +153,10 @@ def as_strong(treatment_share: float, outcome_share: float, times: float = 1.0) 
     return with_t, min(eta**2 * outcome_share / max(1 - outcome_share, 1e-12), _LARGEST)
 
 
-def _classical(effect: LinearEffect) -> tuple[float, int]:
-    """Standard error with even variances, as the formulas have it, and degrees of freedom.
+def _reported(effect: LinearEffect) -> tuple[float, int]:
+    """Standard error and degrees of freedom: with even variances, as the formulas have it; with clusters the robust ones.
 
-    With clusters, or uneven variances, the error is the robust one: the t value is then the one that was reported.
+    How large the bias of a hidden cause can be (`scale`) does not hang on the clusters; how sure the estimate is does.
     """
     if effect.groups is not None:
         found = effect.estimate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, inf, sqrt
 from typing import Any
 
@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from whyrec.cause.docalib import DoCalib
 from whyrec.cause.sensitivity.marginal import Spread, gammas_of, sharp_bounds
-from whyrec.cause.sensitivity.omitted import robustness_value
-from whyrec.estimate import FloatArray, jsonable, normal_quantile
+from whyrec.cause.sensitivity.omitted import hidden_share
+from whyrec.estimate import Estimate, FloatArray, jsonable
 
 GAMMAS = tuple(np.round(np.concatenate([np.arange(1.0, 2.0, 0.05), np.arange(2.0, 3.01, 0.1)]), 2))
 
@@ -24,7 +24,7 @@ class Sensitivity:
     e_value, e_value_interval: how strongly (as a risk ratio) a hidden cause must be tied to treatment and outcome to
     explain the estimate away, and to bring zero into its interval (VanderWeele and Ding 2017). robustness_value,
     robustness_value_interval: the share of the residual variance of both that it must explain (Cinelli and Hazlett
-    2020). gamma, low, high: bounds of the effect when the hidden cause may change each row's odds of treatment up to
+    2020; without a linear model Chernozhukov et al. 2022). gamma, low, high: bounds of the effect when the hidden cause may change each row's odds of treatment up to
     gamma times (Tan 2006), sharp (Dorn and Guo 2023); low_limit, high_limit: with their sampling error. gamma_at_zero,
     gamma_at_zero_limit: where bounds, and limits, first hold zero, between grid points on a straight line.
     """
@@ -59,10 +59,7 @@ def sensitivity(model: DoCalib, gammas: ArrayLike | None = None, *, spread: Spre
     at_zero = bounds.gamma_at_zero
     nearest = min(effect.interval, key=abs) if effect.interval[0] * effect.interval[1] > 0 else 0.0
     e_point, e_limit = (e_value(_risk_ratio(model, value)) for value in (effect.estimate, nearest))
-    degrees = max(effect.n - 1, 1)
-    t = abs(effect.estimate) / effect.standard_error if effect.standard_error > 0 else inf
-    t_limit = max(t - normal_quantile(effect.level), 0.0)
-    rv, rv_limit = (robustness_value(value, degrees) for value in (t, t_limit))
+    rv, rv_limit = hidden_shares(effect)
     words = (
         f"A hidden cause would have to be tied to treatment and outcome by a risk ratio of {e_point:.2f} each to explain the effect away "
         f"({e_limit:.2f} to make it uncertain), or explain {rv:.1%} of what is left of both. "
@@ -76,6 +73,26 @@ def sensitivity(model: DoCalib, gammas: ArrayLike | None = None, *, spread: Spre
         e_point, e_limit, rv, rv_limit, gamma, bounds.low, bounds.high, bounds.low_limit, bounds.high_limit,
         at_zero, bounds.gamma_at_zero_limit, words,
     )  # fmt: skip
+
+
+def hidden_shares(effect: Estimate) -> tuple[float, float]:
+    """Share of what is left of treatment and outcome that a hidden cause must explain to bring an effect to zero, and to bring
+    zero into its interval (Cinelli and Hazlett 2020, equation 18, with the bias's own scale, which the effect carries among
+    its diagnostics as `bias_scale`).
+    """
+    scale = float(effect.diagnostics["bias_scale"])
+    low, high = effect.interval
+    nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+    return hidden_share(abs(effect.estimate), scale), hidden_share(nearest, scale)
+
+
+def with_hidden_shares(effect: Estimate) -> Estimate:
+    """The estimate with `hidden_shares` among its diagnostics: `robustness_value`, `robustness_value_interval`."""
+    value, limit = hidden_shares(effect)
+    return replace(
+        effect,
+        diagnostics={**effect.diagnostics, "robustness_value": value, "robustness_value_interval": limit},
+    )
 
 
 def _risk_ratio(model: DoCalib, effect: float) -> float:

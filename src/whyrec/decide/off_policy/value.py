@@ -16,6 +16,9 @@ from whyrec.estimate import Estimate, FloatArray, clustered_error
 
 ESTIMAND = "mean reward of a round under the target policy"
 _RARE = 0.1  # events a round below which counts get their own interval
+_ENOUGH = 1000  # effective rounds from which Wald's interval holds what it promises
+_LEAST = 50  # rounds from which a bootstrap-t says anything
+_FEW = 100  # effective rounds below which no interval here does
 
 
 def off_policy_values(
@@ -32,8 +35,7 @@ def off_policy_values(
 ) -> dict[str, Estimate]:
     """Value of the target policy by each method (default: all that the rounds allow), with intervals.
 
-    interval: None takes "events" for rare counts (fewer than one in ten rounds) and "normal" otherwise. tuned: a
-    parameter by method; others choose theirs by `choose_parameter`. reward_range, largest_weight: for "bernstein", the
+    interval: None takes `default_interval`. tuned: a parameter by method; others choose theirs by `choose_parameter`. reward_range, largest_weight: for "bernstein", the
     bounds of rewards and of pi / p; what was seen where absent, which the assumptions then say.
     """
     if not 0 < level < 1:
@@ -44,7 +46,7 @@ def off_policy_values(
     if interval == "events" and not counts:
         raise BadInput("interval='events' is for rewards that are counts from 0; use 'normal' or 'studentised'")
     kind = interval or default_interval(rounds)
-    how = _How(kind, level, reward_range, largest_weight, draws, np.random.default_rng(random_state))
+    how = _How(kind, interval is None, level, reward_range, largest_weight, draws, np.random.default_rng(random_state))
     given = dict(tuned or {})
     found = {}
     for name in tuple(methods) if methods is not None else usable(rounds):
@@ -70,23 +72,37 @@ def off_policy_values(
             estimand=ESTIMAND,
             method=name,
             level=level,
-            assumptions=(*method.assumptions, *told),
+            assumptions=(*method.assumptions, *told, *_warned(name, weight)),
             diagnostics=_diagnostics(rounds, weight, kind, parameter if method.tunable else None),
         )
     return found
 
 
 def default_interval(rounds: Rounds) -> Kind:
-    """ "events" for rewards that are counts of fewer than one in ten rounds and no clusters, else "normal"."""
-    rare = intervals.are_counts(rounds.reward) and rounds.reward.mean() < _RARE and rounds.clusters is None
-    return "events" if rare else "normal"
+    """ "events" for counts of rare events (fewer than one in ten rounds) without clusters, "studentised" where fewer than
+    1,000 effective rounds leave the estimate skewed, else "normal".
+    """
+    if intervals.are_counts(rounds.reward) and rounds.reward.mean() < _RARE and rounds.clusters is None:
+        return "events"
+    one_grouping = rounds.clusters is None or rounds.clusters.ndim == 1
+    weighted = bool(rounds.weight.any())
+    few = weighted and one_grouping and effective_sample_size(rounds.weight) < _ENOUGH
+    return "studentised" if few and len(rounds) >= _LEAST else "normal"
+
+
+def _warned(name: str, weight: FloatArray) -> tuple[str, ...]:
+    worth = effective_sample_size(weight) if weight.any() else 0.0
+    if name in ("naive", "DM") or worth >= _FEW:
+        return ()
+    return (f"only {worth:.0f} effective rounds: a 95% interval may hold the truth nearer 90 times in 100",)
 
 
 @dataclass(frozen=True)
 class _How:
-    """How intervals are to be made."""
+    """How intervals are to be made. by_default: nobody asked for this kind."""
 
     kind: Kind
+    by_default: bool
     level: float
     reward_range: tuple[float, float] | None
     largest_weight: float | None
@@ -102,7 +118,13 @@ def _ends(
     told: tuple[str, ...] = ()
     if how.kind in ("bootstrap", "studentised"):
         draw = intervals.bootstrap if how.kind == "bootstrap" else intervals.studentised
-        low, high = draw(terms, how.level, how.rng, draws=how.draws, clusters=rounds.clusters)
+        try:
+            low, high = draw(terms, how.level, how.rng, draws=how.draws, clusters=rounds.clusters)
+        except BadInput:
+            if not how.by_default:
+                raise
+            low, high = intervals.normal(terms, how.level, rounds.clusters)
+            told = ("too few rounds differ for a bootstrap-t: Wald's interval, likely too short",)
     elif how.kind == "bernstein":
         width, told = _score_width(name, rounds, weight, parameter, how.reward_range, how.largest_weight)
         low, high = intervals.bernstein(terms, how.level, width)

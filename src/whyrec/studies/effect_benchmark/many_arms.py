@@ -64,7 +64,7 @@ def many_arms(
     repetitions = min(repetitions, 3) if quick else repetitions
     results: list[dict[str, Any]] = []
     with threadpool_limits(1):
-        for arms, times in ((1_000, repetitions), (100_000, 1 if quick else min(3, repetitions))):
+        for arms, times in ((1_000, repetitions), (100_000, 1 if quick else min(12, repetitions))):
             for logged in (True, False):
                 found = [
                     _one(rows, arms, logged, np.random.default_rng([random_state, k]))

@@ -64,9 +64,7 @@ def policy_benchmark(data: Path | None = None, *, quick: bool = False, random_st
             "slates and others": lambda: structured.structured(100, random_state=random_state),
             "frozen": lambda: synthetic.frozen_normaliser(500, random_state=random_state),
             "monitoring": lambda: synthetic.sequences(500, random_state=random_state),
-            "hillstrom": lambda: targeting.targeting(
-                folder, splits=20, campaigns=("women's e-mail",), random_state=random_state
-            ),
+            "hillstrom": lambda: targeting.targeting(folder, splits=20, random_state=random_state),
             "knapsack": lambda: constraints.knapsack(random_state=random_state),
             "lists": lambda: constraints.lists(folder, random_state=random_state),
             "speed": lambda: speed.speed(large=False, draws=200, random_state=random_state),

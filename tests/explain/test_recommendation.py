@@ -1,0 +1,122 @@
+"""Everything that is said of one recommendation is checked against the model that it is said of."""
+
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import sparse
+from tests.test_cli import make_items, make_log
+
+from whyrec import api
+from whyrec.decide.causal_recommender import CausalRecommender, effect_drivers
+from whyrec.errors import UnknownId
+from whyrec.explain.recommendation import drivers_of, explain
+
+
+@pytest.fixture(scope="module")
+def fitted() -> CausalRecommender:
+    """Every user comes back to an item of its own, so that own choices hold recommendations."""
+    log = make_log()
+    rng = np.random.default_rng(1)
+    who = np.repeat(np.arange(60), 8)
+    own = pl.DataFrame(
+        {
+            "user": [f"u{u}" for u in who],
+            "item": [f"i{(7 * u) % 40}" for u in who],
+            "time": 1_600_000_000 + rng.integers(8_000_000, size=len(who)),
+            "treatment": rng.integers(0, 2, size=len(who)),
+            "outcome": np.ones(len(who), dtype=np.int64),
+        }
+    )
+    return api.fit(pl.concat([log, own]), items=make_items(), epochs=1).model
+
+
+@pytest.fixture(scope="module")
+def asked(fitted: CausalRecommender) -> tuple[CausalRecommender, object, object]:
+    row = fitted.recommend(fitted.dataset_.users["user"].head(1).to_list(), 5, by="effect").row(0, named=True)
+    return fitted, row["user"], row["item"]
+
+
+def test_drivers_are_the_shapley_shares_and_carry_intervals(asked: tuple) -> None:
+    model, user, item = asked
+    u, i = model.dataset_.user_codes([user]), model.dataset_.item_codes([item])
+    average, shares = effect_drivers(model.effects_, u, i)
+    found = drivers_of(model.effects_, int(u[0]), int(i[0]))
+    assert {driver.group: pytest.approx(driver.share) for driver in found} == shares
+    effect = float(model.effects_.predict(u, i)[0][0])
+    assert sum(driver.share for driver in found) == pytest.approx(effect - average)
+    assert all(driver.low <= driver.share <= driver.high for driver in found)
+    assert [abs(driver.share) for driver in found] == sorted((abs(d.share) for d in found), reverse=True)
+
+
+def test_without_those_choices_the_item_really_leaves_the_list(fitted: CausalRecommender) -> None:
+    model, seen = fitted, 0
+    for user in model.dataset_.users["user"].head(25).to_list():
+        item = model.recommend([user], 1)["item"][0]
+        found = explain(model, user, item, k=3)
+        if found.without is None:
+            continue
+        seen += 1
+        gone = model.dataset_.item_codes([i for i, _ in found.without])
+        u, code = int(model.dataset_.user_codes([user])[0]), int(model.dataset_.item_codes([item])[0])
+        histories = model.dataset_.histories
+        part = slice(int(histories.offsets[u]), int(histories.offsets[u + 1]))
+        kept = ~np.isin(histories.items[part], gone)
+        scores = model.recommender_.score_history(
+            histories.items[part][kept], histories.days[part][kept].astype(np.float32), float(histories.days.max())
+        )
+        barred = [] if model.repeats_ else np.setdiff1d(histories.items[part][kept], [code])
+        scores[barred] = -np.inf
+        assert (scores > scores[code]).sum() + 1 == found.rank_without > 3
+    assert seen > 3
+
+
+def test_the_nearest_change_takes_it_out_and_whole_counts_stay_whole(fitted: CausalRecommender) -> None:
+    changes = []
+    for user in fitted.dataset_.users["user"].head(25).to_list():
+        item = fitted.recommend([user], 1, by="effect")["item"][0]
+        found = explain(fitted, user, item, k=3)
+        if found.change is not None:
+            assert found.rank_by_effect is not None and found.rank_by_effect <= 3 < found.change.rank
+            assert found.change.now != found.change.then
+            changes.append(found.change)
+            assert any("would drop out of the top 3" in line for line in found.sentences())
+    assert changes
+    assert all(abs(c.then - round(c.then)) < 1e-9 for c in changes if c.feature.endswith(("count", "purchases")))
+
+
+def test_paths_likeness_and_the_hidden_cause(asked: tuple) -> None:
+    model, user, item = asked
+    found = explain(model, user, item)
+    assert "treatment → outcome" in found.paths
+    assert "popularity" in found.adjusted and "treatment" not in found.adjusted
+    matrix: sparse.csr_matrix = model.dataset_.matrix
+    code = int(model.dataset_.item_codes([item])[0])
+    for other, cosine, times in found.users:
+        assert other != user and -1 <= cosine <= 1 + 1e-6
+        assert matrix[int(model.dataset_.user_codes([other])[0]), code] == times > 0
+    assert found.gamma is None or found.gamma == 0 or found.gamma >= 1
+    assert found.gamma_sign is not None and (found.gamma_sign >= 1 or math.isinf(found.gamma_sign))
+
+
+def test_both_languages_say_as_much_and_end_with_what_it_rests_on(asked: tuple) -> None:
+    model, user, item = asked
+    english, chinese = (explain(model, user, item, lang=lang) for lang in ("en", "zh"))
+    assert len(english.sentences()) == len(chinese.sentences())
+    assert english.sentences()[-1].startswith("This holds if nothing unmeasured")
+    assert english.to_dict()["sentences"] == list(english.sentences())
+
+
+def test_words_never_claim_more_than_the_interval(asked: tuple) -> None:
+    model, user, item = asked
+    found = explain(model, user, item)
+    told = " ".join(found.sentences())
+    for driver in found.drivers:
+        if driver.low <= 0 <= driver.high:
+            assert f"{driver.group} accounts for" not in told
+
+
+def test_an_unknown_item_is_told(fitted: CausalRecommender) -> None:
+    with pytest.raises(UnknownId):
+        explain(fitted, fitted.dataset_.users["user"][0], "no such item")
