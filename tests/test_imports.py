@@ -19,8 +19,9 @@ RANK = {
     "explain": 5,
     "studies": 6,
     "api": 7,
-    "cli": 8,
-    "__init__": 9,
+    "serve": 8,
+    "cli": 9,
+    "__init__": 10,
 }
 BOTTOM = {"errors", "estimate", "files", "parallel", "progress", "saved"}
 

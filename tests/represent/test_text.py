@@ -146,3 +146,12 @@ def test_int8_in_a_folder_that_cannot_be_written(tiny_bert: Path, tmp_path: Path
 def test_an_unknown_precision_is_named(tiny_bert: Path) -> None:
     with pytest.raises(BadInput, match="precision is one of float32, int8, not 'int4'"):
         TextEncoder(tiny_bert, precision="int4").encode(["tea"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_kept_network_is_loaded_once(tiny_bert: Path, tmp_path: Path, precision, monkeypatch) -> None:
+    pytest.importorskip("onnxruntime")
+    encoder = TextEncoder(tiny_bert, cache=tmp_path, precision=precision, keep=True)
+    encoder.warm()
+    monkeypatch.setattr(TextEncoder, "_network", lambda _: pytest.fail("loaded again"))
+    assert encoder.encode(["tea"]).shape == (1, 16)

@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from whyrec.cli import benchmark, cases, effects, graph, policy, questions, tuning
+from whyrec.cli import benchmark, cases, effects, graph, policy, questions, serve, tuning
 from whyrec.errors import WhyrecError
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.registered_commands += (
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(graph.app, name="graph")
 app.add_typer(policy.app, name="policy")
+app.add_typer(serve.app, name="serve")
 
 
 def main() -> None:

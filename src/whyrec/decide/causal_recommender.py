@@ -241,12 +241,16 @@ class CausalRecommender:
 
 
 def effect_drivers(effects: LogEffects, user: Codes, item: Codes) -> tuple[float, dict[str, float]]:
-    """Average effect, and each feature group's exact Shapley share of one pair's effect above it.
+    """Average effect, and what each feature group adds to it in one pair; see `shares_of_effect`."""
+    return shares_of_effect(effects, effects.modifiers(user, item)[0])
+
+
+def shares_of_effect(effects: LogEffects, pair: FloatArray) -> tuple[float, dict[str, float]]:
+    """Average effect, and each feature group's exact Shapley share of one pair's effect above it; pair: its modifiers (d,).
 
     Baseline Shapley (Lundberg and Lee 2017; Sundararajan and Najmi 2020): a group that is absent stands at the
     mean of the log's pairs. All coalitions of at most 8 groups are evaluated, in one call.
     """
-    pair = effects.modifiers(user, item)[0]
     groups = [group for group in GROUPS if group in effects.modifier_groups_]
     member = np.array([[name == group for name in effects.modifier_groups_] for group in groups])
     coalitions = np.array(list(itertools.product((False, True), repeat=len(groups))))

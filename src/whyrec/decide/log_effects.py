@@ -87,7 +87,8 @@ class LogEffects:
             text_model=self.text_model, cache=self.cache, epochs=self.epochs, random_state=self.random_state
         ).fit(window)
         states = TextEncoder(self.text_model, cache=self.cache).encode(dataset.items["text"].to_list())
-        self.text_ = _leading(states, _TEXT_WIDTH)
+        self.directions_: NDArray[np.float32] | None = _directions(states, _TEXT_WIDTH)
+        self.text_ = np.ascontiguousarray(states @ self.directions_)
         past = PairFeatures().fit(window, self.text_)
         say(f"DoCalib on {usable.height:,} rows after that window")
         names = (*past.names_, "exposure_logit", "outcome_logit")
@@ -156,7 +157,10 @@ class LogEffects:
         """Write what serving needs below `folder`."""
         self.early_.save(folder / "early")
         self.pairs_.save(folder / "pairs")
-        save_file({"text": self.text_}, folder / "text.safetensors")
+        arrays = {"text": self.text_}
+        if self.directions_ is not None:
+            arrays["directions"] = self.directions_
+        save_file(arrays, folder / "text.safetensors")
 
     @classmethod
     def load(cls, folder: Path, content: dict[str, Any], dataset: Dataset) -> Self:
@@ -164,7 +168,8 @@ class LogEffects:
         effects = cls(**content["parameters"])
         effects.early_ = TwoHeadedRecommender.load(folder / "early")
         effects.pairs_ = PairEffects.load(folder / "pairs")
-        effects.text_ = load_file(folder / "text.safetensors")["text"]
+        arrays = load_file(folder / "text.safetensors")
+        effects.text_, effects.directions_ = arrays["text"], arrays.get("directions")
         effects.modifier_names_ = tuple(content["modifier_names"])
         effects.modifier_groups_ = tuple(content["modifier_groups"])
         effects.mean_modifiers_ = np.array(content["mean_modifiers"])
@@ -313,9 +318,9 @@ def _moment(dataset: Dataset, rows: pl.DataFrame) -> tuple[FloatArray, tuple[str
     return table, tuple(columns)
 
 
-def _leading(states: NDArray[np.float32], width: int) -> NDArray[np.float32]:
-    """Text states on their leading `width` directions (uncentred, so that cosines stay what they were)."""
+def _directions(states: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """The leading `width` directions of text states (uncentred, so that cosines stay what they were), (d, width)."""
     if states.shape[1] <= width:
-        return np.ascontiguousarray(states, dtype=np.float32)
+        return np.eye(states.shape[1], dtype=np.float32)
     _, vectors = np.linalg.eigh((states.T @ states).astype(np.float64))
-    return np.ascontiguousarray(states @ vectors[:, ::-1][:, :width].astype(np.float32))
+    return np.ascontiguousarray(vectors[:, ::-1][:, :width].astype(np.float32))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
@@ -112,30 +113,40 @@ def short_reasons(model: CausalRecommender, frame: pl.DataFrame, lang: Lang = "e
     """One line a recommendation: the strongest piece of evidence, and what the effect's interval allows to say."""
     if frame.height == 0:
         return pl.Series("reason", [], dtype=pl.String)
-    words = _WORDS[lang]
     dataset = model.dataset_
     users, items = dataset.user_codes(frame["user"]), dataset.item_codes(frame["item"])
     bought = np.asarray(dataset.matrix[users, items]).ravel().astype(int)
     same = _category_counts(model, users, items)
     totals = np.asarray(dataset.matrix.sum(axis=0)).ravel()
     share = np.searchsorted(np.sort(totals), totals[items], side="left") / len(totals)
+    evidence = [
+        {"bought": int(b), "category": int(c), "popular": float(p)} for b, c, p in zip(bought, same, share, strict=True)
+    ]
     low, high = (frame[name].to_list() for name in ("effect_low", "effect_high"))
+    return pl.Series("reason", short_words(evidence, low, high, lang), dtype=pl.String)
+
+
+def short_words(
+    evidence: Sequence[Mapping[str, Any]], low: Sequence[float | None], high: Sequence[float | None], lang: Lang = "en"
+) -> list[str]:
+    """A line each from how often the item was bought, its category was, and the share of items less popular."""
+    words = _WORDS[lang]
     reasons = []
-    for row in range(frame.height):
-        if bought[row] > 1:
-            reason = words["bought"].format(n=bought[row])
-        elif bought[row] == 1:
+    for row, least, most in zip(evidence, low, high, strict=True):
+        if row["bought"] > 1:
+            reason = words["bought"].format(n=row["bought"])
+        elif row["bought"] == 1:
             reason = words["bought_once"]
-        elif same[row] > 0:
-            reason = words["category"].format(n=same[row])
-        elif share[row] > 0.5:
-            reason = words["popular"].format(share=_down(share[row]))
+        elif row["category"] > 0:
+            reason = words["category"].format(n=row["category"])
+        elif row["popular"] > 0.5:
+            reason = words["popular"].format(share=_down(row["popular"]))
         else:
             reason = words["text"]
-        if low[row] is not None:
-            reason += "; " + words["raises" if low[row] > 0 else "lowers" if high[row] < 0 else "unclear"]
+        if least is not None and most is not None:
+            reason += "; " + words["raises" if least > 0 else "lowers" if most < 0 else "unclear"]
         reasons.append(reason)
-    return pl.Series("reason", reasons, dtype=pl.String)
+    return reasons
 
 
 def _category_counts(model: CausalRecommender, users: np.ndarray, items: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -254,8 +254,9 @@ def _ranking_loss(
     drawn = torch.from_numpy(np.log(np.maximum(1 - missed, 1e-12)).astype(np.float32)).to(device)
     query = queries[torch.from_numpy(who).to(device), torch.from_numpy(place).to(device)]
     logits = query @ states.T
-    logits = logits + kinds[:, torch.from_numpy(material.categories[candidates]).to(device)]
-    logits = logits + (popularity - drawn)[torch.from_numpy(bin_place.ravel()).to(device)]
+    # index_select, not indexing: its gradient adds up columns and rows instead of single numbers.
+    logits = logits + kinds.index_select(1, torch.from_numpy(material.categories[candidates]).to(device))
+    logits = logits + (popularity - drawn).index_select(0, torch.from_numpy(bin_place.ravel()).to(device))
     chosen = torch.from_numpy(slot[target]).to(device)
     explore = logits.gather(1, chosen[:, None]).squeeze(1) + drawn[chosen] - torch.logsumexp(logits, dim=1)
     both = torch.logaddexp(network.log_novelty + explore, torch.log(repeats + 1e-12))
@@ -293,8 +294,8 @@ def _head_loss(
     level = (view.values[user] * earlier).sum(axis=1) / (before + 5.0)
     popularity = material.popularity.table[material.popularity.bin(days), items]
     with torch.no_grad():
-        repeats = (network.item_memory(ages) * same_item).sum(dim=1)
-        kinds = (network.category_memory(ages) * same_kind).sum(dim=1)
+        repeats = _remembered(network.item_memory, ages, same_item)
+        kinds = _remembered(network.category_memory, ages, same_kind)
         known = torch.from_numpy(np.column_stack([popularity, np.log1p(before), level]).astype(np.float32)).to(device)
         features = torch.cat([torch.log1p(repeats)[:, None], torch.log1p(kinds)[:, None], known], dim=1)
     query = queries[torch.from_numpy(user), torch.from_numpy(place)]
@@ -308,6 +309,12 @@ def _head_loss(
     if network.shape.real:
         return exposure_loss + _weighted((chosen - torch.nan_to_num(result)) ** 2, result, weight)
     return exposure_loss + _weighted(_log_loss(chosen, result), result, weight) / _entropy(rows.outcome_mean)
+
+
+def _remembered(memory: Callable[[Tensor], Tensor], ages: Tensor, which: Tensor) -> Tensor:
+    """Sum over each row of the memory weights of some of its events, (n,); few are, so only theirs are computed."""
+    row, place = which.nonzero(as_tuple=True)
+    return torch.zeros(len(ages), device=ages.device).index_add(0, row, memory(ages[row, place]))
 
 
 def _log_loss(logit: Tensor, target: Tensor) -> Tensor:

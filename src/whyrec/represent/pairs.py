@@ -37,14 +37,15 @@ class PairFeatures:
         self.user_count_ = np.asarray(self.pair_counts_.sum(axis=1)).ravel()
         self.item_category_ = window.category_codes
         self.category_counts_ = window.category_matrix
-        self.item_treated_ = _treated_share(window, "item_code", window.n_items)
-        self.user_treated_ = _treated_share(window, "user_code", window.n_users)
+        self.item_treated_, self.treated_mean_ = _treated_share(window, "item_code", window.n_items)
+        self.user_treated_, _ = _treated_share(window, "user_code", window.n_users)
         states = np.zeros((window.n_items, 1), dtype=np.float32) if text_states is None else text_states
         self.item_text_ = unit_rows(states)
         self.user_text_ = unit_rows(np.asarray(self.pair_counts_ @ self.item_text_))
-        self.components_ = _principal(
+        self.centre_, self.axes_ = _principal(
             states, min(self.text_components, states.shape[1]) if text_states is not None else 0
         )
+        self.components_ = self.place(states)
         named = {
             "item_purchases": "popularity",
             "pair_count": "habit",
@@ -58,6 +59,11 @@ class PairFeatures:
         self.names_ = tuple(named)
         self.groups_ = tuple(named.values())
         return self
+
+    def place(self, text_states: NDArray[np.float32]) -> FloatArray:
+        """Text states of items, old or new, on the principal directions of the window's texts, (n, components)."""
+        placed: FloatArray = (text_states.astype(np.float64) - self.centre_) @ self.axes_
+        return placed
 
     def transform(self, users: Codes, items: Codes) -> FloatArray:
         """Features of pairs, shape (n, len(names_)). Counts are logarithms of one plus the count."""
@@ -77,10 +83,10 @@ class PairFeatures:
         return np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
 
 
-def _treated_share(window: Dataset, code: str, size: int) -> FloatArray:
-    """Share treated of each user's or item's rows, shrunk towards the mean by ten rows' worth."""
+def _treated_share(window: Dataset, code: str, size: int) -> tuple[FloatArray, float]:
+    """Share treated of each user's or item's rows, shrunk towards the mean by ten rows' worth; and that mean."""
     if not window.has("treatment"):
-        return np.zeros(size)
+        return np.zeros(size), 0.0
     known = window.log.filter(pl.col("treatment").is_not_null())
     weight = known["weight"].to_numpy() if window.has("weight") else np.ones(known.height)
     weight = weight / max(float(weight.mean()), 1e-12) if known.height else weight
@@ -89,18 +95,18 @@ def _treated_share(window: Dataset, code: str, size: int) -> FloatArray:
     hits = np.bincount(codes, weights=weight * treated, minlength=size)
     mean = float(hits.sum() / rows.sum()) if rows.sum() > 0 else 0.0
     shrunk: FloatArray = (hits + 10 * mean) / (rows + 10)
-    return shrunk
+    return shrunk, mean
 
 
-def _principal(states: NDArray[np.float32], count: int) -> FloatArray:
-    """Scores on the leading principal directions, each of unit variance, signs fixed by the largest loading."""
+def _principal(states: NDArray[np.float32], count: int) -> tuple[FloatArray, FloatArray]:
+    """Mean and leading principal directions, scaled so that scores have unit variance, signs by the largest loading."""
+    centre = states.mean(axis=0)
     if count == 0 or len(states) < 2:
-        return np.zeros((len(states), 0))
-    centred = states.astype(np.float64) - states.mean(axis=0)
+        return centre.astype(np.float64), np.zeros((states.shape[1], 0))
+    centred = states.astype(np.float64) - centre
     values, vectors = np.linalg.eigh(centred.T @ centred / len(states))
     order = np.argsort(values)[::-1][:count]
     order = order[values[order] > 1e-12]
     directions = vectors[:, order]
     directions = directions * np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(directions.shape[1])])
-    scores: FloatArray = centred @ directions / np.sqrt(values[order])
-    return scores
+    return centre.astype(np.float64), directions / np.sqrt(values[order])

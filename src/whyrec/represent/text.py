@@ -35,8 +35,9 @@ class TextEncoder:
     `save_pretrained`. batch_size: texts at once. max_tokens: what a longer text is cut to. cache: folder of what was
     encoded before (default: whyrec/text in the user's cache folder, $XDG_CACHE_HOME or ~/.cache). precision: "int8" runs
     the network in eight-bit integers by ONNX on one core, two to three times as fast; its states are near those of
-    "float32" (mean cosine .993 for MiniLM on film titles) and order near neighbours a little differently (.85 of the ten
-    nearest are the same), so choose it where speed counts. The packaged model and folders are read without touching the network.
+    "float32" (mean cosine .993 for MiniLM on film titles) and order near neighbours a little differently (.86 of the ten
+    nearest are the same), so choose it where speed counts. keep: hold the network in memory between calls, for a service
+    that is asked a text at a time. The packaged model and folders are read without touching the network.
     """
 
     def __init__(
@@ -46,12 +47,15 @@ class TextEncoder:
         max_tokens: int = 128,
         cache: str | Path | None = None,
         precision: Precision = "float32",
+        keep: bool = False,
     ) -> None:
         self.model = model
         self.batch_size = batch_size
         self.max_tokens = max_tokens
         self.cache = cache
         self.precision = precision
+        self.keep = keep
+        self._kept: tuple[Any, Any] | None = None
 
     def encode(self, texts: Sequence[str | None]) -> NDArray[np.float32]:
         """States of unit length, shape (len(texts), width); a row of zeros where the text is empty or missing.
@@ -76,14 +80,32 @@ class TextEncoder:
             else np.zeros((0, len(zeros)), dtype=np.float32)
         )
 
-    def _encode_missing(self, texts: list[str], store: TextCache) -> dict[str, NDArray[np.float32]]:
+    def warm(self) -> None:
+        """Load the network now, so that the first text does not wait for it; of use with `keep`."""
+        if self.keep:
+            self._loaded()
+
+    def _loaded(self) -> tuple[Any, Any]:
+        """Tokenizer and network, in the precision asked for; those of before where they are kept."""
+        if self._kept is not None:
+            return self._kept
         tokenizer, network = self._network()
-        pooled, size = _pooled, self.batch_size
         if self.precision == "int8":
             from whyrec.represent.text_onnx import Int8Network, check_installed
 
             check_installed()
-            network, pooled, size = Int8Network(network, store.folder), _pooled_int8, min(size, _INT8_BATCH)
+            network = Int8Network(network, TextCache(self.cache, self._identity()).folder)
+        if self.keep:
+            self._kept = tokenizer, network
+        return tokenizer, network
+
+    def _encode_missing(self, texts: list[str], store: TextCache) -> dict[str, NDArray[np.float32]]:
+        tokenizer, network = self._loaded()
+        pooled, size = (
+            (_pooled_int8, min(self.batch_size, _INT8_BATCH))
+            if self.precision == "int8"
+            else (_pooled, self.batch_size)
+        )
         # Texts of one length side by side: little padding. The sort is by length, then text: any order of input gives the same batches.
         ordered = sorted(texts, key=lambda text: (len(text), text))
         batches = [ordered[start : start + size] for start in range(0, len(ordered), size)]

@@ -82,6 +82,7 @@ class Demo:
             "",
             f"Done in {self.seconds:.0f} s. Open {self.folder / 'report.html'} in a browser.",
             f"Next: whyrec why {self.folder / 'model'} --user ID --item ID, or your own log: whyrec fit LOGS --out MODEL",
+            f"Serve it: whyrec serve {self.folder / 'model'}: every question over HTTP (docs/serve.md)",
         ]
         return "\n".join(lines)
 

@@ -1,0 +1,501 @@
+"""The HTTP API: one endpoint a question, thin over `Service`.
+
+Answers of the hot endpoints are written by orjson from plain dictionaries; requests are checked by pydantic. What takes
+longer than a few milliseconds runs on a thread, two such questions at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import orjson
+import polars as pl
+from fastapi import FastAPI, Header, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from whyrec import __version__
+from whyrec.errors import BadInput, UnknownId, WhyrecError
+from whyrec.estimate import jsonable
+from whyrec.serve import questions
+from whyrec.serve.forms import (
+    CounterfactualForm,
+    EffectForm,
+    EventForm,
+    EventsForm,
+    Id,
+    ItemsForm,
+    Lang,
+    Pair,
+    PairsForm,
+    RecommendBatch,
+    RecommendForm,
+    RoleForm,
+)
+from whyrec.serve.limits import LOOPBACK, Gate
+from whyrec.serve.models import Served
+from whyrec.serve.problems import MEDIA, TITLES, Problem, problem_of
+from whyrec.serve.service import PASSIVE, Service, Wish, log_frame
+from whyrec.serve.store import Event, StorageDown, StorageFull
+
+T = TypeVar("T")
+log = logging.getLogger("whyrec.serve")
+_HOURLY = 3600.0
+Idempotency = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", min_length=1, max_length=150, pattern=r"^[\x21-\x7e]+$",
+           description="The same key again gives the same result and stores nothing twice."),
+]  # fmt: skip
+Model = Annotated[str | None, Query(max_length=64, description="A loaded model by name; by default the user's own.")]
+After = Annotated[int, Query(ge=0, le=2**53, description="The `next` of the page before.")]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+_PROBLEM = {"content": {MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    code: {"description": TITLES[code], **_PROBLEM} for code in (400, 401, 403, 404, 409, 413, 415, 421, 422, 429, 503, 504, 507)
+}  # fmt: skip
+
+
+def create_app(
+    service: Service, *, public: bool = False, hosts: frozenset[str] = LOOPBACK, pages: Path | None = None
+) -> FastAPI:
+    """The application over a service. pages: folder of static files that are served at `/`, where there is one."""
+    slow = ThreadPoolExecutor(2, thread_name_prefix="whyrec-slow")
+
+    @contextlib.asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        warm = asyncio.create_task(asyncio.to_thread(_warm, service))
+        keeper = asyncio.create_task(_keep_house(service))
+        yield
+        keeper.cancel()
+        await asyncio.gather(warm, keeper, return_exceptions=True)
+        slow.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(service.close)
+
+    app = FastAPI(
+        title="whyrec", version=__version__, lifespan=life, docs_url=None, redoc_url=None, responses=PROBLEMS,
+        description="A causal recommender: what would this user do if we showed this item, gave this discount, showed nothing? "
+        "Errors are problem details (RFC 9457). Times are seconds since 1970.",
+    )  # fmt: skip
+    app.state.service = service
+    _describe(app)
+
+    async def aside(work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(slow, work)
+
+    def served_of(user: str, name: str | None) -> Served:
+        return service.registry.choose(user)[0] if name is None else service.registry.named(name)
+
+    # Events and recommendations ----------------------------------------------------------------------------------
+
+    @app.post(
+        "/v1/events", tags=["events"], responses=_example({"accepted": 1, "duplicates": 0, "keys": ["order-77-line-1"]})
+    )
+    async def events(form: EventsForm, key: Idempotency = None) -> Response:
+        """Store events; the answer means that they are on the disk. They count in the user's next recommendation."""
+        now = time.time()
+        found = [
+            _event(event, f"{key}:{place}" if key is not None else f"e_{service.fresh_name()}", now)
+            for place, event in enumerate(form.events)
+        ]
+        fresh = await asyncio.wrap_future(service.record(found))
+        service.took(found, fresh)
+        return _json({"accepted": sum(fresh), "duplicates": len(fresh) - sum(fresh), "keys": [e.key for e in found]})
+
+    @app.get("/v1/events", tags=["events"])
+    async def event_page(after: After = 0, limit: Limit = 100) -> Response:
+        """Stored events, oldest first, page by page; `next` is null on the last page."""
+        rows = await aside(lambda: service.store.events(after, limit))
+        shown = [{"seq": seq, **event.to_dict()} for seq, event in rows]
+        return _json({"events": shown, "next": rows[-1][0] if len(rows) == limit else None})
+
+    async def recommended(form: RecommendForm, identity: str | None) -> dict[str, Any]:
+        if identity is not None:
+            before = await asyncio.to_thread(service.store.decision, identity)
+            if before is not None and "answer" in before.body:
+                answered: dict[str, Any] = before.body["answer"]
+                return answered
+        wish = Wish(**{name: getattr(form, name) for name in RecommendForm.model_fields}, identity=identity)
+        answer, decision, after = service.recommend(wish)
+        try:
+            await asyncio.wrap_future(service.store.add_decision(decision))
+        except (StorageFull, StorageDown) as error:
+            log.error("a recommendation was given and could not be logged: %s", error)
+            return answer | {"logged": False}
+        after()
+        return answer
+
+    @app.post("/v1/recommend", tags=["questions"], responses=_example(RECOMMENDED))
+    async def recommend(form: RecommendForm, key: Idempotency = None) -> Response:
+        """Items for a user, best first: with the chance of each, what showing (treating) it changes, and why.
+
+        Send the answer's `id` as `recommendation` of the events that follow from it.
+        """
+        return _json(await recommended(form, _identity(key)))
+
+    @app.post("/v1/recommend/batch", tags=["questions"])
+    async def recommend_batch(form: RecommendBatch, key: Idempotency = None) -> Response:
+        """Several wishes at once; `results` in their order, a problem in the place of one that cannot be answered."""
+
+        async def one(place: int, wish: RecommendForm) -> dict[str, Any]:
+            try:
+                return await recommended(wish, None if key is None else _identity(f"{key}:{place}"))
+            except WhyrecError as error:
+                found: dict[str, Any] = orjson.loads(bytes(problem_of(error).response().body))
+                return found
+
+        results = await asyncio.gather(*(one(place, wish) for place, wish in enumerate(form.requests)))
+        return _json({"results": list(results)})
+
+    # Questions ---------------------------------------------------------------------------------------------------
+
+    async def of_pairs(
+        pairs: Sequence[Pair], model: str | None, ask: Callable[..., list[dict[str, Any]]]
+    ) -> Response:  # fmt: skip
+        by_user: dict[str, list[int]] = {}
+        for place, pair in enumerate(pairs):
+            by_user.setdefault(pair.user, []).append(place)
+        found: list[dict[str, Any]] = [{}] * len(pairs)
+        for user, places in by_user.items():
+            served = served_of(user, model)
+            rows = ask(served.scorer, service.user(served, user), [pairs[place].item for place in places])
+            for place, row in zip(places, rows, strict=True):
+                found[place] = {**row, "model": served.to_dict()}
+            await asyncio.sleep(0)  # others' requests come between
+        return _json({"pairs": found})
+
+    @app.post("/v1/preference", tags=["questions"])
+    async def preference(form: PairsForm, model: Model = None) -> Response:
+        """What users would think of items: rank and log chance among all, and the expected outcome."""
+        return await of_pairs(form.pairs, model, questions.preferences)
+
+    @app.post("/v1/uplift", tags=["questions"])
+    async def uplift(form: PairsForm, model: Model = None) -> Response:
+        """What recommending (treating) these items to these users changes, with intervals."""
+        return await of_pairs(form.pairs, model, questions.uplifts)
+
+    @app.post("/v1/effect", tags=["questions"])
+    async def effect(form: EffectForm, model: Model = None) -> Response:
+        """The average effect with its refutations and sensitivity, as estimated when the model was fitted; and by segment."""
+        served = service.registry.roles.primary if model is None else service.registry.named(model)
+        found = await aside(lambda: questions.average_effect(served.scorer, form.segment))
+        return _json({"model": served.to_dict(), **found})
+
+    @app.post("/v1/counterfactual", tags=["questions"])
+    async def counterfactual(form: CounterfactualForm, model: Model = None) -> Response:
+        """Had it been otherwise, in this one case: a pair of the model, or a case of a table with its causal graph."""
+        if form.pair is not None and form.rows is None:
+            served = served_of(form.pair.user, model)
+            user = service.user(served, form.pair.user)
+            found = questions.pair_counterfactual(served.scorer, user, form.pair.item, form.do)
+            return _json({"model": served.to_dict(), **found})
+        if form.pair is not None or form.rows is None or form.graph is None or not form.case or not form.do:
+            raise BadInput("send either pair, or rows with graph, case and do")
+        rows, graph, case, do = form.rows, form.graph, form.case, form.do
+        return _json(await aside(lambda: questions.table_counterfactual(rows, graph, case, do, form.target)))
+
+    @app.get("/v1/why", tags=["questions"])
+    async def why(
+        user: Annotated[Id, Query()],
+        item: Annotated[Id, Query()],
+        lang: Lang = "en",
+        model: Model = None,
+        detail: Annotated[
+            bool, Query(description="Also the model's whole explanation, as of the end of its log.")
+        ] = False,
+    ) -> Response:
+        """Why this item for this user, as of now: evidence, effect with interval, what drives it; in words.
+
+        detail adds `explanation`: drivers with intervals, paths in the graph, what would change it, people like the user, and how
+        strong a hidden cause would have to be; null where user or item came after the model was fitted.
+        """
+        from whyrec.explain.reasons import sentences
+
+        served = served_of(user, model)
+        known = service.user(served, user)
+        found = served.scorer.why(known, item)
+        answer = {"model": served.to_dict(), **jsonable(found.to_dict()), "sentences": list(sentences(found, lang))}
+        if detail:
+            answer["explanation"] = await aside(lambda: questions.explanation(served.scorer, known, item, lang))
+        return _json(answer)
+
+    @app.get("/v1/graph", tags=["questions"])
+    async def graph(
+        form: Annotated[Literal["json", "svg"], Query(alias="format")] = "json", lang: Lang = "en", model: Model = None
+    ) -> Response:
+        """The causal graph behind the effects, what the data say of it, and its picture."""
+        served = service.registry.roles.primary if model is None else service.registry.named(model)
+        found = await aside(lambda: questions.graph_of(served.scorer, lang))
+        if form == "svg":
+            return Response(found["svg"], media_type="image/svg+xml")
+        return _json({"model": served.to_dict(), **found})
+
+    @app.get("/v1/policies/value", tags=["policies"])
+    async def value(
+        target: Annotated[str, Query(max_length=64, pattern=r"^[A-Za-z0-9._-]+$", description="preference, effect, mix, uniform, or a model that ran in the shadow.")] = "uniform",
+        last: Annotated[int, Query(ge=1, le=100_000)] = 20_000,
+    ) -> Response:  # fmt: skip
+        """What another policy would have earned, from this service's own log, with intervals; and each variant's mean reward."""
+        from whyrec.api.policies import policy_evaluate
+
+        def work() -> dict[str, Any]:
+            known = target in ("preference", "effect", "mix", "uniform")
+            frame = log_frame(service.store, last=last, shadow=None if known else target)
+            column = f"chance_{target}"
+            if column not in frame.columns or frame[column].null_count() == frame.height:
+                raise BadInput(
+                    f"the log has no chances of {target!r}: it has {', '.join(n[7:] for n in frame.columns if n.startswith('chance_'))}"
+                )
+            told = frame.filter(pl.col(column).is_not_null())
+            found = policy_evaluate(told, reward="reward", propensity="propensity", target=column, cluster="user")
+            return {"target": target, **found.to_dict(), "variants": jsonable(questions.variants(frame))}
+
+        return _json(await aside(work))
+
+    @app.get("/v1/policies/log", tags=["policies"])
+    async def policy_log(last: Annotated[int, Query(ge=1, le=100_000)] = 20_000) -> Response:
+        """The log for `whyrec policy evaluate`, as CSV: a row an item shown, with its chance and what came of it."""
+        text = await aside(lambda: log_frame(service.store, last=last).write_csv())
+        return Response(text, media_type="text/csv")
+
+    # Items, models, users ----------------------------------------------------------------------------------------
+
+    @app.post("/v1/items", tags=["items"])
+    async def add_items(form: ItemsForm) -> Response:
+        """Items that came after the model was fitted: known by their text, recommended from the next request on."""
+        rows = [item.model_dump(exclude_none=True) for item in form.items]
+        await asyncio.wrap_future(service.store.put_items(rows))
+        await aside(lambda: service.registry.add_items(rows))
+        return _json({"items": [row["id"] for row in rows], "catalogue": service.registry.roles.primary.scorer.n_items})
+
+    @app.get("/v1/items", tags=["items"])
+    async def items(
+        after: After = 0, limit: Limit = 100, search: Annotated[str | None, Query(max_length=100, description="Part of the text or id.")] = None
+    ) -> Response:  # fmt: skip
+        """The catalogue, page by page."""
+        scorer = service.registry.roles.primary.scorer
+
+        def work() -> dict[str, Any]:
+            part, code = (search or "").casefold(), after
+            rows: list[dict[str, str]] = []
+            while code < scorer.n_items and len(rows) < limit:
+                if not part or part in scorer.texts[code].casefold() or part in scorer.ids[code].casefold():
+                    rows.append({"item": scorer.ids[code], "text": scorer.texts[code]})
+                code += 1
+            return {"items": rows, "of": scorer.n_items, "next": code if code < scorer.n_items else None}
+
+        return _json(await aside(work))
+
+    @app.get("/v1/users", tags=["users"])
+    async def users(
+        after: After = 0, limit: Limit = 100, search: Annotated[str | None, Query(max_length=100)] = None
+    ) -> Response:
+        """Ids of the users of the model in force, page by page."""
+        everybody = [u for u in service.registry.roles.primary.scorer.user_code if not search or search in u]
+        gone = service.erased
+        page = [u for u in everybody[after : after + limit] if not gone or service.store.digest(u) not in gone]
+        return _json(
+            {"users": page, "of": len(everybody), "next": after + limit if after + limit < len(everybody) else None}
+        )
+
+    @app.get("/v1/models", tags=["models"])
+    async def models() -> Response:
+        """Every model of the folder, with its role."""
+        return _json(await aside(service.registry.to_dict))
+
+    @app.get("/v1/models/{name}/check", tags=["models"])
+    async def check(name: str) -> Response:
+        """May it go into force? The deploy check, on what was shown while the model ran in the shadow."""
+        _known(service, name)
+        return _json(jsonable((await aside(lambda: service.gate(name))).to_dict()))
+
+    @app.post("/v1/models/{name}/role", tags=["models"])
+    async def role(name: str, form: RoleForm) -> Response:
+        """Give a model a role: shadow (logged, unseen), challenger (a share of the users), primary (after the deploy check), none."""
+        _known(service, name)
+        registry = service.registry
+        if form.role == "challenger" and form.share is None:
+            raise BadInput("share: say how large a share of the users a challenger answers, such as 0.1")
+        if form.role == "none":
+            if registry.roles.primary.name == name:
+                raise BadInput(f"{name} is in force; put another in force first")
+            if registry.roles.challenger is not None and registry.roles.challenger.name == name:
+                registry.try_on(None, 0.0)
+            if registry.roles.shadow is not None and registry.roles.shadow.name == name:
+                registry.shadow(None)
+        else:
+            if form.role == "primary" and not form.force and name != registry.roles.primary.name:
+                verdict = await aside(lambda: service.gate(name))
+                if not verdict.deploy:
+                    raise Problem(409, "deploy-check", "; ".join(verdict.reasons), check=jsonable(verdict.to_dict()))
+            served = await aside(lambda: registry.load(name))
+            if form.role == "primary":
+                registry.promote(served)
+                await aside(service.rebase)
+            elif form.role == "challenger":
+                registry.try_on(served, float(form.share or 0.0))
+            else:
+                registry.shadow(served)
+        await asyncio.wrap_future(service.keep_roles())
+        log.warning("model %s: role %s%s", name, form.role, " without the deploy check" if form.force else "")
+        return _json(await aside(registry.to_dict))
+
+    @app.post("/v1/models/rollback", tags=["models"])
+    async def rollback() -> Response:
+        """Put the previous model in force again."""
+        service.registry.rollback()
+        await aside(service.rebase)
+        await asyncio.wrap_future(service.keep_roles())
+        return _json(await aside(service.registry.to_dict))
+
+    @app.get("/v1/users/{user:path}", tags=["users"])
+    async def export(user: Id) -> Response:
+        """Everything that is kept of a user."""
+        return _json(await aside(lambda: service.export(user)))
+
+    @app.delete("/v1/users/{user:path}", tags=["users"])
+    async def erase(user: Id) -> Response:
+        """Erase a user: events, recommendations, cache; models answer as if they had never seen the user."""
+        return _json(await aside(lambda: service.erase(user)))
+
+    # Watching ----------------------------------------------------------------------------------------------------
+
+    @app.get("/v1/monitor", tags=["watching"])
+    async def monitor() -> Response:
+        """Traffic, latency, drift, calibration and the store, for people; /metrics is the same for programs."""
+        found = await aside(lambda: {**service.monitor(), "store": service.store.counts()})
+        roles = service.registry.roles
+        return _json(
+            {
+                "model": roles.primary.to_dict(), "roles": roles.to_dict(), "up_seconds": time.time() - service.started,
+                "traffic": service.metrics.recent(), "explore": service.settings.explore, **found,
+            }
+        )  # fmt: skip
+
+    @app.get("/metrics", tags=["watching"], include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(await aside(service.exposition), media_type="text/plain; version=0.0.4")
+
+    @app.get("/healthz", tags=["watching"])
+    async def healthz() -> Response:
+        """The process lives."""
+        return _json({"status": "ok", "version": __version__})
+
+    @app.get("/readyz", tags=["watching"])
+    async def readyz() -> Response:
+        """It can answer: a model is loaded and the store takes writes."""
+        await asyncio.wrap_future(service.store.submit(lambda session: session.all("SELECT 1")))
+        return _json(
+            {"status": "ready", "model": service.registry.roles.primary.to_dict(), "store": service.store.where}
+        )
+
+    if pages is not None and (pages / "index.html").is_file():
+        app.mount("/", StaticFiles(directory=pages, html=True))
+    app.add_middleware(Gate, service=service, public=public, hosts=hosts)
+    return app
+
+
+def _describe(app: FastAPI) -> None:
+    """Errors as problems, in the answers and in the OpenAPI text."""
+
+    @app.exception_handler(WhyrecError)
+    async def refused(_: Request, error: WhyrecError) -> Response:
+        return problem_of(error).response()
+
+    @app.exception_handler(Problem)
+    async def problem(_: Request, error: Problem) -> Response:
+        return error.response()
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        faults = [{"where": ".".join(map(str, fault["loc"])), "what": fault["msg"]} for fault in error.errors()[:20]]
+        told = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults[:3])
+        return Problem(422, "not-as-described", told, errors=faults).response()
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> Response:
+        found = Problem(error.status_code, f"http-{error.status_code}", str(error.detail))
+        found.headers.update(error.headers or {})
+        return found.response()
+
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if not app.openapi_schema:
+            text = plain()
+            text["components"]["schemas"]["Problem"] = {
+                "type": "object", "required": ["type", "title", "status", "detail"],
+                "properties": {
+                    "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
+                    "detail": {"type": "string"}, "errors": {"type": "array", "items": {"type": "object"}},
+                },
+            }  # fmt: skip
+            text["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+            text["security"] = [{}, {"key": []}]
+            app.openapi_schema = text
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _event(form: EventForm, key: str, now: float) -> Event:
+    chosen = form.key or key
+    outcome = form.outcome if form.outcome is not None else 0.0 if form.event in PASSIVE else 1.0
+    when = float(form.time) if form.time is not None else now
+    return Event(
+        chosen, form.user, form.item, form.event, when, float(outcome), form.treatment, form.recommendation, dict(form.context)
+    )  # fmt: skip
+
+
+def _identity(key: str | None) -> str | None:
+    return None if key is None else f"r_{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+
+
+def _known(service: Service, name: str) -> None:
+    if name not in service.registry.discover():
+        raise UnknownId("no such model in the folder of models; GET /v1/models lists them")
+
+
+def _json(value: Any) -> Response:
+    return Response(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+
+
+def _warm(service: Service) -> None:
+    """Load the text model before the first new item comes."""
+    with contextlib.suppress(WhyrecError):
+        service.registry.roles.primary.scorer.encoder.warm()
+
+
+async def _keep_house(service: Service) -> None:
+    """Delete what is older than the retention, now and every hour."""
+    while True:
+        try:
+            await asyncio.to_thread(service.purge)
+        except WhyrecError as error:
+            log.error("what is older than the retention could not be deleted: %s", error)
+        await asyncio.sleep(_HOURLY)
+
+
+def _example(value: Any) -> dict[int | str, dict[str, Any]]:
+    return {200: {"content": {"application/json": {"example": value}}}}
+
+
+RECOMMENDED = {
+    "id": "r_5f0c2d9b4f6a7e8812345678", "user": "1", "time": 1767225600.0, "model": {"name": "demo", "version": "0f3a9c21d4e5"},
+    "variant": "primary", "by": "preference", "policy": {"rule": "preference", "epsilon": 0.05, "candidates": 50}, "cold": False,
+    "logged": True,
+    "items": [
+        {"item": "1082185", "rank": 1, "score": -2.31, "preference": -2.31, "effect": 0.0041, "effect_low": 0.0012,
+         "effect_high": 0.007, "expected_outcome": 0.12, "propensity": 0.951, "text": "bananas, tropical fruit, produce",
+         "reason": "chosen 4 times before; treating it raises the outcome"},
+    ],
+}  # fmt: skip

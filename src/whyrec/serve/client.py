@@ -1,0 +1,236 @@
+"""A typed client: `with Client("http://127.0.0.1:8000", key=...) as service: service.recommend("c-17", k=5)`.
+
+Events carry keys of their own, so that a request whose answer was lost is sent again without storing anything twice.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Self
+from urllib.parse import quote
+
+import httpx
+
+from whyrec.errors import WhyrecError
+
+By = Literal["preference", "effect", "uplift", "mix", "bandit"]
+_AGAIN = (429, 503)
+
+
+class ServiceError(WhyrecError):
+    """The service said no. status, type, problem: of the problem details (RFC 9457)."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        super().__init__(f"{status} {problem.get('title', '')}: {problem.get('detail', '')}")
+        self.status, self.problem = status, dict(problem)
+        self.type = str(problem.get("type", ""))
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """One item of a recommendation. effect, low, high: what showing (treating) it changes; None where that cannot be told."""
+
+    item: str
+    rank: int
+    score: float | None
+    preference: float
+    effect: float | None
+    low: float | None
+    high: float | None
+    expected_outcome: float | None
+    propensity: float
+    text: str
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """Items for a user. id: to be sent as `recommendation` with the events that follow. content: the answer as it came."""
+
+    id: str
+    user: str
+    model: str
+    version: str
+    variant: str
+    items: tuple[Recommended, ...]
+    content: dict[str, Any]
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> Self:
+        """From the answer of POST /v1/recommend."""
+        items = tuple(
+            Recommended(
+                row["item"], row["rank"], row["score"], row["preference"], row["effect"], row["effect_low"], row["effect_high"],
+                row["expected_outcome"], row["propensity"], row["text"], row.get("reason"),
+            )
+            for row in content["items"]
+        )  # fmt: skip
+        model = content["model"]
+        return cls(content["id"], content["user"], model["name"], model["version"], content["variant"], items, content)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How many events were new and how many were there before; keys: of all, in order."""
+
+    accepted: int
+    duplicates: int
+    keys: tuple[str, ...]
+
+
+class Client:
+    """Speaks to one service. retries: further tries where the connection broke or the service was busy."""
+
+    def __init__(
+        self, url: str = "http://127.0.0.1:8000", *, key: str | None = None, timeout: float = 30.0, retries: int = 2
+    ) -> None:
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
+        self.retries = retries
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def events(self, events: Sequence[Mapping[str, Any]]) -> Stored:
+        """Store events (user, item, and event, time, outcome, treatment, recommendation, context, key as they are known)."""
+        keyed = [{"key": f"c_{secrets.token_hex(12)}", **event} for event in events]
+        found = self._ask("POST", "/v1/events", {"events": keyed})
+        return Stored(found["accepted"], found["duplicates"], tuple(found["keys"]))
+
+    def recommend(
+        self, user: str | int, k: int = 10, *, by: By = "preference", context: Mapping[str, Any] | None = None, **more: Any
+    ) -> Recommendation:  # fmt: skip
+        """Items for a user; more: the other fields of the endpoint (mix, explore, exclude, candidates, lang ...)."""
+        form = {"user": str(user), "k": k, "by": by, "context": dict(context or {}), **more}
+        return Recommendation.of(self._ask("POST", "/v1/recommend", form, again=f"c_{secrets.token_hex(12)}"))
+
+    def recommend_many(self, wishes: Sequence[Mapping[str, Any]]) -> list[Recommendation | ServiceError]:
+        """Several at once; an error in the place of what cannot be answered."""
+        found = self._ask(
+            "POST", "/v1/recommend/batch", {"requests": list(map(dict, wishes))}, again=f"c_{secrets.token_hex(12)}"
+        )
+        return [
+            Recommendation.of(row) if "items" in row else ServiceError(row["status"], row) for row in found["results"]
+        ]
+
+    def preference(self, pairs: Sequence[tuple[str, str]], *, model: str | None = None) -> list[dict[str, Any]]:
+        """Rank, log chance and expected outcome of (user, item) pairs."""
+        return self._pairs("/v1/preference", pairs, model)
+
+    def uplift(self, pairs: Sequence[tuple[str, str]], *, model: str | None = None) -> list[dict[str, Any]]:
+        """Effect of (user, item) pairs with interval."""
+        return self._pairs("/v1/uplift", pairs, model)
+
+    def effect(self, segment: Literal["category", "activity", "popularity"] | None = None) -> dict[str, Any]:
+        """The average effect, and by segment."""
+        return self._ask("POST", "/v1/effect", {"segment": segment} if segment else {})
+
+    def counterfactual(self, **form: Any) -> dict[str, Any]:
+        """Of a pair (pair={"user", "item"}), or of a table (rows, graph, case, do, target)."""
+        return self._ask("POST", "/v1/counterfactual", form)
+
+    def why(self, user: str, item: str, *, lang: Literal["en", "zh"] = "en", detail: bool = False) -> dict[str, Any]:
+        """Why this item for this user; detail: with the model's whole explanation."""
+        more = {"detail": "true"} if detail else {}
+        return self._ask("GET", "/v1/why", params={"user": user, "item": item, "lang": lang, **more})
+
+    def graph(self) -> dict[str, Any]:
+        """The causal graph of the model in force."""
+        return self._ask("GET", "/v1/graph")
+
+    def policy_value(self, target: str = "uniform", *, last: int = 20_000) -> dict[str, Any]:
+        """What another policy would have earned, from the service's own log."""
+        return self._ask("GET", "/v1/policies/value", params={"target": target, "last": last})
+
+    def add_items(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Items that the model was not fitted with: id, text, category."""
+        return self._ask("POST", "/v1/items", {"items": list(map(dict, items))})
+
+    def items(self, after: int = 0, limit: int = 100, search: str | None = None) -> dict[str, Any]:
+        """A page of the catalogue."""
+        return self._ask(
+            "GET", "/v1/items", params={"after": after, "limit": limit, **({"search": search} if search else {})}
+        )
+
+    def models(self) -> dict[str, Any]:
+        """Models and their roles."""
+        return self._ask("GET", "/v1/models")
+
+    def set_role(self, name: str, role: str, *, share: float | None = None, force: bool = False) -> dict[str, Any]:
+        """Give a model a role: primary, challenger (with share), shadow, none."""
+        form: dict[str, Any] = {"role": role, "force": force} | ({"share": share} if share is not None else {})
+        return self._ask("POST", f"/v1/models/{quote(name, safe='')}/role", form)
+
+    def check(self, name: str) -> dict[str, Any]:
+        """The deploy check of a model that ran in the shadow."""
+        return self._ask("GET", f"/v1/models/{quote(name, safe='')}/check")
+
+    def rollback(self) -> dict[str, Any]:
+        """Put the previous model in force."""
+        return self._ask("POST", "/v1/models/rollback")
+
+    def export_user(self, user: str) -> dict[str, Any]:
+        """Everything kept of a user."""
+        return self._ask("GET", f"/v1/users/{quote(str(user), safe='')}")
+
+    def erase_user(self, user: str) -> dict[str, Any]:
+        """Erase a user."""
+        return self._ask("DELETE", f"/v1/users/{quote(str(user), safe='')}")
+
+    def monitor(self) -> dict[str, Any]:
+        """Traffic, drift, calibration."""
+        return self._ask("GET", "/v1/monitor")
+
+    def ready(self) -> bool:
+        """Whether the service can answer."""
+        try:
+            return self._http.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def _pairs(self, path: str, pairs: Sequence[tuple[str, str]], model: str | None) -> list[dict[str, Any]]:
+        form = {"pairs": [{"user": user, "item": item} for user, item in pairs]}
+        found: list[dict[str, Any]] = self._ask("POST", path, form, params={"model": model} if model else None)["pairs"]
+        return found
+
+    def _ask(
+        self, method: str, path: str, form: Any = None, *, params: Mapping[str, Any] | None = None, again: str | None = None
+    ) -> dict[str, Any]:  # fmt: skip
+        headers = {"idempotency-key": again} if again else {}
+        for left in range(self.retries, -1, -1):
+            try:
+                answer = self._http.request(method, path, json=form, params=params, headers=headers)
+            except httpx.TransportError as error:
+                if left == 0:
+                    raise ServiceError(
+                        0, {"title": "No answer", "detail": f"{self._http.base_url}: {error}"}
+                    ) from error
+            else:
+                if answer.is_success:
+                    found: dict[str, Any] = answer.json()
+                    return found
+                if answer.status_code not in _AGAIN or left == 0:
+                    raise ServiceError(answer.status_code, _problem(answer))
+            time.sleep(0.2 * (self.retries - left + 1))
+        raise AssertionError("unreachable")
+
+
+def _problem(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = answer.json()
+        return found
+    except ValueError:
+        return {"title": answer.reason_phrase, "detail": answer.text[:200]}

@@ -1,0 +1,215 @@
+"""What requests look like: strict, nothing unknown, every text and list of bounded length."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, StringConstraints
+
+_MOST = 2**53
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MOST else value
+
+
+def _seconds(value: float | str) -> float:
+    """Seconds since 1970 of a number, or of a time in ISO 8601 (in UTC where it names no zone)."""
+    if not isinstance(value, str):
+        return float(value)
+    try:
+        moment = datetime.fromisoformat(value)
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise ValueError("not a time: write seconds since 1970, or ISO 8601 such as 2026-01-31T12:00:00Z") from error
+    if not 0 <= seconds <= 1e11:
+        raise ValueError("a time before 1970")
+    return seconds
+
+
+# No control characters: no database, log or header has to think about them.
+_PLAIN = r"^[^\x00-\x1f\x7f]*$"
+Id = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    StringConstraints(min_length=1, max_length=200, pattern=_PLAIN),
+    Field(description="An id; whole numbers are taken as their digits."),
+]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
+Words = Annotated[str, StringConstraints(max_length=200, pattern=_PLAIN)]
+Whole = Annotated[int, Field(ge=-_MOST, le=_MOST)]
+Real = Annotated[FiniteFloat, Field(ge=-1e15, le=1e15)]
+Moment = Annotated[
+    Annotated[FiniteFloat, Field(ge=0, le=1e11)] | Annotated[str, StringConstraints(max_length=40)],
+    AfterValidator(_seconds),
+    Field(description="Seconds since 1970, or ISO 8601."),
+]
+Context = Annotated[
+    dict[Name, bool | Whole | Real | Words],
+    Field(max_length=32, description="Columns of the moment, such as weather, holiday, promotion, price."),
+]
+By = Literal["preference", "effect", "uplift", "mix", "bandit"]
+Lang = Literal["en", "zh"]
+
+
+class Form(BaseModel):
+    """The base of every request."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class EventForm(Form):
+    """Something that a user did or was shown."""
+
+    user: Id
+    item: Id
+    event: Name = "action"
+    time: Moment | None = Field(None, description="When; now by default.")
+    outcome: Real | None = Field(
+        None, description="In the unit of the model's log; 1 by default, 0 for view, impression, shown."
+    )
+    treatment: Annotated[Real, Field(ge=0)] | None = None
+    recommendation: Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_-]+$")] | None = Field(
+        None, description="Id of the recommendation that this answers."
+    )
+    context: Context = {}
+    key: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_PLAIN)] | None = Field(
+        None, description="Drops repetitions: an event of a key that was stored before is not stored again."
+    )
+
+
+class EventsForm(Form):
+    """Events, 1 to 1,000."""
+
+    events: Annotated[list[EventForm], Field(min_length=1, max_length=1000)]
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True,
+        json_schema_extra={"examples": [{"events": [
+            {"user": "1", "item": "1000002", "event": "purchase", "outcome": 1, "key": "order-77-line-1",
+             "context": {"weather": "rain", "holiday": False}},
+        ]}]},
+    )  # fmt: skip
+
+
+class RecommendForm(Form):
+    """What to recommend to whom."""
+
+    user: Id
+    k: Annotated[int, Field(ge=1, le=100)] = 10
+    by: By = Field(
+        "preference",
+        description="uplift is another name of effect; bandit learns which of preference, effect and mix is answered most.",
+    )
+    mix: Annotated[Real, Field(ge=0, le=1)] = 0.5
+    explore: bool = Field(
+        True, description="false: always the best; the log of that cannot tell what others would earn."
+    )
+    exclude_seen: bool | None = Field(None, description="By default only where the model's log has no repeat choices.")
+    exclude: Annotated[list[Id], Field(max_length=1000)] = []
+    candidates: Annotated[list[Id], Field(min_length=1, max_length=5000)] | None = None
+    context: Context = {}
+    reasons: bool = True
+    lang: Lang = "en"
+    time: Moment | None = Field(
+        None, description="The moment to recommend for; past choices are as old as they are then."
+    )
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True,
+        json_schema_extra={"examples": [{"user": "1", "k": 5, "by": "mix", "context": {"weather": "rain"}}]},
+    )  # fmt: skip
+
+
+class RecommendBatch(Form):
+    """Several wishes at once, 1 to 100."""
+
+    requests: Annotated[list[RecommendForm], Field(min_length=1, max_length=100)]
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True,
+        json_schema_extra={"examples": [{"requests": [{"user": "1"}, {"user": "10", "k": 3}]}]},
+    )  # fmt: skip
+
+
+class Pair(Form):
+    """A user and an item."""
+
+    user: Id
+    item: Id
+
+
+class PairsForm(Form):
+    """Pairs, 1 to 1,000."""
+
+    pairs: Annotated[list[Pair], Field(min_length=1, max_length=1000)]
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True,
+        json_schema_extra={"examples": [{"pairs": [{"user": "1", "item": "1000002"}]}]},
+    )  # fmt: skip
+
+
+class EffectForm(Form):
+    """Which average effect."""
+
+    segment: Literal["category", "activity", "popularity"] | None = Field(
+        None, description="Also by category of the item, by how active the user is, by how popular the item is."
+    )
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, json_schema_extra={"examples": [{}, {"segment": "category"}]}
+    )
+
+
+class CounterfactualForm(Form):
+    """What would have been: of a pair of the model, or in a table with its causal graph."""
+
+    pair: Pair | None = Field(None, description="Expected outcome of this pair in every arm of the model's treatment.")
+    rows: Annotated[list[dict[Name, bool | Whole | Real | Words]], Field(min_length=10, max_length=2000)] | None = (
+        Field(None, description="A table of units to learn from, by linear and logistic mechanisms.")
+    )
+    graph: Annotated[str, StringConstraints(min_length=1, max_length=5000)] | None = Field(
+        None, description='A causal graph over its columns: "price -> bought; visits -> bought".'
+    )
+    case: dict[Name, bool | Whole | Real | Words] | None = Field(None, description="The case, by column.")
+    do: dict[Name, Real | Words] | None = Field(None, description='What is set: a number, a value, or "price * 0.9".')
+    target: Name | None = None
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True,
+        json_schema_extra={"examples": [{"pair": {"user": "1", "item": "1000002"}}]},
+    )  # fmt: skip
+
+
+class ItemForm(Form):
+    """An item that came after the model was fitted."""
+
+    id: Id
+    text: Annotated[str, StringConstraints(min_length=1, max_length=5000)]
+    category: Words | None = None
+
+
+class ItemsForm(Form):
+    """Items, 1 to 100."""
+
+    items: Annotated[list[ItemForm], Field(min_length=1, max_length=100)]
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True,
+        json_schema_extra={"examples": [{"items": [{"id": "new-1", "text": "oat milk, 1 litre", "category": "milk"}]}]},
+    )  # fmt: skip
+
+
+class RoleForm(Form):
+    """A role for a model."""
+
+    role: Literal["primary", "challenger", "shadow", "none"]
+    share: Annotated[Real, Field(gt=0, lt=1)] | None = Field(None, description="Of a challenger: share of the users.")
+    force: bool = Field(False, description="Put in force without the deploy check.")
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True,
+        json_schema_extra={"examples": [{"role": "shadow"}, {"role": "challenger", "share": 0.1}, {"role": "primary"}]},
+    )  # fmt: skip

@@ -1,0 +1,183 @@
+"""What every request must pass before it is answered: host, key and scope, rate, size, kind of content, time.
+
+One layer of plain ASGI around the application, so that nothing is answered without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from whyrec.errors import WhyrecError
+from whyrec.serve.problems import Problem, problem_of
+from whyrec.serve.service import Service
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+log = logging.getLogger("whyrec.serve")
+
+HEADERS = tuple(
+    (name.encode(), value.encode())
+    for name, value in {
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+        "referrer-policy": "no-referrer",
+        "cross-origin-opener-policy": "same-origin",
+        "cross-origin-resource-policy": "same-origin",
+        "permissions-policy": "camera=(), geolocation=(), microphone=()",
+        "content-security-policy": "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    }.items()
+)
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+_OPEN = frozenset({"/healthz", "/readyz"})
+
+
+def scope_of(method: str, path: str) -> str | None:
+    """The scope of a key that a request needs; None where it needs no key (probes, and the pages, which hold no data)."""
+    if path in _OPEN or (method in ("GET", "HEAD") and not path.startswith(("/v1/", "/metrics", "/openapi"))):
+        return None
+    if path == "/metrics":
+        return "metrics"
+    if path == "/v1/events" and method == "POST":
+        return "events"
+    personal = path.startswith("/v1/users/") or path in ("/v1/events", "/v1/policies/log")
+    if personal or (path == "/v1/items" and method != "GET") or (path.startswith("/v1/models") and method != "GET"):
+        return "admin"
+    return "ask"
+
+
+class Gate:
+    """The layer. public: whether other hosts may come, which takes a key; hosts: names by which the server may be called."""
+
+    def __init__(self, app: Any, service: Service, *, public: bool = False, hosts: frozenset[str] = LOOPBACK) -> None:
+        self.app, self.service, self.public, self.hosts = app, service, public, hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        settings, metrics = self.service.settings, self.service.metrics
+        start, status = time.perf_counter(), 500
+        began = False
+        complete = False
+
+        async def told(message: MutableMapping[str, Any]) -> None:
+            nonlocal began, status
+            if message["type"] == "http.response.start":
+                began, status = True, int(message["status"])
+                message["headers"] = [*message.get("headers", ()), *HEADERS]
+                if scope["path"].startswith(("/v1/", "/metrics")):
+                    message["headers"].append((b"cache-control", b"no-store"))
+            await send(message)
+
+        problem: Problem | None = None
+        try:
+            self._admit(scope)
+            async with asyncio.timeout(settings.seconds):
+                body = await _body(receive, settings.most_bytes)
+                complete = True
+                await self.app(scope, _replayed(body, receive), told)
+        except Problem as found:
+            problem = found
+        except WhyrecError as error:
+            problem = problem_of(error)
+        except TimeoutError:
+            late = f"the request took longer than {settings.seconds:g} s"
+            problem = Problem(504, "too-slow", late) if complete else Problem(408, "slow-request", late)
+        except Exception:
+            log.exception("a defect while answering %s %s", scope["method"], scope.get("path"))
+            problem = Problem(500, "defect", "a defect of whyrec; the server's log has the details")
+        if problem is not None and not began:
+            await problem.response()(scope, receive, told)
+        elif problem is not None:
+            log.error("an answer was cut short: %s", problem.detail)
+        route = getattr(scope.get("route"), "path", None) or "other"
+        took = time.perf_counter() - start
+        metrics.observe(route, took)
+        metrics.add("whyrec_requests_total", route=route, status=str(status))
+
+    def _admit(self, scope: Scope) -> None:
+        """Raise the Problem for which a request is turned away."""
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        method, path = scope["method"], scope["path"]
+        host = headers.get("host", "")
+        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+        if not self.public and name not in self.hosts:
+            raise Problem(421, "wrong-host", "this server answers to localhost; see --host and --allow-host for more")
+        origin = headers.get("origin")
+        if origin is not None and origin.split("://", 1)[-1] != host:
+            raise Problem(403, "other-origin", "pages of other sites may not call this service")
+        wanted = scope_of(method, path)
+        caller = self._caller(headers, wanted, scope)
+        if wanted is not None and self.service.cache.called(caller) > self.service.settings.rate:
+            problem = Problem(
+                429, "too-many", f"more than {self.service.settings.rate} calls in a second; wait a second"
+            )
+            problem.headers["retry-after"] = "1"
+            raise problem
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > self.service.settings.most_bytes:
+            raise Problem(
+                413, "too-large", f"a request holds at most {self.service.settings.most_bytes:,} bytes; send several"
+            )
+        has_body = int(length) > 0 or "transfer-encoding" in headers
+        kind = headers.get("content-type", "").split(";")[0].strip().lower()
+        if method in ("POST", "PUT", "PATCH") and has_body and kind != "application/json":
+            raise Problem(415, "not-json", "send JSON with the header Content-Type: application/json")
+
+    def _caller(self, headers: Mapping[str, str], wanted: str | None, scope: Scope) -> str:
+        """Who calls: a key's id, or an address; a Problem where a key is needed and not there."""
+        address = str((scope.get("client") or ("unknown",))[0])
+        keys = self.service.keys
+        if wanted is None or not (self.public or keys.any()):
+            return address
+        scheme, _, presented = headers.get("authorization", "").partition(" ")
+        key = keys.check(presented.strip()) if scheme.lower() == "bearer" else None
+        if key is None:
+            # Wrong keys count, too: guesses are limited like calls.
+            if self.service.cache.called(f"denied:{address}") > 50:
+                raise Problem(429, "too-many", "too many requests without a valid key; wait a second")
+            problem = Problem(
+                401, "no-key", "send the header Authorization: Bearer KEY; make one with whyrec serve keys add"
+            )
+            problem.headers["www-authenticate"] = "Bearer"
+            raise problem
+        if wanted not in key.scopes:
+            raise Problem(403, "scope", f"this key may not do that: it has no scope {wanted!r}", scope=wanted)
+        return key.id
+
+
+async def _body(receive: Receive, most: int) -> bytes:
+    """The whole body of a request; a Problem as soon as it is larger than `most`, whatever length was announced."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise Problem(400, "cut-short", "the connection ended before the request did")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > most:
+            raise Problem(413, "too-large", f"a request holds at most {most:,} bytes; send several")
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Give the body once, then whatever else comes."""
+    given = False
+
+    async def again() -> MutableMapping[str, Any]:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again

@@ -1,0 +1,220 @@
+"""The questions about a model and about tables, as the service answers them: arrays and frames in, JSON-ready out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from whyrec.cause.graph import CausalGraph
+from whyrec.data.dataset import Codes
+from whyrec.errors import BadInput, NotIdentified
+from whyrec.estimate import Estimate, FloatArray, jsonable, normal_quantile
+from whyrec.serve.scorer import EffectScorer, Scorer, User
+
+_EXPRESSION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*(\s*[-+*/]\s*[0-9.]+)?|-?[0-9.]+")
+_SAMPLE = 20_000  # pairs over which a segment's effect is averaged
+_MOST_SEGMENTS = 20
+
+
+def preferences(scorer: Scorer, user: User, items: Sequence[str]) -> list[dict[str, Any]]:
+    """What a user would think of items: rank and log chance among all, expected outcome, and in each arm of the treatment."""
+    codes = np.array([scorer.code(item) for item in items], dtype=np.int64)
+    z, offset = scorer.score(user)
+    outcomes = scorer.outcome(user, codes)
+    ordered = np.sort(z)
+    rank = len(z) - np.searchsorted(ordered, z[codes], side="right") + 1
+    rows = []
+    for place, item in enumerate(items):
+        row = {
+            "user": user.id, "item": item, "rank": int(rank[place]), "of": scorer.n_items,
+            "preference": float(z[codes[place]]) + offset, "expected_outcome": float(outcomes[place, 0]),
+        }  # fmt: skip
+        if outcomes.shape[1] > 2:
+            row["outcome_by_arm"] = {
+                f"{arm:g}": float(v) for arm, v in zip(scorer.arms, outcomes[place, 1:], strict=True)
+            }
+        rows.append(row)
+    return rows
+
+
+def uplifts(scorer: Scorer, user: User, items: Sequence[str]) -> list[dict[str, Any]]:
+    """What treating pairs changes, with intervals, in the outcome's unit."""
+    effects = _effects(scorer)
+    codes = np.array([scorer.code(item) for item in items], dtype=np.int64)
+    effect, low, high, _ = effects.predict(user, codes)
+    rows: list[dict[str, Any]] = jsonable(
+        [
+            {
+                "user": user.id, "item": item, "effect": float(effect[place]), "interval": [float(low[place]), float(high[place])],
+                "level": effects.effects.pairs_.level,
+            }
+            for place, item in enumerate(items)
+        ]
+    )  # fmt: skip
+    return rows
+
+
+def average_effect(scorer: Scorer, segment: str | None, random_state: int = 0) -> dict[str, Any]:
+    """What was estimated when the model was fitted, and the effect in segments of pairs."""
+    content = scorer.model.effects_content()
+    if content is None:
+        raise NotIdentified(f"the model has no effects: {scorer.model.no_effects_}; log a treatment, and fit again")
+    answer = dict(content)
+    if segment is not None:
+        answer["segments"] = segments(scorer, segment, random_state)
+    return answer
+
+
+def segments(scorer: Scorer, segment: str, random_state: int = 0) -> list[dict[str, Any]]:
+    """Mean effect of random pairs in each segment. The interval is that of the linear projection at the segment's mean
+    features, widened by the distance of the mean effect from it: a guide, as `PairEffects` says.
+    """
+    effects = _effects(scorer)
+    dataset = scorer.model.dataset_
+    rng = np.random.default_rng(random_state)
+    users = rng.integers(0, dataset.n_users, _SAMPLE).astype(np.int32)
+    items = rng.integers(0, dataset.n_items, _SAMPLE).astype(np.int32)
+    names = _labels(scorer, segment, users, items)
+    x = effects.effects.modifiers(users, items)
+    pairs = effects.effects.pairs_
+    effect = pairs.predict(x)[0]
+    rows = []
+    labels, counts = np.unique(names, return_counts=True)
+    kept = labels[np.argsort(-counts, kind="stable")][:_MOST_SEGMENTS] if segment == "category" else labels
+    for label in kept:
+        member = names == label
+        centre = x[member].mean(axis=0, keepdims=True)
+        mean, at_mean = float(effect[member].mean()), float(pairs.predict(centre)[0][0])
+        half = normal_quantile(pairs.level) * float(
+            np.sqrt(pairs.projection_.variance(centre)[0] + (mean - at_mean) ** 2)
+        )
+        rows.append(
+            {"segment": str(label), "pairs": int(member.sum()), "effect": mean, "interval": [mean - half, mean + half]}
+        )
+    return rows
+
+
+def _labels(scorer: Scorer, segment: str, users: Codes, items: Codes) -> Any:
+    dataset = scorer.model.dataset_
+    if segment == "category":
+        column = dataset.schema.item_category
+        if column is None or column not in dataset.items.columns:
+            raise BadInput("the items of this model have no category; name item_category in the schema, and fit again")
+        return dataset.items[column].cast(pl.String).fill_null("(none)").to_numpy()[items].astype(str)
+    axis = 1 if segment == "activity" else 0
+    counts = np.asarray(dataset.matrix.sum(axis=axis)).ravel()
+    cuts = np.quantile(counts, [1 / 3, 2 / 3])
+    words = np.array(["1 low", "2 middle", "3 high"])
+    return words[np.searchsorted(cuts, counts[users if segment == "activity" else items], side="left")]
+
+
+def explanation(scorer: Scorer, user: User, item: str, lang: str) -> dict[str, Any] | None:
+    """What `whyrec why` tells of a pair; None where the model's log has no such user or item."""
+    from whyrec.explain.recommendation import explain
+
+    code = scorer.code(item)
+    if user.code is None or code >= scorer.n_known:
+        return None
+    dataset = scorer.model.dataset_
+    found = explain(scorer.model, dataset.users["user"][user.code], dataset.items["item"][code], lang=lang)  # type: ignore[arg-type]
+    answer: dict[str, Any] = jsonable(found.to_dict())
+    return answer
+
+
+def pair_counterfactual(scorer: Scorer, user: User, item: str, do: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Expected outcome of one pair had its treatment been otherwise: each arm, the effect, and what that would do to its rank."""
+    wanted = dict(do or {})
+    if set(wanted) - {"treatment"}:
+        raise BadInput("do: of a pair only 'treatment' can be set; for other columns send rows and a graph")
+    code = np.array([scorer.code(item)], dtype=np.int64)
+    outcome = scorer.outcome(user, code)[0]
+    arms = {
+        f"{arm:g}": float(v) for arm, v in zip(scorer.arms, outcome[1:] if len(outcome) > 1 else outcome, strict=True)
+    }
+    answer: dict[str, Any] = {
+        "user": user.id,
+        "item": item,
+        "expected_outcome": float(outcome[0]),
+        "outcome_by_arm": arms,
+    }
+    if "treatment" in wanted:
+        arm = f"{float(wanted['treatment']):g}" if isinstance(wanted["treatment"], int | float) else ""
+        if arm not in arms:
+            raise BadInput(f"do: treatment is one of {', '.join(arms)} in this model, not {wanted['treatment']!r}")
+        answer["do"] = {"treatment": wanted["treatment"], "outcome": arms[arm]}
+    if scorer.effects is not None:
+        answer |= uplifts(scorer, user, [item])[0]
+    answer["assumptions"] = ["nothing unmeasured drives both treatment and outcome"]
+    return answer
+
+
+def table_counterfactual(
+    rows: Sequence[Mapping[str, Any]], graph: str, case: Mapping[str, Any], do: Mapping[str, Any], target: str | None
+) -> dict[str, Any]:
+    """A structural causal model of a table that was sent, and what would have been in one case.
+
+    Mechanisms are linear, or logistic for columns of few values: `whyrec counterfactual` chooses among richer ones, which takes
+    longer than a request may.
+    """
+    from whyrec.cause.scm.columns import Column
+    from whyrec.cause.scm.model import StructuralCausalModel
+
+    for name, value in do.items():
+        if (
+            isinstance(value, str)
+            and not _EXPRESSION.fullmatch(value.strip())
+            and value not in {r.get(name) for r in rows}
+        ):
+            raise BadInput(f"do({name} = {value!r}): give a number, a value of the column, or COLUMN * NUMBER")
+    try:
+        table = pl.from_dicts([dict(row) for row in rows], infer_schema_length=None)
+        drawn = CausalGraph.from_text(graph)
+        kinds = {
+            name: "logistic" if Column.of(table[name]).levels else "linear"
+            for name in drawn.nodes
+            if name in table.columns
+        }
+        model = StructuralCausalModel(drawn, mechanisms=kinds).fit(table)
+        found = model.counterfactual(dict(case), dict(do), target)
+    except (pl.exceptions.PolarsError, np.linalg.LinAlgError, ValueError, TypeError, KeyError, OverflowError) as error:
+        words = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadInput(f"rows: a model of this graph cannot be learnt from them ({words})") from error
+    answer: dict[str, Any] = jsonable({**found.to_dict(), "model": model.to_dict()})
+    return answer
+
+
+def graph_of(scorer: Scorer, lang: str = "en") -> dict[str, Any]:
+    """The causal graph of the model's log: text, nodes and edges, what the data say of it, and its picture."""
+    from whyrec.explain.graph_drawing import graph_svg
+
+    content = scorer.model.effects_content()
+    told = (content or {}).get("graph")
+    graph = CausalGraph.from_schema(scorer.model.dataset_.schema)
+    checks = list((content or {}).get("graph_checks") or [])
+    svg = graph_svg(graph, treatment="treatment" if "treatment" in graph.nodes else None,
+                    outcome="outcome" if "outcome" in graph.nodes else None, lang=lang)  # type: ignore[arg-type]  # fmt: skip
+    return {"text": told["text"] if told else graph.to_text(), **graph.to_dict(), "checks": checks, "svg": svg}
+
+
+def variants(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """Mean reward of an item shown by each variant, with an interval that allows for users: the A/B comparison itself."""
+    rows = []
+    for (variant, model), part in frame.group_by(["variant", "model"], maintain_order=True):
+        reward: FloatArray = part["reward"].to_numpy().astype(np.float64)
+        mean = float(reward.mean())
+        estimate = Estimate.from_influence(
+            mean, reward - mean, estimand="mean reward of an item shown", method="mean",
+            clusters=part["user"].rank("dense").to_numpy(),
+        )  # fmt: skip
+        rows.append({"variant": variant, "model": model, "users": part["user"].n_unique(), **estimate.to_dict()})
+    return rows
+
+
+def _effects(scorer: Scorer) -> EffectScorer:
+    if scorer.effects is None:
+        raise NotIdentified(f"the model has no effects: {scorer.model.no_effects_}; log a treatment, and fit again")
+    return scorer.effects

@@ -1,0 +1,516 @@
+"""What the service does, without HTTP: takes events, recommends, answers, changes models, erases.
+
+Everything here runs on one thread but what is said to wait for the disk: that is a future.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from whyrec.decide.deploy import Deployment, deploy_check
+from whyrec.decide.off_policy.rounds import Rounds
+from whyrec.errors import BadInput, NotIdentified
+from whyrec.estimate import FloatArray, jsonable
+from whyrec.explain.reasons import short_words
+from whyrec.serve.cache import Cache, open_cache
+from whyrec.serve.keys import Keys
+from whyrec.serve.models import Registry, Served
+from whyrec.serve.monitor import Calibration, Drift, Metrics, reference_of
+from whyrec.serve.scorer import Ranked, Scorer, User
+from whyrec.serve.slate import DEPTH, POOL, RULES, Rule, RuleBandit, Slate, chances_of, draw, order_by
+from whyrec.serve.store import Decision, Event, Store, open_store
+
+log = logging.getLogger("whyrec.serve")
+PASSIVE = frozenset({"view", "impression", "shown"})  # events that are no act of the user's unless they say so
+_REMEMBERED = 100_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a service runs. explore: chance epsilon of another item than the best, at every place. rate: calls a second of one caller.
+
+    most_bytes: of a request. seconds: a request may take. retention_days: after which events and recommendations are
+    deleted (None: never). mature_seconds: after which a recommended item without an outcome counts as 0 in the monitor.
+    """
+
+    explore: float = 0.05
+    rate: int = 2_000
+    most_bytes: int = 1 << 20
+    seconds: float = 30.0
+    retention_days: float | None = None
+    mature_seconds: float = 600.0
+    random_state: int | None = None
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of `Service.recommend`; see the endpoint of that name for the fields."""
+
+    user: str
+    k: int = 10
+    by: str = "preference"
+    mix: float = 0.5
+    explore: bool = True
+    exclude_seen: bool | None = None
+    exclude: Sequence[str] = ()
+    candidates: Sequence[str] | None = None
+    context: Mapping[str, Any] | None = None
+    reasons: bool = True
+    lang: str = "en"
+    time: float | None = None
+    identity: str | None = None
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """figures: effect, low, high and effect order of each of `ranked`, (4, n). orders, keys: places and keys of each rule."""
+
+    ranked: Ranked
+    figures: FloatArray
+    orders: dict[str, list[int]]
+    keys: dict[str, FloatArray]
+
+
+class Service:
+    """The live service. Close it to commit what waits."""
+
+    def __init__(self, models: Path, store: Store, cache: Cache, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.store, self.cache = store, cache
+        self.registry = Registry(models, store.get("roles"), store.items())
+        self.keys = Keys(store)
+        self.metrics = described(Metrics())
+        self.calibration = Calibration(self.settings.mature_seconds)
+        self.drift = Drift(reference_of(self.registry.roles.primary.scorer))
+        self.bandit = RuleBandit()
+        self.rng = np.random.default_rng(self.settings.random_state)
+        self.erased = store.erased_digests()
+        self.aside = ThreadPoolExecutor(1, thread_name_prefix="whyrec-shadow")
+        self.started = time.time()
+        self._run, self._count = secrets.token_hex(10), itertools.count()
+        self._rules: OrderedDict[str, tuple[str, bool]] = OrderedDict()  # recommendation -> rule, whether it has won
+        self._believe()
+
+    def fresh_name(self) -> str:
+        """A name that no other event or recommendation has: 80 bits of this service, and a count (a random draw is a system call)."""
+        return f"{self._run}{next(self._count):08x}"
+
+    # Events ------------------------------------------------------------------------------------------------------
+
+    def record(self, events: Sequence[Event]) -> Future[list[bool]]:
+        """Store events; call `took` with the answer when it is there."""
+        return self.store.add_events(events)
+
+    def took(self, events: Sequence[Event], fresh: Sequence[bool]) -> None:
+        """Let stored events change what their users are recommended next."""
+        acts: dict[str, list[tuple[str, float, float]]] = {}
+        for event, new in zip(events, fresh, strict=True):
+            self.metrics.add("whyrec_events_total", event="new" if new else "duplicate")
+            if not new:
+                continue
+            if acted(event):
+                acts.setdefault(event.user, []).append((event.item, event.time, event.outcome))
+            for name, value in event.context.items():
+                self.drift.see(f"context.{name}", (value,))
+            if event.recommendation is not None:
+                self.calibration.answer(event.recommendation, event.item, event.outcome)
+                if event.outcome > 0:
+                    self._won(event.recommendation)
+        for user, made in acts.items():
+            self.cache.push(user, made)
+
+    def user(self, served: Served, identity: str, now: float | None = None) -> User:
+        """A user as a model sees them now."""
+        acts = self.cache.acts(identity)
+        if acts is None:
+            last = served.scorer.length
+            stored = self.store.user_events(identity, 4 * last)
+            acts = [(e.item, e.time, e.outcome) for e in stored if acted(e)][-last:]
+            self.cache.fill(identity, acts)
+        forgotten = bool(self.erased) and self.store.digest(identity) in self.erased
+        return served.scorer.user(identity, acts, now=now, forgotten=forgotten)
+
+    # Recommendations ---------------------------------------------------------------------------------------------
+
+    def recommend(self, wish: Wish) -> tuple[dict[str, Any], Decision, Callable[[], None]]:
+        """The answer, the decision that must be durable before it is given, and what to do once it is."""
+        served, variant = self.registry.choose(wish.user)
+        scorer = served.scorer
+        user = self.user(served, wish.user, wish.time)
+        epsilon = self.settings.explore if wish.explore else 0.0
+        found = self._found(scorer, user, wish, rules_of(wish.by))
+        rules = list(found.orders)
+        shares = self.bandit.shares(rules) if len(rules) > 1 else {rules[0]: 1.0}
+        slate = draw(found.orders, shares, wish.k, epsilon, self.rng)
+        picks = slate.picks
+        codes = found.ranked.codes[picks]
+        if scorer.effects is not None and rules == ["preference"] and picks:
+            found.figures[:, picks] = scorer.effects.predict(user, codes)
+        effect, low, high = ([_number(value) for value in row[picks]] for row in found.figures[:3])
+        score = effect if slate.rule == "effect" else [_number(value) for value in found.keys[slate.rule][picks]]
+        preference = found.ranked.preference[picks].tolist()
+        expected = [_number(value) for value in scorer.outcome(user, codes)[:, 0]] if picks else []
+        reasons = short_words(scorer.short_reasons(user, codes), low, high, wish.lang) if wish.reasons and picks else []  # type: ignore[arg-type]
+        ids = [scorer.ids[code] for code in codes]
+        items = [
+            {
+                "item": item, "rank": place + 1, "score": score[place], "preference": preference[place],
+                "effect": effect[place], "effect_low": low[place], "effect_high": high[place],
+                "expected_outcome": expected[place], "propensity": slate.propensity[place],
+                "text": scorer.texts[codes[place]], **({"reason": reasons[place]} if reasons else {}),
+            }
+            for place, item in enumerate(ids)
+        ]  # fmt: skip
+        now = time.time()
+        identity = wish.identity or f"r_{self.fresh_name()}"
+        policy = {"rule": slate.rule, "epsilon": epsilon, "candidates": slate.candidates}
+        answer: dict[str, Any] = {
+            "id": identity, "user": wish.user, "time": now, "model": served.to_dict(), "variant": variant, "by": wish.by,
+            "policy": policy, "cold": user.cold, "logged": True, "items": items,
+        }  # fmt: skip
+        body = {
+            "by": wish.by, "version": served.version, "policy": policy, "items": ids, "propensity": slate.propensity,
+            "chances": slate.chances, "expected": expected, "context": dict(wish.context or {}),
+        }  # fmt: skip
+        if wish.identity is not None:
+            body["answer"] = answer  # a request that is repeated with its key gets the same answer
+
+        def after() -> None:
+            self._remember(identity, slate, wish.by == "bandit")
+            self.drift.see("history_length", (user.remembered,))
+            self.drift.see("shown.preference", preference)
+            self.drift.see("shown.effect", effect)
+            self.drift.see("shown.popularity", scorer.level[codes].tolist())
+            for name, value in (wish.context or {}).items():
+                self.drift.see(f"context.{name}", (value,))
+            self.calibration.show(identity, now, {i: e for i, e in zip(ids, expected, strict=True) if e is not None})
+            self.metrics.add("whyrec_recommendations_total", by=wish.by, rule=slate.rule)
+            if self.registry.roles.shadow is not None and ids:
+                self.aside.submit(self._shadow, self.registry.roles.shadow, wish, epsilon, identity, ids)
+
+        return answer, Decision(identity, wish.user, now, served.name, variant, body), after
+
+    def _found(self, scorer: Scorer, user: User, wish: Wish, rules: tuple[Rule, ...]) -> Candidates:
+        """The candidates of a wish, in the order of each rule."""
+        if scorer.effects is None:
+            if "preference" not in rules:
+                raise NotIdentified(
+                    f"no ranking by {wish.by}: {scorer.model.no_effects_}; rank by preference, or log a treatment"
+                )
+            rules = ("preference",)
+        barred = [scorer.item_code[item] for item in wish.exclude if item in scorer.item_code]
+        if not scorer.model.repeats_ if wish.exclude_seen is None else wish.exclude_seen:
+            barred += scorer.seen(user).tolist()
+        allowed = None
+        if wish.candidates is not None:
+            known = [scorer.item_code[item] for item in wish.candidates if item in scorer.item_code]
+            allowed = np.unique(np.array(known, dtype=np.int64))
+        depth = max(DEPTH, 2 * wish.k)
+        compared = rules != ("preference",)
+        ranked = scorer.rank(user, max(POOL, depth) if compared else depth, barred=barred, candidates=allowed)
+        figures = np.full((4, len(ranked.codes)), np.nan)
+        if scorer.effects is not None and compared:
+            figures[:] = scorer.effects.predict(user, ranked.codes)
+        orders, keys = {}, {}
+        for rule in rules:
+            places, keys[str(rule)] = order_by(rule, ranked.preference, figures[3], ranked.codes, wish.mix)
+            orders[str(rule)] = places[:depth].tolist()
+        return Candidates(ranked, figures, orders, keys)
+
+    def _shadow(self, shadow: Served, wish: Wish, epsilon: float, identity: str, ids: list[str]) -> None:
+        """What the shadow's own policy would have given to each item that was shown, in place."""
+        try:
+            scorer = shadow.scorer
+            rules = rules_of(wish.by)
+            user = self.user(shadow, wish.user, wish.time)
+            found = self._found(scorer, user, wish, rules if len(rules) == 1 else ("preference",))
+            order = next(iter(found.orders.values()))
+            best = found.ranked.codes[order]
+            picks = [scorer.item_code.get(item, -1) for item in ids]
+            body = {
+                "chances": chances_of(best.tolist(), picks, epsilon), "version": shadow.version,
+                "items": [scorer.ids[code] for code in best[: wish.k]],
+            }  # fmt: skip
+            self.store.add_shadow(identity, shadow.name, wish.user, body)
+            self.metrics.add("whyrec_shadow_total", result="logged")
+        except Exception:
+            self.metrics.add("whyrec_shadow_total", result="failed")
+            log.exception("the shadow model failed; recommendations are not touched")
+
+    # The bandit among rules --------------------------------------------------------------------------------------
+
+    def _remember(self, identity: str, slate: Slate, belongs: bool) -> None:
+        if belongs:
+            self.bandit.show(slate.rule)
+            self._rules[identity] = (slate.rule, False)
+            while len(self._rules) > _REMEMBERED:
+                self._rules.popitem(last=False)
+
+    def _won(self, identity: str) -> None:
+        found = self._rules.get(identity)
+        if found is not None and not found[1]:
+            self._rules[identity] = (found[0], True)
+            self.bandit.win(found[0])
+
+    def _believe(self) -> None:
+        """Beliefs from the store's own log, so that a restart forgets nothing."""
+        won = {identity for identity, _, outcome in self.store.rewards() if outcome > 0}
+        for decision in self.store.decisions(_REMEMBERED):
+            if decision.body.get("by") == "bandit":
+                rule = str(decision.body["policy"]["rule"])
+                self.bandit.show(rule)
+                self._rules[decision.id] = (rule, decision.id in won)
+                if decision.id in won:
+                    self.bandit.win(rule)
+
+    # Models ------------------------------------------------------------------------------------------------------
+
+    def gate(self, name: str) -> Deployment:
+        """The deploy check of a model that ran in the shadow, on what was really shown; BadInput before there is such a log."""
+        version = self.registry.version(name)
+        beside = {key: body for key, body in self.store.shadows(name).items() if body.get("version") == version}
+        if not beside:
+            raise BadInput(
+                f"{name} {version} never ran in the shadow: give it that role first, and let it see some traffic"
+            )
+        frame, column = log_frame(self.store, shadow=name, beside=beside), f"chance_{name}"
+        if column not in frame.columns:
+            raise BadInput(f"what {name} saw in the shadow is no longer in the log; let it see some traffic again")
+        told = frame.filter(pl.col(column).is_not_null())
+        rounds = Rounds.of(
+            told["reward"].to_numpy(), told["propensity"].to_numpy(), told[column].to_numpy(),
+            clusters=told["user"].rank("dense").to_numpy(),
+        )  # fmt: skip
+        return deploy_check(rounds)
+
+    def keep_roles(self) -> Future[None]:
+        """Make the roles of models durable."""
+        return self.store.set("roles", self.registry.roles.to_dict())
+
+    def rebase(self) -> None:
+        """After another model came in force: what drift is measured against."""
+        self.drift = Drift(reference_of(self.registry.roles.primary.scorer))
+
+    # Users -------------------------------------------------------------------------------------------------------
+
+    def export(self, user: str) -> dict[str, Any]:
+        """Everything that is kept of a user, here and in the models that are loaded."""
+        in_models = {}
+        forgotten = self.store.digest(user) in self.erased
+        for served in self.registry.loaded():
+            code = served.scorer.user_code.get(user)
+            if code is not None and not forgotten:
+                dataset = served.scorer.model.dataset_
+                rows = dataset.log.filter(pl.col("user_code") == code).drop("user_code", "item_code")
+                in_models[served.name] = {
+                    "attributes": jsonable(_plain(dataset.users[code].to_dicts()[0])),
+                    "rows": [jsonable(_plain(row)) for row in rows.to_dicts()],
+                }
+        return {
+            "user": user,
+            "events": [event.to_dict() for event in self.store.user_events(user)],
+            "recommendations": [
+                {"id": d.id, "time": d.time, "model": d.model, "variant": d.variant, **d.body}
+                for d in self.store.user_decisions(user)
+            ],
+            "models": in_models,
+        }
+
+    def erase(self, user: str) -> dict[str, Any]:
+        """Delete a user here, and make every model answer as if it had never seen them. Waits for the disk."""
+        identities = [decision.id for decision in self.store.user_decisions(user)]
+        counts = self.store.erase(user)
+        self.erased = self.store.erased_digests()
+        self.cache.drop(user)
+        self.calibration.drop(identities)
+        for identity in identities:
+            self._rules.pop(identity, None)
+        holding = sorted(served.name for served in self.registry.loaded() if user in served.scorer.user_code)
+        return {"user": user, "deleted": counts, "models_to_refit": holding}
+
+    def purge(self) -> dict[str, int]:
+        """Delete what is older than the retention."""
+        if self.settings.retention_days is None:
+            return {}
+        return self.store.purge(time.time() - 86_400 * self.settings.retention_days)
+
+    # Watching ----------------------------------------------------------------------------------------------------
+
+    def monitor(self) -> dict[str, Any]:
+        """Drift and calibration as of now, with the share of each rule."""
+        rules = rules_of("bandit")
+        return {
+            "drift": self.drift.indices(),
+            "calibration": self.calibration.report(),
+            "bandit": {
+                rule: {"shown": self.bandit.shown[rule], "answered": self.bandit.won[rule], "share": share}
+                for rule, share in self.bandit.shares(rules).items()
+            },
+        }
+
+    def exposition(self) -> str:
+        """The text of /metrics."""
+        metrics, monitor = self.metrics, self.monitor()
+        metrics.clear("whyrec_drift_psi", "whyrec_drift_alert", "whyrec_model_info", "whyrec_bandit_share")
+        for name, found in monitor["drift"].items():
+            if found["psi"] is not None:
+                metrics.set("whyrec_drift_psi", found["psi"], feature=name)
+            metrics.set("whyrec_drift_alert", float(found["alert"]), feature=name)
+        calibration = monitor["calibration"]
+        for name in ("ratio", "error", "expected", "observed"):
+            if calibration[name] is not None:
+                metrics.set(f"whyrec_calibration_{name}", calibration[name])
+        metrics.set("whyrec_calibration_alert", float(calibration["alert"]))
+        for rule, row in monitor["bandit"].items():
+            metrics.set("whyrec_bandit_share", row["share"], rule=rule)
+        for served in self.registry.loaded():
+            metrics.set("whyrec_model_info", 1.0, name=served.name, version=served.version)
+        metrics.set("whyrec_store_commits_total", float(self.store.commits))
+        metrics.set("whyrec_store_failures_total", float(self.store.failures))
+        metrics.set("whyrec_up_seconds", time.time() - self.started)
+        return metrics.text()
+
+    def close(self) -> None:
+        """Finish what runs beside, commit, close."""
+        self.aside.shutdown(wait=True)
+        self.store.close()
+        with contextlib.suppress(Exception):
+            self.cache.close()
+
+
+def open_service(
+    models: Path, *, store: str | Path, cache: str | None = None, settings: Settings | None = None
+) -> Service:
+    """A service over a model's folder (or a folder of models), a store and a cache."""
+    opened = open_store(store)
+    try:
+        return Service(Path(models), opened, open_cache(cache), settings)
+    except BaseException:
+        opened.close()
+        raise
+
+
+def acted(event: Event) -> bool:
+    """Whether an event is something that the user did: then it belongs to the history."""
+    return event.outcome > 0 or event.event not in PASSIVE
+
+
+def rules_of(by: str) -> tuple[Rule, ...]:
+    """The rules behind a way of ranking."""
+    if by == "bandit":
+        return RULES
+    return ("effect" if by == "uplift" else by,)  # type: ignore[return-value]
+
+
+def log_frame(
+    store: Store, *, last: int = 100_000, shadow: str | None = None, beside: Mapping[str, dict[str, Any]] | None = None
+) -> pl.DataFrame:
+    """The service's own log for `whyrec policy evaluate`: a row an item shown, with its chance and what came of it.
+
+    Columns: recommendation, time, user, position (from 1), item, model, version, variant, by, rule, propensity, expected, reward (0 where
+    nothing came), chance_RULE of every rule that was computed, chance_uniform among the candidates, chance_MODEL of the
+    `shadow` (beside: what it would have done, where that is known already); and the context's columns.
+    """
+    rewards = {(identity, item): outcome for identity, item, outcome in store.rewards()}
+    if beside is None:
+        beside = {} if shadow is None else store.shadows(shadow)
+    rows = []
+    for d in store.decisions(last):
+        body, context = d.body, d.body.get("context", {})
+        named = {(f"context_{name}" if name in _RESERVED else name): value for name, value in context.items()}
+        size = body["policy"]["candidates"]
+        for place, item in enumerate(body["items"]):
+            row = {
+                "recommendation": d.id, "time": d.time, "user": d.user, "position": place + 1, "item": item, "model": d.model,
+                "version": body.get("version"), "variant": d.variant, "by": body["by"], "rule": body["policy"]["rule"],
+                "propensity": body["propensity"][place], "expected": body["expected"][place],
+                "reward": rewards.get((d.id, item), 0.0), "chance_uniform": 1.0 / max(size - place, 1),
+            }  # fmt: skip
+            row |= {f"chance_{rule}": chances[place] for rule, chances in body["chances"].items()}
+            if d.id in beside:
+                row[f"chance_{shadow}"] = beside[d.id]["chances"][place]
+            rows.append(row | named)
+    if not rows:
+        raise BadInput("the service has recommended nothing yet: POST /v1/recommend, and events that answer it")
+    return pl.from_dicts(rows, infer_schema_length=None, strict=False)
+
+
+def events_frame(store: Store) -> pl.DataFrame:
+    """All events for `whyrec fit`: user, item, time, event, outcome, treatment, the chance by which it was shown, and the context.
+
+    treatment: as sent; else 1 for what answers a recommendation, 0 for the rest. propensity: of the recommendation, if it is known.
+    """
+    chance = {
+        (d.id, item): p
+        for d in store.decisions(1 << 31)
+        for item, p in zip(d.body["items"], d.body["propensity"], strict=True)
+    }
+    rows, after = [], 0
+    while page := store.events(after, 10_000):
+        after = page[-1][0]
+        for _, e in page:
+            known = {
+                "user": e.user, "item": e.item, "time": e.time, "event": e.event, "outcome": e.outcome,
+                "treatment": e.treatment if e.treatment is not None else float(e.recommendation is not None),
+                "propensity": chance.get((e.recommendation or "", e.item)),
+            }  # fmt: skip
+            rows.append(known | {(f"context_{n}" if n in known else n): v for n, v in e.context.items()})
+    if not rows:
+        raise BadInput("the store has no events yet: POST /v1/events")
+    return pl.from_dicts(rows, infer_schema_length=None, strict=False)
+
+
+_RESERVED = frozenset(
+    {
+        "recommendation", "time", "user", "position", "item", "model", "version", "variant", "by", "rule", "propensity", "expected",
+        "reward",
+    }
+)  # fmt: skip
+
+
+def described(metrics: Metrics) -> Metrics:
+    """The metrics with their words."""
+    for name, kind, words in (
+        ("whyrec_requests_total", "counter", "Requests by route and status."),
+        ("whyrec_request_seconds", "histogram", "Time of requests by route."),
+        ("whyrec_events_total", "counter", "Events taken, new or dropped as duplicates."),
+        ("whyrec_recommendations_total", "counter", "Recommendations by what was asked and which rule was drawn."),
+        ("whyrec_shadow_total", "counter", "Decisions that the shadow model was asked about."),
+        ("whyrec_drift_psi", "gauge", "Population stability index against the model's log; above 0.2 has moved."),
+        ("whyrec_drift_alert", "gauge", "1 where the stability index is above 0.2."),
+        ("whyrec_calibration_ratio", "gauge", "Observed over expected outcome of recommended items."),
+        ("whyrec_calibration_error", "gauge", "Expected calibration error of recommended items' outcomes."),
+        ("whyrec_calibration_expected", "gauge", "Mean expected outcome of recommended items."),
+        ("whyrec_calibration_observed", "gauge", "Mean observed outcome of recommended items."),
+        ("whyrec_calibration_alert", "gauge", "1 where observed outcomes are surely far from the expected."),
+        ("whyrec_bandit_share", "gauge", "Chance of each rule when by=bandit."),
+        ("whyrec_model_info", "gauge", "Models in memory."),
+        ("whyrec_store_commits_total", "counter", "Groups committed."),
+        ("whyrec_store_failures_total", "counter", "Groups that the store refused."),
+        ("whyrec_up_seconds", "gauge", "Seconds since the start."),
+    ):
+        metrics.describe(name, kind, words)
+    return metrics
+
+
+def _number(value: Any) -> float | None:
+    number = float(value)
+    return number if np.isfinite(number) else None
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Times as text."""
+    return {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in row.items()}

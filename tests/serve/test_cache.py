@@ -1,0 +1,88 @@
+"""Caches: the same tests in memory and on a real Redis; and two servers that share one PostgreSQL and one Redis."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from tests.serve.conftest import Running
+
+from whyrec.errors import BadInput
+from whyrec.serve.cache import Cache, Memory, open_cache
+from whyrec.serve.client import Client
+
+
+@pytest.fixture(params=["memory", "redis"])
+def cache(request: pytest.FixtureRequest) -> Iterator[Cache]:
+    opened = open_cache(None if request.param == "memory" else request.getfixturevalue("redis_url"), 3)
+    opened.drop("u1")
+    opened.drop("u2")
+    yield opened
+    opened.close()
+
+
+def test_acts_of_a_user(cache: Cache) -> None:
+    assert cache.acts("u1") is None
+    cache.push("u1", [("i0", 1.0, 1.0)])  # not cached: the store will be asked
+    assert cache.acts("u1") is None
+    cache.fill("u1", [])
+    assert cache.acts("u1") == []
+    cache.push("u1", [("i1", 1.5, 1.0), ("茶", 2.0, 0.5)])
+    cache.push("u1", [("i2", 3.0, 1.0)])
+    assert cache.acts("u1") == [("i1", 1.5, 1.0), ("茶", 2.0, 0.5), ("i2", 3.0, 1.0)]
+    cache.fill("u1", [("a", 0.0, 1.0)] * 9)
+    assert len(cache.acts("u1") or []) == 3
+    assert cache.acts("u2") is None
+    cache.drop("u1")
+    assert cache.acts("u1") is None
+
+
+def test_lists_do_not_grow_without_end(cache: Cache) -> None:
+    cache.fill("u1", [])
+    for n in range(50):
+        cache.push("u1", [(f"i{n}", float(n), 1.0)])
+    found = cache.acts("u1")
+    assert found is None or (len(found) <= 12 and found[-1] == ("i49", 49.0, 1.0))
+
+
+def test_calls_are_counted_in_a_second(cache: Cache) -> None:
+    counts = [cache.called("somebody") for _ in range(5)]
+    assert counts == [1, 2, 3, 4, 5] or 1 in counts[1:]  # a second may have ended between
+    assert cache.called("somebody else") in (1, 2)
+
+
+def test_memory_lets_go_of_who_was_away_longest() -> None:
+    memory = Memory(users=2)
+    for user in ("a", "b"):
+        memory.fill(user, [])
+    memory.acts("a")
+    memory.fill("c", [])
+    assert memory.acts("b") is None and memory.acts("a") == []
+
+
+def test_addresses_that_are_none_are_refused(redis_url: str) -> None:
+    with pytest.raises(BadInput, match="redis://"):
+        open_cache("memcached://localhost")
+    with pytest.raises(BadInput, match="does not answer"):
+        open_cache("redis://127.0.0.1:1/0")
+
+
+def test_two_servers_share_postgres_and_redis(serve: Callable[..., Running], postgres_url: str, redis_url: str) -> None:
+    import psycopg
+
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    one, other = (serve(store=postgres_url, cache=redis_url) for _ in range(2))
+    with Client(one.url) as first, Client(other.url) as second:
+        assert second.recommend("shared-user").content["cold"]
+        first.events([{"user": "shared-user", "item": "i1", "key": "shared-1"}] * 2)
+        found = second.recommend("shared-user", 5, exclude_seen=False)
+        assert not found.content["cold"]
+        assert second.why("shared-user", "i1")["bought"] == 1
+        assert second.events([{"user": "shared-user", "item": "i1", "key": "shared-1"}]).duplicates == 1
+        second.events([{"user": "shared-user", "item": found.items[0].item, "recommendation": found.id}])
+        assert first.policy_value("uniform")["rounds"] >= 5
+        assert second.erase_user("shared-user")["deleted"]["events"] == 2
+        assert first.recommend("shared-user").content["cold"]
+        assert first.export_user("shared-user")["events"] == []
+    one.stop()
+    other.stop()
