@@ -97,6 +97,9 @@ class BPR(Recommender):
     Learns `user_factors_` (n_users, factors), `item_factors_` (n_items, factors), `item_bias_` (n_items,).
     """
 
+    # PDA's forecast of each item; empty but with debias="pda".
+    forecast_: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+
     def __init__(
         self,
         factors: int = 64,
