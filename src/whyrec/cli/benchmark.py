@@ -87,18 +87,25 @@ def graphs(
 
 @app.command()
 def recommenders(
-    data: Annotated[Path, typer.Option(help="Folder of the reference data: ml-100k/, ml-1m-sequences/.")],
+    data: Annotated[
+        Path, typer.Option(help="Folder of the reference data: ml-100k/, ml-1m-sequences/, ml-latest-small/.")
+    ],
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="The two rankings of MovieLens-100K with little training: under five minutes."),
+        typer.Option(
+            "--quick",
+            help="The two rankings of MovieLens-100K with little training, and the cold items: under five minutes.",
+        ),
     ] = False,
     only: Annotated[
         str | None,
-        typer.Option(help="Tables, separated by commas: ml-100k last, ml-100k time, ml-100k ratings, ml-1m-sequences."),
+        typer.Option(
+            help="Tables, separated by commas: ml-100k last, ml-100k time, ml-100k ratings, ml-1m-sequences, cold items."
+        ),
     ] = None,
     budget: Annotated[
         float | None,
-        typer.Option(help="CPU seconds that each transformer trains for (15 quick, 60 for 100K, 300 for 1M).", min=1),
+        typer.Option(help="CPU seconds that each transformer trains for (8 quick, 60 for 100K, 300 for 1M).", min=1),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the tables to this JSON file.")] = None,
     seed: Seed = 0,
