@@ -14,7 +14,16 @@ from pathlib import Path
 import pytest
 
 from whyrec.errors import BadInput
-from whyrec.serve.store import Decision, Event, Sqlite, StorageDown, StorageFull, Store, open_store
+from whyrec.serve.store import (
+    Decision,
+    Event,
+    Sqlite,
+    StorageDown,
+    StorageFull,
+    Store,
+    insert_decision,
+    open_store,
+)
 
 
 def event(key: str, user: str = "u1", **more: object) -> Event:
@@ -120,6 +129,22 @@ def test_rewards_are_the_largest_outcome_of_an_item_of_a_recommendation(store: S
     answers = [event("a", recommendation="r1", outcome=0.0), event("b", recommendation="r1", outcome=1.0)]
     store.add_events([*answers, event("c"), event("d", item="i2", recommendation="r1", outcome=0.0)]).result()
     assert sorted(store.rewards()) == [("r1", "i1", 1.0), ("r1", "i2", 0.0)]
+
+
+def test_what_nobody_waits_for_is_committed_with_what_comes_next(store: Store) -> None:
+    before = store.commits
+    for n in range(20):
+        store.later(insert_decision(Decision(f"later-{n}", "u1", 1.0, "m", "primary", {"items": []})))
+    assert store.add_events([event("after-later")]).result() == [True]
+    # Whoever was acknowledged stands behind them.
+    assert {f"later-{n}" for n in range(20)} <= {decision.id for decision in store.decisions()}
+    assert store.commits - before <= 5
+    store.later(insert_decision(Decision("alone", "u1", 1.0, "m", "primary", {"items": []})))
+    deadline = time.monotonic() + 5
+    while store.decision("alone") is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    assert store.refused is None
 
 
 def test_an_erased_user_is_in_no_table_and_no_file(store: Store, where: str) -> None:
