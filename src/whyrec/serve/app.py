@@ -28,6 +28,7 @@ from whyrec import __version__
 from whyrec.errors import BadInput, UnknownId, WhyrecError
 from whyrec.estimate import jsonable
 from whyrec.serve import questions
+from whyrec.serve.card import model_card
 from whyrec.serve.forms import (
     CounterfactualForm,
     EffectForm,
@@ -124,8 +125,10 @@ def create_app(
             if before is not None and "answer" in before.body:
                 answered: dict[str, Any] = before.body["answer"]
                 return answered
-        wish = Wish(**{name: getattr(form, name) for name in RecommendForm.model_fields}, identity=identity)
-        answer, decision, after = service.recommend(wish)
+        asked = {name: getattr(form, name) for name in RecommendForm.model_fields if name != "log"}
+        answer, decision, after = service.recommend(Wish(**asked, identity=identity))
+        if not form.log:
+            return answer | {"logged": False}
         try:
             await asyncio.wrap_future(service.store.add_decision(decision))
         except (StorageFull, StorageDown) as error:
@@ -312,6 +315,12 @@ def create_app(
         """Every model of the folder, with its role."""
         return _json(await aside(service.registry.to_dict))
 
+    @app.get("/v1/models/{name}/card", tags=["models"])
+    async def card(name: str) -> Response:
+        """What a loaded model knows of itself: its log's columns and gaps, how it was read, training, baselines beside it."""
+        served = service.registry.named(name)
+        return _json({"model": served.to_dict(), **await aside(lambda: model_card(served.scorer.model))})
+
     @app.get("/v1/models/{name}/check", tags=["models"])
     async def check(name: str) -> Response:
         """May it go into force? The deploy check, on what was shown while the model ran in the shadow."""
@@ -377,7 +386,9 @@ def create_app(
         return _json(
             {
                 "model": roles.primary.to_dict(), "roles": roles.to_dict(), "up_seconds": time.time() - service.started,
-                "traffic": service.metrics.recent(), "explore": service.settings.explore, **found,
+                "traffic": service.metrics.recent(), "history": service.metrics.history(),
+                "requests": service.metrics.counts("whyrec_requests_total", "route", "status"),
+                "events": service.metrics.counts("whyrec_events_total", "event"), "explore": service.settings.explore, **found,
             }
         )  # fmt: skip
 
