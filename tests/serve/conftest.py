@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,6 +165,27 @@ def models(tmp_path_factory: pytest.TempPathFactory, text_model: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def shop_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved causal model named "shop": dearer than usual sells less, on offer elsewhere sells less; 城市 is a text."""
+    from whyrec.cause.scm.model import StructuralCausalModel
+
+    rng = np.random.default_rng(0)
+    n = 1500
+    usual = rng.uniform(1, 3, n)
+    price = usual * rng.uniform(0.7, 1.6, n)
+    offers, city = rng.random(n), rng.choice(["Basel", "Zug"], n)
+    chance = 1 / (1 + np.exp(-(3 - 4 * (price - usual) - 1.5 * offers + 0.5 * (city == "Zug"))))
+    frame = pl.DataFrame(
+        {"usual_price": usual, "price": price, "rival_offers": offers, "城市": city, "bought": (rng.random(n) < chance).astype(int)}
+    )  # fmt: skip
+    graph = "usual_price -> price; usual_price -> bought; price -> bought; rival_offers -> bought; 城市 -> bought"
+    mechanisms = {"price": "linear", "bought": "logistic"}
+    folder = tmp_path_factory.mktemp("cases") / "shop"
+    StructuralCausalModel(graph, mechanisms=mechanisms, bootstrap=10).fit(frame).save(folder)
+    return folder
+
+
 @dataclass
 class Running:
     """A server on a thread of this process: real sockets, without the seconds that a new process takes to import."""
@@ -199,10 +220,11 @@ def serve(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
         model: Path | None = None,
         public: bool = False,
         cache: str | None = None,
+        cases: Sequence[Path] = (),
         **settings: Any,
     ) -> Running:
         place = store or str(tmp_path_factory.mktemp("serve") / "whyrec.db")
-        service = open_service(model or models, store=place, cache=cache, settings=Settings(**settings))
+        service = open_service(model or models, store=place, cache=cache, settings=Settings(**settings), cases=cases)
         config = uvicorn.Config(
             create_app(service, public=public), port=0, log_level="warning", access_log=False, server_header=False
         )

@@ -15,8 +15,8 @@ from whyrec.serve.client import Client
 
 
 @pytest.mark.slow
-def test_no_request_makes_a_server_error(serve: Callable[..., Running], tmp_path: Path) -> None:
-    running = serve(explore=0.2)
+def test_no_request_makes_a_server_error(serve: Callable[..., Running], shop_case: Path, tmp_path: Path) -> None:
+    running = serve(explore=0.2, cases=[shop_case])
     with Client(running.url) as client:
         found = client.recommend("u1")
         client.events([{"user": "u1", "item": found.items[0].item, "recommendation": found.id}])

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from whyrec import api
+from whyrec.cause.scm.model import StructuralCausalModel
 from whyrec.studies.demo import Demo
 
 
@@ -23,7 +24,11 @@ def test_the_folder_holds_what_is_documented(found: Demo) -> None:
         "recommendations.parquet",
         "effects.json",
         "model",
+        "cases",
     }
+    shop = StructuralCausalModel.load(found.folder / "cases" / "shop")
+    assert {"price_ratio", "rival_offers", "waited", "bought"} <= set(shop.columns_)
+    assert "--cases" in found.to_text() and "http://127.0.0.1:8000" in found.to_text()
     frame = pl.read_parquet(found.folder / "recommendations.parquet")
     assert frame.columns == [
         "user", "item", "rank", "by", "score", "preference", "effect", "effect_low", "effect_high", "text", "reason",

@@ -88,23 +88,27 @@ class PairEffects:
 
     def predict(self, features: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Effect, and the low and high end of its interval, each of shape (n,), for features (n, d)."""
-        x = self._check(features)
-        effect, half = np.empty(len(x)), np.empty(len(x))
-        quantile = normal_quantile(self.level)
-        for start in range(0, len(x), _CHUNK):
-            rows = slice(start, start + _CHUNK)
-            candidates = self.candidates(x[rows])
-            combined = candidates @ self.mix_
-            effect[rows] = self.calibrator_(combined) if self.calibrator_ else combined
-            spread = ((candidates - effect[rows, None]) ** 2) @ self.mix_
-            half[rows] = quantile * np.sqrt(self.projection_.variance(x[rows]) + spread)
-        return effect, effect - half, effect + half
+        return self.predict_ranked(features)[:3]
 
     def rank_score(self, features: ArrayLike) -> FloatArray:
         """A score that orders pairs as `predict` does and breaks its ties by the effect before calibration, shape (n,)."""
         x = self._check(features)
         parts = [self.candidates(x[start : start + _CHUNK]) @ self.mix_ for start in range(0, len(x), _CHUNK)]
         return np.concatenate(parts) if parts else np.empty(0)
+
+    def predict_ranked(self, features: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """What `predict` answers, then `rank_score`: of one look at the features."""
+        x = self._check(features)
+        effect, half, score = np.empty(len(x)), np.empty(len(x)), np.empty(len(x))
+        quantile = normal_quantile(self.level)
+        for start in range(0, len(x), _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            candidates = self.candidates(x[rows])
+            combined = score[rows] = candidates @ self.mix_
+            effect[rows] = self.calibrator_(combined) if self.calibrator_ else combined
+            spread = ((candidates - effect[rows, None]) ** 2) @ self.mix_
+            half[rows] = quantile * np.sqrt(self.projection_.variance(x[rows]) + spread)
+        return effect, effect - half, effect + half, score
 
     def to_state(self) -> dict[str, Any]:
         """Everything that `predict` needs, JSON-ready."""

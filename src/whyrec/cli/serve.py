@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -51,6 +52,10 @@ _STORE = "whyrec.db"
 @app.command()
 def run(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model, or a folder of such folders.")],
+    cases: Annotated[
+        list[Path] | None,
+        typer.Option(help="A causal model of cases (whyrec counterfactual ... --out FOLDER), or a folder of several; may be repeated."),
+    ] = None,
     store: Store = _STORE,
     cache: Annotated[
         str | None,
@@ -74,7 +79,7 @@ def run(
 ) -> None:  # fmt: skip
     """Serve a model. Ctrl-C ends it, after what waits is committed.
 
-    whyrec serve demo-output/model
+    whyrec serve demo-output/model --cases demo-output/cases
 
     curl -s localhost:8000/v1/recommend -H 'Content-Type: application/json' -d '{"user": "1", "k": 5}'
     """
@@ -92,7 +97,7 @@ def run(
     begun = time.monotonic()
     _quick_threads(threadpool_limits)
     settings = Settings(explore, rate, max_bytes, timeout, retention_days, random_state=seed)
-    service = open_service(model, store=store, cache=cache, settings=settings)
+    service = open_service(model, store=store, cache=cache, settings=settings, cases=cases or ())
     public = host not in LOOPBACK
     if public and not service.keys.any():
         service.close()
@@ -106,6 +111,10 @@ def run(
         limit_concurrency=2048, timeout_keep_alive=30, timeout_graceful_shutdown=15, lifespan="on",
     )  # fmt: skip
     server = uvicorn.Server(config)
+    # The models stay: the collector need not walk over them, which stops every request for as long as it takes.
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(0.001)  # the store's thread waits for its turn a millisecond at most, not five
     try:
         sockets = [config.bind_socket()]
     except SystemExit:

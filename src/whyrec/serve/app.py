@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ import polars as pl
 from fastapi import FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -34,6 +36,7 @@ from whyrec.serve.forms import (
     EffectForm,
     EventForm,
     EventsForm,
+    Form,
     Id,
     ItemsForm,
     Lang,
@@ -42,14 +45,16 @@ from whyrec.serve.forms import (
     RecommendBatch,
     RecommendForm,
     RoleForm,
+    WhyNotForm,
 )
 from whyrec.serve.limits import LOOPBACK, Gate
 from whyrec.serve.models import Served
 from whyrec.serve.problems import MEDIA, TITLES, Problem, problem_of
 from whyrec.serve.service import PASSIVE, Service, Wish, log_frame
-from whyrec.serve.store import Event, StorageDown, StorageFull
+from whyrec.serve.store import Event, StorageDown, StorageFull, insert_decision, insert_events
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Form)
 log = logging.getLogger("whyrec.serve")
 _HOURLY = 3600.0
 Idempotency = Annotated[
@@ -74,10 +79,12 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        warm = asyncio.create_task(asyncio.to_thread(_warm, service))
+        stopped = threading.Event()
+        warm = asyncio.create_task(asyncio.to_thread(_warm, service, stopped))
         keeper = asyncio.create_task(_keep_house(service))
         yield
         keeper.cancel()
+        stopped.set()
         await asyncio.gather(warm, keeper, return_exceptions=True)
         slow.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(service.close)
@@ -98,19 +105,28 @@ def create_app(
 
     # Events and recommendations ----------------------------------------------------------------------------------
 
-    @app.post(
-        "/v1/events", tags=["events"], responses=_example({"accepted": 1, "duplicates": 0, "keys": ["order-77-line-1"]})
-    )
-    async def events(form: EventsForm, key: Idempotency = None) -> Response:
-        """Store events; the answer means that they are on the disk. They count in the user's next recommendation."""
+    async def stored(form: EventsForm, key: str | None) -> dict[str, Any]:
         now = time.time()
         found = [
             _event(event, f"{key}:{place}" if key is not None else f"e_{service.fresh_name()}", now)
             for place, event in enumerate(form.events)
         ]
-        fresh = await asyncio.wrap_future(service.record(found))
+        fresh = await service.store.soon(insert_events(found))
         service.took(found, fresh)
-        return _json({"accepted": sum(fresh), "duplicates": len(fresh) - sum(fresh), "keys": [e.key for e in found]})
+        return {"accepted": sum(fresh), "duplicates": len(fresh) - sum(fresh), "keys": [e.key for e in found]}
+
+    async def quick_events(body: bytes) -> bytes:
+        return _dumps(await stored(_read(EventsForm, body), None))
+
+    async def quick_recommend(body: bytes) -> bytes:
+        return _dumps(await recommended(_read(RecommendForm, body), None))
+
+    @app.post(
+        "/v1/events", tags=["events"], responses=_example({"accepted": 1, "duplicates": 0, "keys": ["order-77-line-1"]})
+    )
+    async def events(form: EventsForm, key: Idempotency = None) -> Response:
+        """Store events; the answer means that they are on the disk. They count in the user's next recommendation."""
+        return _json(await stored(form, key))
 
     @app.get("/v1/events", tags=["events"])
     async def event_page(after: After = 0, limit: Limit = 100) -> Response:
@@ -125,12 +141,13 @@ def create_app(
             if before is not None and "answer" in before.body:
                 answered: dict[str, Any] = before.body["answer"]
                 return answered
-        asked = {name: getattr(form, name) for name in RecommendForm.model_fields if name != "log"}
+        asked = dict(form.__dict__)
+        kept = asked.pop("log")
         answer, decision, after = service.recommend(Wish(**asked, identity=identity))
-        if not form.log:
+        if not kept:
             return answer | {"logged": False}
         try:
-            await asyncio.wrap_future(service.store.add_decision(decision))
+            await service.store.soon(insert_decision(decision))
         except (StorageFull, StorageDown) as error:
             log.error("a recommendation was given and could not be logged: %s", error)
             return answer | {"logged": False}
@@ -195,16 +212,38 @@ def create_app(
 
     @app.post("/v1/counterfactual", tags=["questions"])
     async def counterfactual(form: CounterfactualForm, model: Model = None) -> Response:
-        """Had it been otherwise, in this one case: a pair of the model, or a case of a table with its causal graph."""
+        """Had it been otherwise, in this one case: a pair of the model, a case of a saved causal model, or of a table with its graph."""
+        cases = form.cases or ([] if form.case is None else [form.case])
+        if form.model is not None:
+            if form.pair is not None or form.rows is not None or form.graph is not None or (form.case and form.cases):
+                raise BadInput("model: send with it case or cases, and do; pair, rows and graph are other forms")
+            if not cases or form.do is None:
+                raise BadInput("send model with case (or cases) and do")
+            name, do, target = form.model, form.do, form.target
+            return _json(await aside(lambda: service.cases.counterfactual(name, cases, do, target)))
         if form.pair is not None and form.rows is None:
             served = served_of(form.pair.user, model)
             user = service.user(served, form.pair.user)
             found = questions.pair_counterfactual(served.scorer, user, form.pair.item, form.do)
             return _json({"model": served.to_dict(), **found})
-        if form.pair is not None or form.rows is None or form.graph is None or not form.case or not form.do:
-            raise BadInput("send either pair, or rows with graph, case and do")
-        rows, graph, case, do = form.rows, form.graph, form.case, form.do
-        return _json(await aside(lambda: questions.table_counterfactual(rows, graph, case, do, form.target)))
+        if form.pair is not None or form.rows is None or form.graph is None or len(cases) != 1 or form.do is None:
+            raise BadInput("send pair, or model with case and do, or rows with graph, case and do")
+        rows, graph, do = form.rows, form.graph, form.do
+        return _json(await aside(lambda: questions.table_counterfactual(rows, graph, cases[0], do, form.target)))
+
+    @app.get("/v1/cases", tags=["questions"])
+    async def causal_models() -> Response:
+        """The causal models of cases that are served, with their graph and columns; whyrec serve --cases FOLDER."""
+        return _json(service.cases.to_dict())
+
+    @app.post("/v1/why-not", tags=["questions"])
+    async def why_not(form: WhyNotForm) -> Response:
+        """Why it did not happen in a case: shares of the reasons, and what actions would have gained, with intervals."""
+        return _json(
+            await aside(
+                lambda: service.cases.why_not(form.model, form.case, form.causes, form.outcome, form.actions, form.lang)
+            )
+        )
 
     @app.get("/v1/why", tags=["questions"])
     async def why(
@@ -411,7 +450,8 @@ def create_app(
 
     if pages is not None and (pages / "index.html").is_file():
         app.mount("/", StaticFiles(directory=pages, html=True))
-    app.add_middleware(Gate, service=service, public=public, hosts=hosts)
+    quick = {"/v1/events": quick_events, "/v1/recommend": quick_recommend}
+    app.add_middleware(Gate, service=service, public=public, hosts=hosts, quick=quick)
     return app
 
 
@@ -428,9 +468,7 @@ def _describe(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
-        faults = [{"where": ".".join(map(str, fault["loc"])), "what": fault["msg"]} for fault in error.errors()[:20]]
-        told = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults[:3])
-        return Problem(422, "not-as-described", told, errors=faults).response()
+        return _misfit([(fault["loc"], fault["msg"]) for fault in error.errors()]).response()
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> Response:
@@ -458,6 +496,21 @@ def _describe(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
+def _read(form: type[F], body: bytes) -> F:
+    """A body as a form; the same problem as the framework's where it does not fit."""
+    try:
+        return form.model_validate_json(body)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        raise _misfit([(("body", *fault["loc"]), fault["msg"]) for fault in faults]) from None
+
+
+def _misfit(faults: Sequence[tuple[Sequence[Any], str]]) -> Problem:
+    told = [{"where": ".".join(map(str, where)), "what": what} for where, what in faults[:20]]
+    words = "; ".join(f"{fault['where']}: {fault['what']}" for fault in told[:3])
+    return Problem(422, "not-as-described", words, errors=told)
+
+
 def _event(form: EventForm, key: str, now: float) -> Event:
     chosen = form.key or key
     outcome = form.outcome if form.outcome is not None else 0.0 if form.event in PASSIVE else 1.0
@@ -476,14 +529,20 @@ def _known(service: Service, name: str) -> None:
         raise UnknownId("no such model in the folder of models; GET /v1/models lists them")
 
 
+def _dumps(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
 def _json(value: Any) -> Response:
-    return Response(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+    return Response(_dumps(value), media_type="application/json")
 
 
-def _warm(service: Service) -> None:
-    """Load the text model before the first new item comes."""
+def _warm(service: Service, stopped: threading.Event) -> None:
+    """Load the text model before the first new item comes, and make ready the intervals of cases."""
     with contextlib.suppress(WhyrecError):
         service.registry.roles.primary.scorer.encoder.warm()
+    with contextlib.suppress(WhyrecError):
+        service.cases.warm(stopped)
 
 
 async def _keep_house(service: Service) -> None:

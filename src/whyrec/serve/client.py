@@ -139,8 +139,27 @@ class Client:
         return self._ask("POST", "/v1/effect", {"segment": segment} if segment else {})
 
     def counterfactual(self, **form: Any) -> dict[str, Any]:
-        """Of a pair (pair={"user", "item"}), or of a table (rows, graph, case, do, target)."""
+        """Of a pair (pair={"user", "item"}), a saved causal model (model, case or cases, do, target), or a table (rows, graph, ...)."""
         return self._ask("POST", "/v1/counterfactual", form)
+
+    def cases(self) -> list[dict[str, Any]]:
+        """The causal models of cases: name, graph, columns, rows."""
+        found: list[dict[str, Any]] = self._ask("GET", "/v1/cases")["cases"]
+        return found
+
+    def why_not(
+        self,
+        model: str,
+        case: Mapping[str, Any],
+        outcome: str,
+        causes: Mapping[str, Mapping[str, Any]],
+        actions: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        lang: Literal["en", "zh"] = "en",
+    ) -> dict[str, Any]:
+        """Why it did not happen: shares of the reasons, and what the actions would have gained."""
+        form = {"model": model, "case": dict(case), "outcome": outcome, "causes": causes, "actions": actions or {}}
+        return self._ask("POST", "/v1/why-not", {**form, "lang": lang})
 
     def why(self, user: str, item: str, *, lang: Literal["en", "zh"] = "en", detail: bool = False) -> dict[str, Any]:
         """Why this item for this user; detail: with the model's whole explanation."""

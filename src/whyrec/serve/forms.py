@@ -45,6 +45,16 @@ Moment = Annotated[
     AfterValidator(_seconds),
     Field(description="Seconds since 1970, or ISO 8601."),
 ]
+# A column of a causal model, whatever letters it is written in.
+ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_PLAIN)]
+Value = bool | Whole | Real | Words
+CaseRow = Annotated[dict[ColumnName, Value | None], Field(max_length=200)]
+Setting = Annotated[
+    dict[ColumnName, Real | Words],
+    Field(min_length=1, max_length=50,
+          description='What is set: a number, a value, "price * 0.9", "least(price, usual_price)" or "greatest(wait, 1)".'),
+]  # fmt: skip
+Label = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_PLAIN)]
 Context = Annotated[
     dict[Name, bool | Whole | Real | Words],
     Field(max_length=32, description="Columns of the moment, such as weather, holiday, promotion, price."),
@@ -165,22 +175,49 @@ class EffectForm(Form):
 
 
 class CounterfactualForm(Form):
-    """What would have been: of a pair of the model, or in a table with its causal graph."""
+    """What would have been: of a pair of the model, in a saved causal model, or in a table with its causal graph."""
 
     pair: Pair | None = Field(None, description="Expected outcome of this pair in every arm of the model's treatment.")
-    rows: Annotated[list[dict[Name, bool | Whole | Real | Words]], Field(min_length=10, max_length=2000)] | None = (
-        Field(None, description="A table of units to learn from, by linear and logistic mechanisms.")
+    model: Label | None = Field(None, description="A causal model of GET /v1/cases.")
+    rows: Annotated[list[dict[Name, Value]], Field(min_length=10, max_length=2000)] | None = Field(
+        None, description="A table of units to learn from, by linear and logistic mechanisms."
     )
     graph: Annotated[str, StringConstraints(min_length=1, max_length=5000)] | None = Field(
         None, description='A causal graph over its columns: "price -> bought; visits -> bought".'
     )
-    case: dict[Name, bool | Whole | Real | Words] | None = Field(None, description="The case, by column.")
-    do: dict[Name, Real | Words] | None = Field(None, description='What is set: a number, a value, or "price * 0.9".')
-    target: Name | None = None
+    case: CaseRow | None = Field(None, description="The case, by column.")
+    cases: Annotated[list[CaseRow], Field(min_length=1, max_length=1000)] | None = Field(
+        None, description="Several cases, of a saved causal model."
+    )
+    do: Setting | None = None
+    target: ColumnName | None = None
 
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True,
         json_schema_extra={"examples": [{"pair": {"user": "1", "item": "1000002"}}]},
+    )  # fmt: skip
+
+
+class WhyNotForm(Form):
+    """Why something did not happen in a case of a saved causal model."""
+
+    model: Label = Field(description="A causal model of GET /v1/cases.")
+    case: CaseRow
+    outcome: ColumnName = Field(description="The column of 0 and 1 that was 0.")
+    causes: Annotated[dict[Label, Setting], Field(min_length=1, max_length=8)] = Field(
+        description="By name, what is set to put the reason out of the way."
+    )
+    actions: Annotated[dict[Label, Setting], Field(max_length=20)] = Field(
+        {}, description="By name, what could be done."
+    )
+    lang: Lang = "en"
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True,
+        json_schema_extra={"examples": [{
+            "model": "shop", "outcome": "bought", "case": {"price": 2.0, "usual_price": 1.8, "bought": 0},
+            "causes": {"price": {"price": "least(price, usual_price)"}}, "actions": {"10% off": {"price": "price * 0.9"}},
+        }]},
     )  # fmt: skip
 
 

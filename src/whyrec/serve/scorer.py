@@ -74,17 +74,23 @@ class Heads:
     def __init__(self, model: TwoHeadedRecommender) -> None:
         network = model.network_
         weights = {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
-        self.hidden, self.hidden_bias = weights["hidden.weight"].T.copy(), weights["hidden.bias"]
+        parts = np.split(weights["hidden.weight"].T, [model.width, 2 * model.width, 3 * model.width])
+        self.of_product, self.of_query, self.of_state, self.of_features = (part.copy() for part in parts)
+        self.hidden_bias = weights["hidden.bias"]
         self.exposure, self.exposure_bias = weights["exposure.weight"][0], float(weights["exposure.bias"][0])
         self.outcome, self.outcome_bias = weights["outcome.weight"].T.copy(), weights["outcome.bias"]
         self.offsets = (np.asarray(model.exposure_offset_), np.asarray(model.outcome_offset_))
         self.real, self.scale, self.centre = bool(model.shape_["real"]), model.scale_, model.center_
 
     def __call__(self, query: Float32, states: Float32, features: Float32) -> tuple[Float32, Float32]:
-        """query (width,), states (n, width), features (n, 7) -> exposure log odds (n,), outcome (n, arms)."""
-        x = np.concatenate([query * states, np.broadcast_to(query, states.shape), states, features], axis=1)
-        z = x @ self.hidden + self.hidden_bias
-        hidden = (z * 0.5 * (1 + erf(z / math.sqrt(2)))).astype(np.float32)
+        """query (width,), states (n, width), features (n, 7) -> exposure log odds (n,), outcome (n, arms).
+
+        The hidden layer of [query * states, query, states, features], with the query put into the weights: half the work.
+        """
+        z = states @ (query[:, None] * self.of_product + self.of_state)
+        z += features @ self.of_features
+        z += query @ self.of_query + self.hidden_bias
+        hidden = z * np.float32(0.5) * (1 + erf(z * np.float32(math.sqrt(0.5))))
         exposure = hidden @ self.exposure + self.exposure_bias + self.offsets[0]
         outcome = hidden @ self.outcome + self.outcome_bias + self.offsets[1]
         return exposure, outcome * self.scale + self.centre if self.real else outcome
@@ -144,6 +150,7 @@ class Scorer:
         self.user_code = {str(user): code for code, user in enumerate(dataset.users["user"].to_list())}
         self._room(self.n_items + max(256, self.n_items // 16))
         self.keys[:, : self.n_items] = recommender.item_states_.T
+        self.states[: self.n_items] = recommender.item_states_
         scale = recommender.network_.popularity_scale.detach().cpu().numpy()
         self.popularity[: self.n_items] = recommender.popularity_
         self.level[: self.n_items] = recommender.popularity_ @ scale
@@ -222,7 +229,7 @@ class Scorer:
         """The network's query after a history."""
         if len(items) == 0:
             return self.nobody
-        states = np.ascontiguousarray(self.keys[:, items].T)
+        states = self.states[items]
         if self.history is not None:
             return self.history(states, days, values)
         network = self.model.recommender_.network_
@@ -287,7 +294,7 @@ class Scorer:
                 np.full(len(codes), user.value),
             ]
         ).astype(np.float32)
-        exposure, outcome = self.heads(user.query, self.keys[:, codes].T, features)
+        exposure, outcome = self.heads(user.query, self.states[codes], features)
         level = outcome if self.heads.real else 1 / (1 + np.exp(-outcome))
         if level.shape[1] == 1:
             return np.asarray(level, dtype=np.float64)
@@ -321,7 +328,7 @@ class Scorer:
                 self._room((first + len(fresh)) * 5 // 4)
             for place, item in enumerate(fresh):
                 code = first + place
-                self.keys[:, code] = projected[place]
+                self.keys[:, code] = self.states[code] = projected[place]
                 self.category[code] = self.category_of.get(str(item.get("category") or ""), self._n_categories - 1)
                 self.ids.append(item["id"])
                 self.texts.append(str(item.get("text") or ""))
@@ -336,6 +343,7 @@ class Scorer:
         recommender = self.model.recommender_
         shapes: dict[str, tuple[tuple[int, ...], Any]] = {
             "keys": ((recommender.width, size), np.float32),
+            "states": ((size, recommender.width), np.float32),
             "popularity": ((size, recommender.popularity_.shape[1]), np.float32),
             "level": ((size,), np.float32),
             "category": ((size,), np.int64),
@@ -349,7 +357,8 @@ class Scorer:
         # One more category, of items whose category the log does not have.
         self._n_categories = int(recommender.categories_.max(initial=0)) + 2
 
-    keys: Float32
+    keys: Float32  # (width, items): a query against all of them
+    states: Float32  # (items, width): the same, to pick a few from
     popularity: Float32
     level: Float32
     category: IntArray
@@ -364,8 +373,8 @@ class Scorer:
         past = np.zeros(0, dtype=np.int64) if user.code is None else dataset.histories.of(user.code)
         history = np.concatenate([past, user.acts]).astype(np.int64)
         distinct = np.unique(history)
-        states = _unit(self.keys[:, distinct].T)
-        cosine = states @ _unit(self.keys[:, [code]].T)[0] if len(distinct) else np.zeros(0)
+        states = _unit(self.states[distinct])
+        cosine = states @ _unit(self.states[[code]])[0] if len(distinct) else np.zeros(0)
         nearest = [j for j in np.argsort(-cosine, kind="stable") if distinct[j] != code][:3]
         effect: list[float | None] = [None, None, None]
         average, drivers = None, dict[str, float]()
@@ -428,8 +437,7 @@ class EffectScorer:
         found = np.full((4, len(codes)), np.nan)
         if known.any():
             x = self.modifiers(user, codes[known])
-            found[:3, known] = self.effects.pairs_.predict(x)
-            found[3, known] = self.effects.pairs_.rank_score(x)
+            found[:, known] = self.effects.pairs_.predict_ranked(x)
         return found[0], found[1], found[2], found[3]
 
     def modifiers(self, user: User, codes: IntArray) -> FloatArray:

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import FloatArray, jsonable
 from whyrec.explain.reasons import short_words
 from whyrec.serve.cache import Cache, open_cache
+from whyrec.serve.cases import Cases
 from whyrec.serve.keys import Keys
 from whyrec.serve.models import Registry, Served
 from whyrec.serve.monitor import Calibration, Drift, Metrics, reference_of
@@ -87,8 +89,11 @@ class Candidates:
 class Service:
     """The live service. Close it to commit what waits."""
 
-    def __init__(self, models: Path, store: Store, cache: Cache, settings: Settings | None = None) -> None:
+    def __init__(
+        self, models: Path, store: Store, cache: Cache, settings: Settings | None = None, cases: Sequence[Path] = ()
+    ) -> None:
         self.settings = settings or Settings()
+        self.cases = Cases(cases)
         self.store, self.cache = store, cache
         self.registry = Registry(models, store.get("roles"), store.items())
         self.keys = Keys(store)
@@ -109,10 +114,6 @@ class Service:
         return f"{self._run}{next(self._count):08x}"
 
     # Events ------------------------------------------------------------------------------------------------------
-
-    def record(self, events: Sequence[Event]) -> Future[list[bool]]:
-        """Store events; call `took` with the answer when it is there."""
-        return self.store.add_events(events)
 
     def took(self, events: Sequence[Event], fresh: Sequence[bool]) -> None:
         """Let stored events change what their users are recommended next."""
@@ -159,10 +160,10 @@ class Service:
         codes = found.ranked.codes[picks]
         if scorer.effects is not None and rules == ["preference"] and picks:
             found.figures[:, picks] = scorer.effects.predict(user, codes)
-        effect, low, high = ([_number(value) for value in row[picks]] for row in found.figures[:3])
-        score = effect if slate.rule == "effect" else [_number(value) for value in found.keys[slate.rule][picks]]
+        effect, low, high = (_numbers(row) for row in found.figures[:3, picks])
+        score = effect if slate.rule == "effect" else _numbers(found.keys[slate.rule][picks])
         preference = found.ranked.preference[picks].tolist()
-        expected = [_number(value) for value in scorer.outcome(user, codes)[:, 0]] if picks else []
+        expected = _numbers(scorer.outcome(user, codes)[:, 0]) if picks else []
         reasons = short_words(scorer.short_reasons(user, codes), low, high, wish.lang) if wish.reasons and picks else []  # type: ignore[arg-type]
         ids = [scorer.ids[code] for code in codes]
         items = [
@@ -392,12 +393,17 @@ class Service:
 
 
 def open_service(
-    models: Path, *, store: str | Path, cache: str | None = None, settings: Settings | None = None
+    models: Path,
+    *,
+    store: str | Path,
+    cache: str | None = None,
+    settings: Settings | None = None,
+    cases: Sequence[Path] = (),
 ) -> Service:
-    """A service over a model's folder (or a folder of models), a store and a cache."""
+    """A service over a model's folder (or a folder of models), a store and a cache; cases: folders of causal models."""
     opened = open_store(store)
     try:
-        return Service(Path(models), opened, open_cache(cache), settings)
+        return Service(Path(models), opened, open_cache(cache), settings, cases)
     except BaseException:
         opened.close()
         raise
@@ -506,9 +512,9 @@ def described(metrics: Metrics) -> Metrics:
     return metrics
 
 
-def _number(value: Any) -> float | None:
-    number = float(value)
-    return number if np.isfinite(number) else None
+def _numbers(values: FloatArray) -> list[float | None]:
+    """Values as JSON has them: null for what is not a finite number."""
+    return [value if isfinite(value) else None for value in values.tolist()]
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Demo:
         """folder, files, seconds, baselines (rows by split), effects (the content of effects.json)."""
         return {
             "folder": str(self.folder),
-            "files": ["report.html", "recommendations.parquet", "effects.json", "model"],
+            "files": ["report.html", "recommendations.parquet", "effects.json", "model", "cases"],
             "seconds": self.seconds,
             "baselines": {
                 name: {"how": how, "methods": frame.to_dicts()} for name, (how, frame) in self.baselines.items()
@@ -82,7 +82,8 @@ class Demo:
             "",
             f"Done in {self.seconds:.0f} s. Open {self.folder / 'report.html'} in a browser.",
             f"Next: whyrec why {self.folder / 'model'} --user ID --item ID, or your own log: whyrec fit LOGS --out MODEL",
-            f"Serve it: whyrec serve {self.folder / 'model'}: every question over HTTP (docs/serve.md)",
+            f"Dashboard: whyrec serve {self.folder / 'model'} --cases {self.folder / 'cases'}, then open http://127.0.0.1:8000; "
+            "the same over HTTP: docs/serve.md",
         ]
         return "\n".join(lines)
 
@@ -95,7 +96,7 @@ def demo(
     processes: int | None = None,
     random_state: int = 0,
 ) -> Demo:
-    """Run both chapters and write report.html, recommendations.parquet, effects.json and model/ into `out`.
+    """Run both chapters and write report.html, recommendations.parquet, effects.json, model/ and cases/shop/ into `out`.
 
     processes: how many parts run at once, None for one a core and four at most; the figures do not depend on it.
     """
@@ -121,6 +122,7 @@ def demo(
     write_json(out / "effects.json", effects_content(found))
     model.notes_ = {"validation": validation.to_dict(), "baselines": found.to_dict()["baselines"]}
     model.save(out / "model")
+    example.model.save(out / "cases" / "shop")
     write_text(out / "report.html", demo_report(found, lang))
     return Demo(out, validation, model, baselines, studies, truth, known, example, time.monotonic() - start)
 

@@ -145,7 +145,10 @@ def latest_without_purchase(frame: pl.DataFrame, household: str, product: str | 
 
 @dataclass(frozen=True)
 class Example:
-    """One occasion of the sample, explained: household, product, its text, week, price in dollars, and the answer."""
+    """One occasion of the sample, explained: household, product, its text, week, price in dollars, and the answer.
+
+    model: of all occasions.
+    """
 
     household: str
     product: str
@@ -153,10 +156,11 @@ class Example:
     week: int
     price: float
     found: WhyNot
+    model: StructuralCausalModel
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        own = {name: value for name, value in vars(self).items() if name != "found"}
+        own = {name: value for name, value in vars(self).items() if name not in ("found", "model")}
         return {**own, **self.found.to_dict()}
 
 
@@ -176,4 +180,4 @@ def shop_example(random_state: int = 0, lang: Lang = "en") -> Example:
     case = late[[int(whole.argmax())]]
     (found,) = why_not(model, case, CAUSES, OUTCOME, ACTIONS, lang=lang)
     row = case.row(0, named=True)
-    return Example(row[USER], row[ITEM], row["text"], row["week"], row["price"], found)
+    return Example(row[USER], row[ITEM], row["text"], row["week"], row["price"], found, model)
