@@ -339,3 +339,11 @@ export interface Models {
   models: ModelRow[];
   roles: Roles;
 }
+
+export interface WhyNot {
+  outcome: string;
+  whole: number;
+  reasons: { cause: string; share: number; low: number; high: number }[];
+  actions: { action: string; chance: number; gain: number; low: number; high: number }[];
+  sentences: string[];
+}

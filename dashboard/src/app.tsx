@@ -105,7 +105,7 @@ export function App() {
         </div>
       </header>
       <main id="main">
-        <h1 ref={heading} tabIndex={-1}>
+        <h1 ref={heading} tabindex={-1}>
           {title}
         </h1>
         <View key={page.path} />

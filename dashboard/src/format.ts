@@ -13,7 +13,7 @@ const minus = (text: string) => text.replace(/^-/, "−");
 /** A number with so many significant digits: 0.00024 is 2.4×10⁻⁴. */
 export function figure(value: number | null | undefined, digits = 3): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return DASH;
-  if (value === 0) return "0";
+  if (Math.abs(value) < 1e-12) return "0";
   const power = Math.floor(Math.log10(Math.abs(value)));
   if (power < -3 || power > 6) return `${minus((value / 10 ** power).toFixed(digits - 1))}×10${raised(power)}`;
   const decimals = Math.max(0, digits - 1 - power);

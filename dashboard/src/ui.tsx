@@ -168,7 +168,7 @@ export function Slider(props: {
 /** A table that scrolls by itself where it is wider than the screen. */
 export function Table(props: { label: string; head: ComponentChildren; children: ComponentChildren }) {
   return (
-    <div class="scroll" role="region" aria-label={props.label} tabIndex={0}>
+    <div class="scroll" role="group" aria-label={props.label} tabindex={0}>
       <table>
         <thead>
           <tr>{props.head}</tr>

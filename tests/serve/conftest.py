@@ -221,12 +221,17 @@ def serve(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
         public: bool = False,
         cache: str | None = None,
         cases: Sequence[Path] = (),
+        pages: Path | None = None,
         **settings: Any,
     ) -> Running:
         place = store or str(tmp_path_factory.mktemp("serve") / "whyrec.db")
         service = open_service(model or models, store=place, cache=cache, settings=Settings(**settings), cases=cases)
         config = uvicorn.Config(
-            create_app(service, public=public), port=0, log_level="warning", access_log=False, server_header=False
+            create_app(service, public=public, pages=pages),
+            port=0,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
         )
         sockets = [config.bind_socket()]
         server = uvicorn.Server(config)

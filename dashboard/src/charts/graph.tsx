@@ -19,9 +19,9 @@ export function CausalGraph(props: {
   const upright = useMedia("(max-width: 760px)");
   const { graph, chosen, path } = props;
   const ref = useRef<SVGSVGElement>(null);
-  const found = useMemo(() => layout(graph.nodes, graph.directed), [graph]);
-  const NODE_WIDTH = upright ? 84 : 108;
-  const [alongGap, acrossGap] = upright ? [82, 92] : [176, 58];
+  const found = useMemo(() => layout(graph.nodes, graph.directed, upright ? 0.22 : 0.45), [graph, upright]);
+  const NODE_WIDTH = upright ? 80 : 108;
+  const [alongGap, acrossGap] = upright ? [82, 88] : [176, 58];
   const centre = Math.max(0, (found.slots - 1) / 2) * acrossGap;
   const spot = (cell: { layer: number; slot: number } | undefined): Point => {
     const along = (cell?.layer ?? 0) * alongGap;
@@ -125,7 +125,7 @@ export function CausalGraph(props: {
               class={nodeLook(node)}
               data-node={node}
               role="button"
-              tabIndex={0}
+              tabindex={0}
               aria-pressed={chosen === node}
               aria-label={`${nameOf(node, lang)}${graph.latent.includes(node) ? w(" (not measured)", "（未测量）") : ""}`}
               transform={`translate(${x - NODE_WIDTH / 2} ${y - NODE_HEIGHT / 2})`}

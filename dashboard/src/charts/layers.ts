@@ -13,11 +13,10 @@ export interface Layout {
   slots: number;
 }
 
-const THIN = 0.45; // room of an edge that passes by, in nodes
-
 export const edgeKey = (from: string, to: string) => `${from}\u0000${to}`;
 
-export function layout(nodes: readonly string[], edges: readonly (readonly [string, string])[]): Layout {
+/** thin: room of an edge that passes a layer by, in nodes. */
+export function layout(nodes: readonly string[], edges: readonly (readonly [string, string])[], thin: number): Layout {
   const parents = new Map(nodes.map((node) => [node, edges.filter(([, to]) => to === node).map(([from]) => from)]));
   const children = new Map(nodes.map((node) => [node, edges.filter(([from]) => from === node).map(([, to]) => to)]));
   const depth = new Map<string, number>();
@@ -54,7 +53,7 @@ export function layout(nodes: readonly string[], edges: readonly (readonly [stri
     chains.set(edgeKey(from, to), chain);
   }
   const place = new Map<string, number>();
-  const room = (node: string) => (node.startsWith("\u0001") ? THIN : 1);
+  const room = (node: string) => (node.startsWith("\u0001") ? thin : 1);
   const number = () =>
     rows.forEach((row) => {
       let at = -row.reduce((sum, node) => sum + room(node), 0) / 2;

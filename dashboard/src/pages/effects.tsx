@@ -37,7 +37,7 @@ export function Effects() {
             <Card
               wide
               title={w("By segment", "按分组")}
-              note={w("Mean effect of random pairs in each segment. Where intervals overlap the average, the segment cannot be told from it by this alone.", "各分组随机组合的平均效应。若区间覆盖总体平均，则仅凭此无法区分该分组。")}
+              note={w("Mean effect of random pairs of users and items in each segment; the log's own pairs, whose average is marked, were chosen and can differ from all of them.", "各分组中随机用户-商品组合的平均效应；日志中的组合（虚线为其平均）经过选择，可能与所有分组都不同。")}
               tools={
                 <div class="tools">
                   <Choice
@@ -132,9 +132,9 @@ function Average({ found }: { found: Effect }) {
   const told = side(low, high);
   const claim =
     told === "up"
-      ? w("Treating raises the outcome: the interval lies above zero.", "处理提高了结果：区间位于零以上。")
+      ? w("Under that assumption treating raises the outcome: the interval lies above zero.", "在该前提下，处理提高结果：区间位于零以上。")
       : told === "down"
-        ? w("Treating lowers the outcome: the interval lies below zero.", "处理降低了结果：区间位于零以下。")
+        ? w("Under that assumption treating lowers the outcome: the interval lies below zero.", "在该前提下，处理降低结果：区间位于零以下。")
         : w("It cannot be told whether treating changes the outcome: the interval holds zero.", "无法判断处理是否改变结果：区间包含零。");
   return (
     <Card wide title={w("The average effect", "平均效应")} note={claim}>

@@ -157,7 +157,7 @@ function Explorer({ graph }: { graph: Graph }) {
         )}
       </Card>
       <Card title={w("As text", "文本形式")} note={w("For `whyrec` and other tools.", "供 `whyrec` 与其他工具使用。")}>
-        <pre tabIndex={0} role="region" aria-label={w("The graph as text", "图的文本形式")}>
+        <pre tabindex={0} role="group" aria-label={w("The graph as text", "图的文本形式")}>
           {graph.text.replaceAll("; ", "\n")}
         </pre>
       </Card>

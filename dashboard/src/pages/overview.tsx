@@ -109,6 +109,7 @@ export function Overview() {
                   unitWords="ms"
                 />
               </Card>
+              <div class="stack">
               <Card
                 title={w("Drift", "漂移")}
                 note={w(
@@ -118,6 +119,24 @@ export function Overview() {
               >
                 <DriftList drift={data.drift} />
               </Card>
+              <Card
+                title={w("Bandit among the rules", "规则间的赌博机")}
+                note={w('Chance of each rule when "by" is "bandit" (Thompson sampling).', "当 by 为 bandit 时各规则被选中的概率（汤普森采样）。")}
+              >
+                <ul class="meters">
+                  {Object.entries(data.bandit).map(([rule, row]) => (
+                    <li key={rule}>
+                      <span>{nameOf(rule, lang)}</span>
+                      <Meter share={row.share} />
+                      <span class="n">
+                        {percent(row.share, 0)} · {whole(row.answered)}/{whole(row.shown)}
+                      </span>
+                    </li>
+                  ))}
+                </ul>
+                <p class="legend">{w("chance · answered/shown", "概率 · 有响应/已展示")}</p>
+              </Card>
+              </div>
               <div class="stack">
               <Card title={w("Routes", "接口")} note={w("Last minute.", "最近一分钟。")}>
                 {rates.length ? (
@@ -164,23 +183,6 @@ export function Overview() {
                   <dt>{w("Chance of exploring, at each place", "每个位置的探索概率")}</dt>
                   <dd>{percent(data.explore)}</dd>
                 </dl>
-              </Card>
-              <Card
-                title={w("Bandit among the rules", "规则间的赌博机")}
-                note={w('Chance of each rule when "by" is "bandit" (Thompson sampling).', "当 by 为 bandit 时各规则被选中的概率（汤普森采样）。")}
-              >
-                <ul class="meters">
-                  {Object.entries(data.bandit).map(([rule, row]) => (
-                    <li key={rule}>
-                      <span>{nameOf(rule, lang)}</span>
-                      <Meter share={row.share} />
-                      <span class="n">
-                        {percent(row.share, 0)} · {whole(row.answered)}/{whole(row.shown)}
-                      </span>
-                    </li>
-                  ))}
-                </ul>
-                <p class="legend">{w("chance · answered/shown", "概率 · 有响应/已展示")}</p>
               </Card>
               </div>
             </div>

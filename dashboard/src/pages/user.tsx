@@ -165,7 +165,9 @@ function Row(props: { row: RecommendedItem; axis: Axis; explore: boolean; open: 
         </small>
       </span>
       <span class="numbers">
-        <small>{w("expected", "期望")}</small> {figure(row.expected_outcome, 2)}
+        <span>
+          <small>{w("expected", "期望")}</small> {figure(row.expected_outcome, 2)}
+        </span>
         {props.explore && (
           <span>
             <small>{w("chance", "概率")}</small> {percent(row.propensity)}

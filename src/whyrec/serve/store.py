@@ -102,9 +102,7 @@ TABLES = (
     "CREATE TABLE IF NOT EXISTS erased (digest TEXT PRIMARY KEY, time {real} NOT NULL)",
 )
 _EVENT_COLUMNS = "key, user_id, item, event, time, outcome, treatment, recommendation, context"
-_INSERT_EVENT = (
-    f"INSERT INTO events ({_EVENT_COLUMNS}, recorded) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
-)
+_INSERT_EVENT = f"INSERT INTO events ({_EVENT_COLUMNS}, recorded) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
 _INSERT_DECISION = (
     "INSERT INTO decisions (id, user_id, time, model, variant, body, recorded) VALUES (?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (id) DO NOTHING"
