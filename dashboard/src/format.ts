@@ -39,7 +39,7 @@ export function unitOf(values: readonly (number | null | undefined)[]): Unit {
   if (most === 0) return { factor: 1, decimals: 1, word: "" };
   const power = Math.floor(Math.log10(most));
   if (power < -1 || power > 4) return { factor: 10 ** -power, decimals: 2, word: `×10${raised(power)}` };
-  return { factor: 1, decimals: Math.max(0, Math.min(4, 2 - power)), word: "" };
+  return { factor: 1, decimals: Math.max(0, Math.min(3, 3 - power)), word: "" };
 }
 
 export function inUnit(value: number | null | undefined, unit: Unit, sign = false): string {

@@ -1,6 +1,6 @@
 // What every page shares: language, theme, and answers that come, fail or come again.
 import { createContext, type ComponentChildren } from "preact";
-import { useCallback, useContext, useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useCallback, useContext, useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Refusal } from "./api";
 
 export type Lang = "en" | "zh";
@@ -77,7 +77,8 @@ export function useAnswer<T>(load: ((signal: AbortSignal) => Promise<T>) | null,
   const again = useCallback(() => setRound((n) => n + 1), []);
   const latest = useRef(load);
   latest.current = load;
-  useEffect(() => {
+  // Before the next picture: nobody sees an old answer under a new question without its being dimmed.
+  useLayoutEffect(() => {
     const asked = latest.current;
     if (asked === null) {
       setState({ data: null, error: null, loading: false });

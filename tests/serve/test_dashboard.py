@@ -22,10 +22,11 @@ PATHS = ("", "data", "model", "effects", "graph", "policies", "user")
 
 @pytest.fixture(scope="module")
 def dash(serve: Callable[..., Running], shop_case: Path) -> Running:
-    """A service with pages, a saved causal model, a model in the shadow, and some traffic."""
+    """A service with pages, a saved causal model, a model of notes in force and another in its shadow, and some traffic."""
     running = serve(cases=[shop_case.parent], pages=PAGES, explore=0.3, random_state=3)
     with httpx.Client(base_url=running.url, timeout=60) as http:
-        http.post("/v1/models/second/role", json={"role": "shadow"}).raise_for_status()
+        http.post("/v1/models/second/role", json={"role": "primary", "force": True}).raise_for_status()
+        http.post("/v1/models/first/role", json={"role": "shadow"}).raise_for_status()
         for number in range(60):
             wish = {"user": f"u{number}", "k": 5, "by": "mix", "context": {"price": 2 + number % 9}}
             found = http.post("/v1/recommend", json=wish).raise_for_status().json()
@@ -81,6 +82,7 @@ class Reader:
         return self.page
 
     def settle(self) -> None:
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
         until(self.page, "() => document.querySelector('h1') && !document.querySelector('.waiting, .again')")
 
     def close(self) -> None:
@@ -165,6 +167,39 @@ def _decade(value: float, shown: float) -> float:
     from math import log10
 
     return log10(abs(value) / abs(shown))
+
+
+def test_what_was_read_and_what_it_is_compared_with(read: Callable[..., Reader], dash: Running) -> None:
+    card = httpx.get(f"{dash.url}/v1/models/second/card", timeout=30).json()
+    reader = read()
+    page = reader.open("data")
+    assert page.get_by_text("2,503 rows read, 2,500 kept, 3 rejected.").is_visible()
+    (fault,) = [issue for issue in card["validation"]["issues"] if issue["action"] == "rejected"]
+    row = page.get_by_role("row").filter(has_text=fault["remedy"])
+    assert row.get_by_role("cell").nth(1).inner_text() == "3" and "rejected" in row.inner_text()
+    assert page.get_by_text("/v1/events 422: 1").is_visible()
+    page = reader.open("model")
+    page.get_by_role("radio", name="Hit rate@10").check()
+    shown = page.get_by_role("list", name="Methods with 95% intervals").get_by_role("listitem")
+    best = max(card["baselines"]["temporal"]["methods"], key=lambda method: method["hit_rate"])
+    assert best["method"] in shown.first.inner_text() and f"{best['hit_rate']:.3f}" in shown.first.inner_text()
+    page.get_by_role("row").filter(has_text="first").get_by_role("button", name="May it go live?").click()
+    reader.settle()
+    verdict = httpx.get(f"{dash.url}/v1/models/first/check", timeout=30).json()
+    for reason in verdict["reasons"]:
+        assert page.get_by_text(reason).is_visible()
+    page = reader.open("policies")
+    page.get_by_role("radio", name="first").check()  # the model in the shadow is a policy, too
+    reader.settle()
+    value = httpx.get(f"{dash.url}/v1/policies/value", params={"target": "first"}, timeout=30).json()
+    line = (
+        page.get_by_role("list", name="Value of the policy by estimator")
+        .get_by_role("listitem")
+        .filter(has_text="Self-normalised")
+    )
+    figures = [float(text) for text in re.findall(r"-?\d+\.\d+", line.inner_text().replace("−", "-"))]
+    told = value["values"]["SNIPS"]
+    assert figures == pytest.approx([told["estimate"], *told["interval"]], abs=0.006)
 
 
 def test_one_user_by_pointer_and_nothing_is_logged(read: Callable[..., Reader], dash: Running) -> None:
@@ -364,6 +399,9 @@ def test_a_card_tells_what_the_model_was_fitted_on(dash: Running) -> None:
     }
     assert len(card["training"]["losses"]) == 2 and card["training"]["arms"] == [0, 1]
     assert card["validation"] is None and card["baselines"] is None  # saved by the library, without a report
+    noted = httpx.get(f"{dash.url}/v1/models/second/card", timeout=30).json()
+    assert noted["validation"]["rows_rejected"] == 3
+    assert {row["method"] for row in noted["baselines"]["temporal"]["methods"]} == {"popularity", "EASE"}
     assert httpx.get(f"{dash.url}/v1/models/..%2Ffirst/card").status_code == 404
 
 

@@ -124,7 +124,7 @@ export function DataQuality() {
                       <th scope="col" class="n">
                         {w("Rows", "行数")}
                       </th>
-                      <th scope="col">{w("Done", "处理")}</th>
+                      <th scope="col">{w("Done", "处置")}</th>
                       <th scope="col">{w("Example", "示例")}</th>
                       <th scope="col">{w("Remedy", "补救")}</th>
                     </>

@@ -28,7 +28,7 @@ export function Effects() {
   return (
     <>
       <p class="lead">
-        {w("What treating a pair changes, with intervals. Everything here holds if nothing unmeasured drives both treatment and outcome.", "处理一个组合会带来的改变及其区间。以下结论成立的前提是：没有未测量因素同时影响处理与结果。")}
+        {w("What treating a pair changes, with intervals. Everything here holds if nothing unmeasured drives both treatment and outcome.", "干预一个组合会带来的改变及其区间。以下结论成立的前提是：没有未测量因素同时影响干预与结果。")}
       </p>
       <Shown answer={average}>
         {(found) => (
@@ -132,10 +132,10 @@ function Average({ found }: { found: Effect }) {
   const told = side(low, high);
   const claim =
     told === "up"
-      ? w("Under that assumption treating raises the outcome: the interval lies above zero.", "在该前提下，处理提高结果：区间位于零以上。")
+      ? w("Under that assumption treating raises the outcome: the interval lies above zero.", "在该前提下，干预提高结果：区间位于零以上。")
       : told === "down"
-        ? w("Under that assumption treating lowers the outcome: the interval lies below zero.", "在该前提下，处理降低结果：区间位于零以下。")
-        : w("It cannot be told whether treating changes the outcome: the interval holds zero.", "无法判断处理是否改变结果：区间包含零。");
+        ? w("Under that assumption treating lowers the outcome: the interval lies below zero.", "在该前提下，干预降低结果：区间位于零以下。")
+        : w("It cannot be told whether treating changes the outcome: the interval holds zero.", "无法判断干预是否改变结果：区间包含零。");
   return (
     <Card wide title={w("The average effect", "平均效应")} note={claim}>
       <dl class="stats">
@@ -188,7 +188,7 @@ function Sensitivity({ found }: { found: Effect }) {
         : w("still below zero", "仍在零以下");
   const gamma = figure(told.gamma[at], 3);
   return (
-    <Card title={w("If there were a hidden cause", "假如存在隐藏原因")} note={w("Bounds of the effect when something unmeasured changes the odds of treatment up to so many times.", "当某个未测量因素最多使处理几率改变若干倍时，效应的上下界。")}>
+    <Card title={w("If there were a hidden cause", "假如存在隐藏原因")} note={w("Bounds of the effect when something unmeasured changes the odds of treatment up to so many times.", "当某个未测量因素最多使干预几率改变若干倍时，效应的上下界。")}>
       <Lines
         label={w("Bounds of the effect by strength of a hidden cause", "效应上下界随隐藏原因强度的变化")}
         x={told.gamma}
@@ -203,7 +203,7 @@ function Sensitivity({ found }: { found: Effect }) {
         height={190}
       />
       <Slider
-        label={w("Odds of treatment changed up to", "处理几率最多改变")}
+        label={w("Odds of treatment changed up to", "干预几率最多改变")}
         value={at}
         low={0}
         high={told.gamma.length - 1}
@@ -234,7 +234,7 @@ function Positivity({ found }: { found: Effect }) {
   return (
     <Card
       title={w("Had every pair a chance of either?", "每个组合都有机会吗？")}
-      note={w("Chance of treatment among treated rows (up) and control rows (down). Where only one side has rows, nothing can be compared.", "处理行（上）与对照行（下）的处理概率分布。只有一侧有数据处无法比较。")}
+      note={w("Chance of treatment among treated rows (up) and control rows (down). Where only one side has rows, nothing can be compared.", "干预行（上）与对照行（下）的干预概率分布。只有一侧有数据处无法比较。")}
     >
       <svg class="mirror" viewBox="0 0 100 100" preserveAspectRatio="none" role="img" aria-label={w("Distribution of the propensity by arm", "两组倾向得分的分布")}>
         {told.treated_shares.map((share, n) => (
@@ -247,11 +247,11 @@ function Positivity({ found }: { found: Effect }) {
       </svg>
       <div class="ends" aria-hidden="true">
         <span>0</span>
-        <span>{w("chance of treatment", "处理概率")}</span>
+        <span>{w("chance of treatment", "干预概率")}</span>
         <span>1</span>
       </div>
       <p class="legend">
-        <Key kind="up">{w("treated", "处理")} {whole(told.rows[1])}</Key>
+        <Key kind="up">{w("treated", "干预")} {whole(told.rows[1])}</Key>
         <Key kind="down">{w("control", "对照")} {whole(told.rows[0])}</Key>
       </p>
       <p>

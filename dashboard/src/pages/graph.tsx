@@ -87,7 +87,7 @@ function Explorer({ graph }: { graph: Graph }) {
         </p>
       </Card>
       {ends && (
-        <Card title={w("Paths from treatment to outcome", "从处理到结果的路径")}>
+        <Card title={w("Paths from treatment to outcome", "从干预到结果的路径")}>
           {groups.map((group) => {
             const found = paths.filter((one) => one.kind === group.kind);
             return (

@@ -107,7 +107,7 @@ export function ModelPage() {
                       <dd>{String(value)}</dd>
                     </>
                   ))}
-                  <dt>{w("arms of the treatment", "处理的取值")}</dt>
+                  <dt>{w("arms of the treatment", "干预的取值")}</dt>
                   <dd>{training.arms.join(", ") || "–"}</dd>
                 </dl>
               </>
@@ -157,7 +157,7 @@ export function ModelPage() {
           title={w("The effect by other estimators", "其他估计量得到的效应")}
           note={w(
             "The naive difference takes treatment as if given at random. Estimators that adjust should agree with each other more than with it.",
-            "朴素差值假设处理是随机给予的。经过调整的估计量彼此之间应比与它更一致。",
+            "朴素差值假设干预是随机给予的。经过调整的估计量彼此之间应比与它更一致。",
           )}
         >
           <Shown answer={effect}>

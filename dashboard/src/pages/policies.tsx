@@ -31,7 +31,7 @@ export function Policies() {
     );
   return (
     <>
-      <p class="lead">{w("What another policy would have earned from the same log, and whom it pays to treat.", "同一日志下换一种策略会得到什么，以及处理谁最值得。")}</p>
+      <p class="lead">{w("What another policy would have earned from the same log, and whom it pays to treat.", "同一日志下换一种策略会得到什么，以及干预谁最值得。")}</p>
       <div class="grid">
         <Card
           wide
@@ -94,15 +94,15 @@ export function Policies() {
             }}
           </Shown>
         </Card>
-        <Card title={w("Whom to treat", "处理谁")} note={w("Effect per treated pair when a tenth of the pairs is treated, from the model's log.", "从模型日志估计：处理十分之一组合时，每个被处理组合的效应。")}>
+        <Card title={w("Whom to treat", "干预谁")} note={w("Effect per treated pair when a tenth of the pairs is treated, from the model's log.", "从模型日志估计：干预十分之一组合时，每个被干预组合的效应。")}>
           <Shown answer={effect} empty={(found) => (found.policies ? null : w("Not kept with this model.", "此模型未保存。"))}>
             {(found) => (
               <Intervals
-                label={w("Effect per treated pair by rule", "各规则下每个被处理组合的效应")}
+                label={w("Effect per treated pair by rule", "各规则下每个被干预组合的效应")}
                 rows={Object.entries(found.policies ?? {}).map(([name, row]) => ({
                   key: name,
                   label: nameOf(name, lang),
-                  note: row.diagnostics?.share_treated !== undefined ? w(`${percent(Number(row.diagnostics.share_treated), 0)} treated`, `处理 ${percent(Number(row.diagnostics.share_treated), 0)}`) : undefined,
+                  note: row.diagnostics?.share_treated !== undefined ? w(`${percent(Number(row.diagnostics.share_treated), 0)} treated`, `干预 ${percent(Number(row.diagnostics.share_treated), 0)}`) : undefined,
                   estimate: row.estimate,
                   low: row.interval[0],
                   high: row.interval[1],
@@ -111,7 +111,7 @@ export function Policies() {
             )}
           </Shown>
         </Card>
-        <Card title={w("The decision", "决策")} note={w("Change of the mean outcome of a pair under a budget, against treating none.", "在预算约束下，相对于不处理任何组合，每个组合平均结果的变化。")}>
+        <Card title={w("The decision", "决策")} note={w("Change of the mean outcome of a pair under a budget, against treating none.", "在预算约束下，相对于不干预任何组合，每个组合平均结果的变化。")}>
           <Shown answer={effect} empty={(found) => (found.decision ? null : w("Not kept with this model.", "此模型未保存。"))}>
             {(found) => {
               const { price, difference, ...rows } = found.decision ?? {};
@@ -131,10 +131,10 @@ export function Policies() {
                   />
                   <p class="reading">
                     {told === "up"
-                      ? w("Treating by effect earns more than treating by preference.", "按效应处理优于按偏好处理。")
+                      ? w("Treating by effect earns more than treating by preference.", "按效应干预优于按偏好干预。")
                       : told === "down"
-                        ? w("Treating by effect earns less than treating by preference.", "按效应处理不如按偏好处理。")
-                        : w("Whether treating by effect earns more than by preference cannot be told from this log.", "此日志无法判断按效应处理是否优于按偏好处理。")}{" "}
+                        ? w("Treating by effect earns less than treating by preference.", "按效应干预不如按偏好干预。")
+                        : w("Whether treating by effect earns more than by preference cannot be told from this log.", "此日志无法判断按效应干预是否优于按偏好干预。")}{" "}
                     {price && (
                       <Tag kind="plain">
                         {w("price of the budget", "预算的影子价格")} {figure(price.estimate)}

@@ -116,7 +116,7 @@ export function UserPage() {
                   <p class="legend">
                     <Key kind="filled">{w("can be told from zero", "可与零区分")}</Key>
                     <Key kind="hollow">{w("cannot be told from zero", "无法与零区分")}</Key>
-                    <span class="unit">{w(`effect of treating, figures ${axis.unit.word || "in the outcome's unit"}`, `处理的效应，数值 ${axis.unit.word || "以结果为单位"}`)}</span>
+                    <span class="unit">{w(`effect of treating, figures ${axis.unit.word || "in the outcome's unit"}`, `干预的效应，数值 ${axis.unit.word || "以结果为单位"}`)}</span>
                   </p>
                 </>
               );
@@ -309,7 +309,7 @@ function Treatment({ user, item, why }: { user: string; item: string; why: Why }
   if (why.effect === null) return null;
   return (
     <>
-      <h3>{w("What if it were treated?", "如果对它进行处理？")}</h3>
+      <h3>{w("What if it were treated?", "如果对它进行干预？")}</h3>
       <Shown answer={answer}>
         {(found) => {
           const arms = Object.keys(found.outcome_by_arm).sort((a, b) => Number(a) - Number(b));
@@ -323,14 +323,14 @@ function Treatment({ user, item, why }: { user: string; item: string; why: Why }
             <>
               {arms.length > 1 && (
                 <Slider
-                  label={w("Treatment", "处理")}
+                  label={w("Treatment", "干预")}
                   value={at}
                   low={0}
                   high={arms.length - 1}
                   step={1}
-                  words={arms.length === 2 ? (at ? w("treated", "处理") : w("not treated", "不处理")) : arm}
-                  left={arms.length === 2 ? w("not treated", "不处理") : arms[0]!}
-                  right={arms.length === 2 ? w("treated", "处理") : arms.at(-1)!}
+                  words={arms.length === 2 ? (at ? w("treated", "干预") : w("not treated", "不干预")) : arm}
+                  left={arms.length === 2 ? w("not treated", "不干预") : arms[0]!}
+                  right={arms.length === 2 ? w("treated", "干预") : arms.at(-1)!}
                   onChange={setPlace}
                 />
               )}
@@ -350,7 +350,7 @@ function Treatment({ user, item, why }: { user: string; item: string; why: Why }
                 <>
                   <Bar axis={axis} estimate={found.effect} low={low} high={high} reference={why.average_effect} />
                   <p class="reading">
-                    {w("Effect of treating", "处理的效应")} <b>{inUnit(found.effect, axis.unit, true)}</b> ({inUnit(low, axis.unit, true)} {w("to", "至")} {inUnit(high, axis.unit, true)}) {axis.unit.word}:{" "}
+                    {w("Effect of treating", "干预的效应")} <b>{inUnit(found.effect, axis.unit, true)}</b> ({inUnit(low, axis.unit, true)} {w("to", "至")} {inUnit(high, axis.unit, true)}) {axis.unit.word}:{" "}
                     {side(low, high) === "up" ? w("it raises the outcome", "它提高结果") : side(low, high) === "down" ? w("it lowers the outcome", "它降低结果") : w("it cannot be told from no change", "无法与无变化区分")}
                   </p>
                 </>
