@@ -124,8 +124,21 @@ def check_users_without_history(make: Make, dataset: Dataset) -> None:
     """The last user is in the user table and not in the log."""
     idle = dataset.n_users - 1
     assert dataset.matrix[idle].nnz == 0
-    items, _ = make().fit(dataset).recommend(np.array([idle]), k=2)
+    model = make().fit(dataset)
+    items, _ = model.recommend(np.array([idle]), k=2)
     assert (items >= 0).all()
+    if model.popular_for_unknown:
+        owners = np.asarray((dataset.matrix > 0).sum(axis=0)).ravel()
+        expected = np.lexsort((np.arange(dataset.n_items), -owners))
+        whole, _ = model.recommend(np.array([idle]), k=dataset.n_items)
+        assert whole[0].tolist() == expected.tolist()
+        linear = model._linear(np.array([idle, 0], dtype=np.int32))
+        if linear is not None:
+            found, chosen = np.zeros((2, 3), dtype=np.int32), np.zeros((2, 3), dtype=np.float32)
+            model._recommend_linear(np.array([idle, 0], dtype=np.int32), found, chosen, False, None, linear)
+            again, scores = model.recommend(np.array([idle, 0]), k=3, exclude_seen=False)
+            np.testing.assert_array_equal(found, again)
+            np.testing.assert_allclose(chosen, scores, rtol=1e-5)
 
 
 def check_tiny_log(make: Make, tiny: Dataset) -> None:

@@ -87,7 +87,8 @@ def test_a_write_that_the_system_refuses_half_way_leaves_the_old_file(tmp_path):
 
 
 _SLOW = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background of a script is started deaf to it
 from pathlib import Path
 from whyrec.files import atomic_file, atomic_folder
 with atomic_file(Path(sys.argv[1])) as file, atomic_folder(Path(sys.argv[2])) as folder:

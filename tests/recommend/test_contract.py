@@ -6,15 +6,21 @@ from pathlib import Path
 import pytest
 from tests import estimator_checks as checks
 
+from whyrec.recommend.bert4rec import BERT4Rec
 from whyrec.recommend.content import ContentBased
 from whyrec.recommend.ease import EASE
 from whyrec.recommend.factorisation import BPR, BiasedMF, ImplicitALS
+from whyrec.recommend.lightgcn import LightGCN
 from whyrec.recommend.neighbours import ItemKNN, UserKNN
 from whyrec.recommend.popularity import Popularity, RecentPopularity, SegmentPopularity
+from whyrec.recommend.sasrec import SASRec
 from whyrec.recommend.slim import SLIM
 from whyrec.recommend.svdpp import SVDpp
 from whyrec.recommend.two_headed import TwoHeadedRecommender
+from whyrec.recommend.two_tower import TwoTowerRecommender
 
+# Transformers of a few hundred weights.
+SEQUENCE = {"width": 8, "length": 6, "layers": 1, "negatives": 3, "epochs": 3, "batch_events": 60, "device": "cpu"}
 SMALL, TINY = checks.small_dataset(), checks.tiny_dataset()
 MAKERS = {
     "popularity": Popularity,
@@ -30,11 +36,29 @@ MAKERS = {
     "SLIM": lambda: SLIM(l1=0.1, l2=1),
     "ALS": lambda: ImplicitALS(factors=4, iterations=3),
     "BPR": lambda: BPR(factors=4, iterations=5),
+    "ALS, weighted": lambda: ImplicitALS(factors=4, iterations=3, debias="ips"),
+    "BPR, deconfounded": lambda: BPR(factors=4, iterations=3, batch_size=32, debias="pd"),
+    "BPR, counterfactual": lambda: BPR(factors=4, iterations=3, batch_size=32, debias="macr"),
+    "LightGCN": lambda: LightGCN(factors=4, layers=2, epochs=3, batch_size=32, device="cpu"),
+    "LightGCN, sampled": lambda: LightGCN(
+        factors=4, layers=2, loss="softmax", negatives=4, epochs=3, batch_size=32, fan_out=2, device="cpu"
+    ),
+    "LightGCN, forecast": lambda: LightGCN(factors=4, layers=1, epochs=3, batch_size=32, debias="pda", device="cpu"),
+    "LightGCN, counterfactual": lambda: LightGCN(
+        factors=4, layers=1, epochs=3, batch_size=32, debias="macr", device="cpu"
+    ),
     "biased MF": lambda: BiasedMF(factors=2, iterations=3),
     "SVD++": lambda: SVDpp(factors=2, epochs=3, batch_ratings=40),
+    "two-tower": lambda: TwoTowerRecommender(width=8, epochs=2, batch_size=32, negatives=4),
     "two-headed": lambda: TwoHeadedRecommender(
         width=8, length=20, epochs=2, negatives=4, batch_events=60, device="cpu"
     ),
+}
+MAKERS |= {
+    "SASRec": lambda: SASRec(**SEQUENCE),
+    "gSASRec": lambda: SASRec(loss="gbce", position="rotary", **SEQUENCE),
+    "eSASRec": lambda: SASRec(loss="sampled_softmax", block="ligr", position="time", validation_users=0, **SEQUENCE),
+    "BERT4Rec": lambda: BERT4Rec(**SEQUENCE),
 }
 CHECKS = {name: check for name, check in vars(checks).items() if name.startswith("check_")}
 

@@ -77,3 +77,21 @@ def test_a_large_catalogue_never_stands_in_memory_whole() -> None:
         scores[model.seen_[user].indices] = -np.inf
         np.testing.assert_array_equal(lists[user], np.argsort(-scores)[:10])
         np.testing.assert_allclose(values[user], np.sort(scores)[::-1][:10], rtol=1e-5)
+
+
+def test_groups_say_the_same_as_a_look_at_all() -> None:
+    generator = np.random.default_rng(3)
+    for scores in (
+        generator.normal(size=(40, 700)).astype(np.float32),
+        generator.integers(0, 60, size=(40, 700)).astype(np.float32),
+        np.where(generator.random((40, 700)) < 0.6, -np.inf, generator.normal(size=(40, 700))).astype(np.float32),
+        np.full((40, 700), -np.inf, dtype=np.float32),
+        np.zeros((40, 700), dtype=np.float32),
+    ):
+        scores[0, 5:] = -np.inf  # a row of five
+        chosen, values = top_k(scores, 8)
+        for row in range(40):
+            order = np.lexsort((np.arange(700), -scores[row]))[:8]
+            expected = np.where(np.isneginf(scores[row, order]), -1, order)
+            np.testing.assert_array_equal(chosen[row], expected)
+            np.testing.assert_array_equal(np.isnan(values[row]), expected < 0)

@@ -103,3 +103,55 @@ def test_packaged_model_knows_what_is_alike(tmp_path: Path, monkeypatch: pytest.
     states = TextEncoder(cache=tmp_path).encode(["frozen cheese pizza", "pizza with mozzarella", "motor oil"])
     assert states.shape == (3, 384)
     assert states[0] @ states[1] > states[0] @ states[2] + 0.2
+
+
+@pytest.fixture
+def small_integers(tiny_bert: Path, tmp_path: Path) -> TextEncoder:
+    pytest.importorskip("onnxruntime")
+    return TextEncoder(tiny_bert, batch_size=3, cache=tmp_path / "cache", precision="int8")
+
+
+def test_eight_bits_are_near_the_whole(small_integers: TextEncoder, tiny_bert: Path, tmp_path: Path) -> None:
+    texts = ["apple", "good pears and good bread", "tea", "", None, "茶", "🍎🍐 good", "apple " * 200_000]
+    states = small_integers.encode(texts)
+    whole = TextEncoder(tiny_bert, cache=tmp_path).encode(texts)
+    cosine = (states * whole).sum(axis=1)
+    assert cosine == pytest.approx([1, 1, 1, 0, 0, 1, 1, 1], abs=0.02)
+    assert np.abs(states - whole).max() > 1e-6
+    assert not states[[3, 4]].any()
+
+
+def test_the_int8_file_is_kept_and_never_trusted_when_damaged(small_integers: TextEncoder, tmp_path: Path) -> None:
+    clean = small_integers.encode(["apple", "tea"])
+    (file,) = (tmp_path / "cache").rglob("int8.onnx")
+    made = file.stat().st_mtime_ns
+    small_integers.encode(["bread"])
+    assert file.stat().st_mtime_ns == made
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 64
+    file.write_bytes(bytes(content))
+    for shard in (tmp_path / "cache").rglob("*.safetensors"):
+        shard.unlink()
+    np.testing.assert_array_equal(small_integers.encode(["apple", "tea"]), clean)
+
+
+def test_int8_in_a_folder_that_cannot_be_written(tiny_bert: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    states = TextEncoder(tiny_bert, cache=blocked / "cache", precision="int8").encode(["tea"])
+    assert states[0] @ reference(tiny_bert, "tea") > 0.98
+
+
+def test_an_unknown_precision_is_named(tiny_bert: Path) -> None:
+    with pytest.raises(BadInput, match="precision is one of float32, int8, not 'int4'"):
+        TextEncoder(tiny_bert, precision="int4").encode(["tea"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_kept_network_is_loaded_once(tiny_bert: Path, tmp_path: Path, precision, monkeypatch) -> None:
+    pytest.importorskip("onnxruntime")
+    encoder = TextEncoder(tiny_bert, cache=tmp_path, precision=precision, keep=True)
+    encoder.warm()
+    monkeypatch.setattr(TextEncoder, "_network", lambda _: pytest.fail("loaded again"))
+    assert encoder.encode(["tea"]).shape == (1, 16)

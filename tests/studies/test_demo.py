@@ -14,7 +14,7 @@ from whyrec.studies.demo import Demo
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    return api.demo(tmp_path_factory.mktemp("demo"), draws=2)
+    return api.demo(tmp_path_factory.mktemp("demo"), draws=2, epochs=1)
 
 
 @pytest.mark.slow
@@ -61,7 +61,7 @@ def test_the_report_opens_offline_and_hides_no_method(found: Demo) -> None:
     assert not re.search(r'(?:src|href)="(?!#)|@import|url\((?!#)', page)
     for frame in (frame for _, frame in found.baselines.values()):
         assert set(frame["method"]) == {
-            "popularity", "content-based", "user-kNN", "item-kNN", "matrix factorisation", "causal recommender",
+            "popularity", "content-based", "user-kNN", "item-kNN", "matrix factorisation", "SASRec", "causal recommender",
         }  # fmt: skip
         assert all(method in page for method in frame["method"])
 

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.estimator_checks import small_dataset
 
 from whyrec.data.split import split_last
 from whyrec.errors import BadInput
 from whyrec.recommend.ease import EASE
+from whyrec.recommend.evaluation import Measured
 from whyrec.recommend.popularity import Popularity
 from whyrec.studies.recommender_benchmark import ml_1m_sequences, ml_100k, ranked, recommender_benchmark
+from whyrec.studies.recommender_peers import Listed, rectools, side_by_side
 
 DATA = Path(os.environ.get("WHYREC_DATA", Path(__file__).parents[3] / "shared" / "data"))
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="reference data absent: name their folder in WHYREC_DATA")
@@ -24,7 +27,7 @@ def test_a_small_grid_on_movielens() -> None:
     # Toy Story: animation, children's, comedy.
     assert np.flatnonzero(genres[0]).tolist() == [3, 4, 5]
     grid = {"popularity": (Popularity(),), "EASE": (EASE(1e6), EASE(300.0))}
-    table, settings = ranked(split_last(dataset, 1), grid, genres, 0)
+    table, settings, measured = ranked(split_last(dataset, 1), grid, genres, 0)
     assert settings["EASE"].startswith("regularisation=300.0")
     row = {entry["method"]: entry for entry in table.to_dicts()}
     assert row["EASE"]["difference_low"] > 0
@@ -32,6 +35,7 @@ def test_a_small_grid_on_movielens() -> None:
     assert row["popularity"]["p_value"] is None
     assert row["EASE"]["novelty"] > row["popularity"]["novelty"]
     assert not hasattr(grid["EASE"][1], "weights_")
+    assert measured.accuracy["EASE"][:, 0].mean() == pytest.approx(row["EASE"]["ndcg"])
 
 
 def test_sequences_keep_their_order_and_their_target(tmp_path: Path) -> None:
@@ -47,6 +51,54 @@ def test_sequences_keep_their_order_and_their_target(tmp_path: Path) -> None:
     (folder / "test-output.txt").write_text("7\n")
     with pytest.raises(BadInput, match="2 histories beside 1 test items"):
         ml_1m_sequences(tmp_path)
+
+
+def measured_of(**ndcg: np.ndarray) -> Measured:
+    accuracy = {name.replace("_", " "): np.column_stack([values] * 5) for name, values in ndcg.items()}
+    n = len(next(iter(accuracy.values())))
+    return Measured(np.arange(n), accuracy, {}, {}, {})
+
+
+def test_pairs_with_a_peer_are_tested_on_the_same_users() -> None:
+    generator = np.random.default_rng(0)
+    base = generator.random(400)
+    level = measured_of(SASRec=base + 0.1, EASE=base, RecTools_SASRec=base, RecTools_EASE=base)
+    sasrec, ease, best = side_by_side(level, 0)
+    assert sasrec.holds
+    assert "SASRec is not below that of RecTools SASRec: difference 0.1000 [0.1000, 0.1000]" in sasrec.words
+    assert ease.holds
+    assert "p 1.0000" in ease.words
+    assert "of SASRec is not below that of RecTools" in best.words
+    below = side_by_side(measured_of(SASRec=base - 0.1, RecTools_SASRec=base), 0)
+    assert [claim.holds for claim in below] == [False, False]
+    alone = side_by_side(measured_of(SASRec=base), 0)
+    assert alone[0].holds is None
+    assert "skipped" in alone[0].words
+
+
+def test_lists_of_a_peer_are_a_recommender(monkeypatch: pytest.MonkeyPatch) -> None:
+    train = small_dataset()
+    lists = np.full((train.n_users, 3), -1, dtype=np.int32)
+    lists[0] = [4, 0, 2]
+    model = Listed(lists).fit(train)
+    assert model.recommend(np.array([0, 1]), 2)[0].tolist() == [[4, 0], [-1, -1]]
+    assert model.score_all(np.array([0]))[0].tolist() == [2, 0, 1, 0, 3, 0, 0, 0]
+    monkeypatch.delenv("WHYREC_PEER_RECTOOLS", raising=False)
+    assert rectools(split_last(train, 1), 1.0, (8, 10, 4, 1e-3), 0) == {}
+
+
+@pytest.mark.skipif(
+    "WHYREC_PEER_RECTOOLS" not in os.environ, reason="WHYREC_PEER_RECTOOLS names no Python with RecTools"
+)
+def test_rectools_answers_for_every_user() -> None:
+    split = split_last(small_dataset(), 1)
+    found = rectools(split, 1.0, (8, 10, 4, 1e-3), 0)
+    assert list(found) == ["RecTools SASRec", "RecTools eSASRec", "RecTools BERT4Rec", "RecTools EASE"]
+    seen = split.train.matrix.toarray() > 0
+    for peer in found.values():
+        lists, _ = peer.recommender.recommend(np.arange(split.train.n_users), 10)
+        assert not any(seen[user, item] for user, row in enumerate(lists) for item in row if item >= 0)
+        assert (lists[-1, :3] >= 0).all()
 
 
 def test_absent_data_and_unknown_tables_are_named(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ HOMES = {
     **dict.fromkeys(
         ("policy_evaluate", "policy_compare", "policy_learn", "deploy_check", "policy_benchmark"), "whyrec.api.policies"
     ),
-    "recommenders_benchmark": "whyrec.api.recommenders",
+    **dict.fromkeys(("recommenders_benchmark", "tune"), "whyrec.api.recommenders"),
     **dict.fromkeys(("uplift", "arms", "dose", "preference", "effects_benchmark"), "whyrec.api.effects"),
 }
 

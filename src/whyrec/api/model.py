@@ -350,11 +350,13 @@ def report(model: CausalRecommender | str | Path, out: Path, *, lang: Lang = "en
     return Written(Path(out))
 
 
-def demo(out: Path = Path("demo-output"), *, draws: int = 20, lang: Lang = "en", random_state: int = 0) -> Any:
+def demo(
+    out: Path = Path("demo-output"), *, draws: int = 20, lang: Lang = "en", epochs: int = 6, random_state: int = 0
+) -> Any:
     """The main job on the package's own data; see `whyrec.studies.demo`."""
     from whyrec.studies.demo import demo as run
 
-    return run(Path(out), draws=draws, lang=lang, random_state=random_state)
+    return run(Path(out), draws=draws, lang=lang, epochs=epochs, random_state=random_state)
 
 
 def article(

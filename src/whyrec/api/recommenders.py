@@ -12,14 +12,57 @@ def recommenders_benchmark(
     *,
     quick: bool = False,
     only: Sequence[str] | None = None,
+    budget: float | None = None,
     out: Path | None = None,
     random_state: int = 0,
 ) -> Any:
-    """Classic recommenders on reference data; see `whyrec.studies.recommender_benchmark`. out: a JSON file."""
+    """Recommenders on reference data; see `whyrec.studies.recommender_benchmark`. budget: CPU seconds a
+    transformer. out: a JSON file."""
     from whyrec.files import write_json
     from whyrec.studies.recommender_benchmark import recommender_benchmark as run
 
-    result = run(Path(data), quick=quick, only=only, random_state=random_state)
+    result = run(Path(data), quick=quick, only=only, budget=budget, random_state=random_state)
+    if out is not None:
+        write_json(Path(out), result.to_dict())
+    return result
+
+
+def tune(
+    model: Any,
+    log: Any,
+    *,
+    schema: Any = None,
+    space: Any = None,
+    trials: int = 30,
+    metric: Any = "ndcg",
+    k: int = 10,
+    jobs: int = 1,
+    journal: Path | None = None,
+    out: Path | None = None,
+    random_state: int = 0,
+) -> Any:
+    """The best settings of a recommender on a log; see `whyrec.recommend.tuning.tune`.
+
+    log: a `Dataset`, what `fit` takes, or a folder with MovieLens' ratings.csv and movies.csv. journal: file of the search, which goes
+    on from it. out: a JSON file.
+    """
+    from whyrec.data.dataset import Dataset
+    from whyrec.data.read import read_dataset
+    from whyrec.data.samples import movielens
+    from whyrec.data.schema import Schema
+    from whyrec.files import write_json
+    from whyrec.recommend.tuning import tune as search
+
+    if isinstance(log, Dataset):
+        dataset = log
+    elif isinstance(log, str | Path) and (Path(log) / "ratings.csv").is_file():
+        dataset = movielens(Path(log))
+    else:
+        roles = Schema.read(Path(schema)) if isinstance(schema, str | Path) else schema
+        dataset, _ = read_dataset(log, schema=roles)
+    result = search(
+        model, dataset, space, trials=trials, metric=metric, k=k, jobs=jobs, storage=journal, random_state=random_state
+    )
     if out is not None:
         write_json(Path(out), result.to_dict())
     return result

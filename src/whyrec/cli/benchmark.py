@@ -87,16 +87,38 @@ def graphs(
 
 @app.command()
 def recommenders(
-    data: Annotated[Path, typer.Option(help="Folder of the reference data: ml-100k/, ml-1m-sequences/.")],
-    quick: Annotated[bool, typer.Option("--quick", help="The two rankings of MovieLens-100K: about a minute.")] = False,
+    data: Annotated[
+        Path, typer.Option(help="Folder of the reference data: ml-100k/, ml-1m-sequences/, ml-latest-small/.")
+    ],
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="The two rankings of MovieLens-100K with little training, and the cold items: under five minutes.",
+        ),
+    ] = False,
     only: Annotated[
         str | None,
-        typer.Option(help="Tables, separated by commas: ml-100k last, ml-100k time, ml-100k ratings, ml-1m-sequences."),
+        typer.Option(
+            help="Tables, separated by commas: ml-100k last, ml-100k time, ml-100k ratings, ml-1m-sequences, cold items."
+        ),
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(help="CPU seconds that each transformer trains for (8 quick, 60 for 100K, 300 for 1M).", min=1),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the tables to this JSON file.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Classic recommenders beside popularity: every ranking metric with intervals and paired tests, full ranking."""
+    """Classics and transformers beside popularity: every ranking metric with intervals and paired tests, full ranking.
+
+    Beside RecTools, at the same training budget, where WHYREC_PEER_RECTOOLS names a Python that has it.
+    """
     tables = [name.strip() for name in only.split(",")] if only else None
-    answer(lambda api: api.recommenders_benchmark(data, quick=quick, only=tables, out=out, random_state=seed), as_json)
+    answer(
+        lambda api: api.recommenders_benchmark(
+            data, quick=quick, only=tables, budget=budget, out=out, random_state=seed
+        ),
+        as_json,
+    )

@@ -6,9 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from whyrec.data.dataset import Codes, Dataset
@@ -28,11 +29,16 @@ class Recommender(ABC):
 
     After `fit`: `n_users_`, `n_items_`, and `seen_`, a boolean users x items matrix of what each user interacted with.
     Scores of one recommender compare between items and, unless it says so, not between users.
+
+    A user without history, or whose items the model knows nothing of, gets what the model can still use: its attributes,
+    its segment, a level of the items, or, in models with `popular_for_unknown`, items in the order of their popularity.
     """
 
     n_users_: int
     n_items_: int
     seen_: sparse.csr_matrix
+    # Whether users of whom the model knows nothing get the popular: said by `_filled`, and by `_linear` queries of zeros.
+    popular_for_unknown: ClassVar[bool] = False
 
     def fit(self, dataset: Dataset) -> Self:
         """Learn from a log; forgets what an earlier fit learnt. The dataset is not changed."""
@@ -117,12 +123,34 @@ class Recommender(ABC):
             barred = self.seen_[part] if exclude_seen else None
             if barred is not None and pool is not None:
                 barred = barred[:, pool]
-            best, values = top_k_linear(linear, chosen.shape[1], barred, BLOCK)
+            asked = self._with_popularity(linear, pool) if self._silent(linear).any() else linear
+            best, values = top_k_linear(asked, chosen.shape[1], barred, BLOCK)
             if pool is not None:
                 best = np.where(best >= 0, pool[best], -1)
             chosen[start : start + len(part), : best.shape[1]] = best
             scores[start : start + len(part), : best.shape[1]] = values
         return chosen, scores
+
+    def _with_popularity(self, linear: Linear, pool: Codes | None) -> Linear:
+        """The same scores, but those of queries of zeros are the popularity: one number more a query and key."""
+        popularity = self._popularity() if pool is None else self._popularity()[pool]
+        queries = np.column_stack([linear.queries, self._silent(linear).astype(np.float32)])
+        return replace(linear, queries=queries, keys=np.column_stack([linear.keys, popularity]))
+
+    def _silent(self, linear: Linear) -> NDArray[np.bool_]:
+        """Which queries say nothing, so that popularity speaks."""
+        return np.asarray(~linear.queries.any(axis=1) & self.popular_for_unknown, dtype=np.bool_)
+
+    def _filled(self, scores: Scores) -> Scores:
+        """Scores, (n, n_items), with rows of nothing but zeros replaced by each item's share of all users, in place."""
+        silent = ~scores.any(axis=1)
+        if silent.any():
+            scores[silent] = self._popularity()
+        return scores
+
+    def _popularity(self) -> Scores:
+        owners = np.bincount(self.seen_.indices, minlength=self.n_items_)
+        return (owners / max(self.n_users_, 1)).astype(np.float32)
 
     def similar_items(self, items: Codes, k: int = 10) -> tuple[Codes, Scores]:
         """The k items nearest to each of these by cosine in the model's item space, nearest first, itself left out.

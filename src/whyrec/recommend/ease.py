@@ -30,6 +30,8 @@ class EASE(Recommender):
     Items that nobody had score 0. Learns `items_`, the codes of the m others, and `weights_`, their B, (m, m).
     """
 
+    popular_for_unknown = True
+
     def __init__(self, regularisation: float = 500.0, precision: Literal["single", "double"] = "single") -> None:
         self.regularisation = regularisation
         self.precision = precision
@@ -62,7 +64,7 @@ class EASE(Recommender):
         users = self._checked_users(users)
         scores = np.zeros((len(users), self.n_items_), dtype=np.float32)
         scores[:, self.items_] = self.seen_[users][:, self.items_].astype(np.float32) @ self.weights_
-        return scores
+        return self._filled(scores)
 
 
 def _inverse(seen: sparse.csr_matrix, regularisation: float, dtype: type[np.floating]) -> NDArray[np.floating] | None:

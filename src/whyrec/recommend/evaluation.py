@@ -109,6 +109,7 @@ def evaluate(
     draws: int = 1000,
     random_state: int = 0,
     item_vectors: NDArray[np.floating] | None = None,
+    candidates: Codes | None = None,
 ) -> pl.DataFrame:
     """Rank the whole catalogue for every user of the test part and compare the methods.
 
@@ -116,7 +117,8 @@ def evaluate(
     recommenders: fitted on `train`, by name. Relevant is what the user interacted with in `test`. With
     `exclude_seen=False` items of the training log may be recommended and count (repeat purchases); with True only
     items new to the user do, and users without such an item are left out. item_vectors: (n_items, d), the space in
-    which lists are diverse; by default the items' categories.
+    which lists are diverse; by default the items' categories. candidates: item codes to rank instead of
+    the whole catalogue, the same for all (what is on sale, what is new); never a sample of it.
 
     One row per method: `method`, `users`; `ndcg`, `recall`, `hit_rate`, `mrr`, `map` (all at k), each with `_low` and
     `_high`, the bootstrap interval over users; `coverage`, `gini`, `popularity_bias`; `novelty` (bits), `diversity`
@@ -127,7 +129,7 @@ def evaluate(
     """
     if reference is not None and reference not in recommenders and recommenders:
         raise BadInput(f"evaluate: reference {reference!r} is not one of {', '.join(recommenders)}")
-    measured = measure(recommenders, train, test, k, exclude_seen, item_vectors)
+    measured = measure(recommenders, train, test, k, exclude_seen, item_vectors, candidates)
     return measured.table(reference, level, draws, random_state)
 
 
@@ -138,6 +140,7 @@ def measure(
     k: int = 10,
     exclude_seen: bool = False,
     item_vectors: NDArray[np.floating] | None = None,
+    candidates: Codes | None = None,
 ) -> Measured:
     """The lists of every method once, and every metric from one look at them; arguments as in `evaluate`."""
     if not recommenders:
@@ -156,7 +159,7 @@ def measure(
     errors: dict[str, FloatArray | None] = {}
     nothing = np.full(len(users), np.nan)
     for name, recommender in track(recommenders.items(), "Comparing methods", total=len(recommenders)):
-        lists, _ = recommender.recommend(users, k, exclude_seen=exclude_seen)
+        lists, _ = recommender.recommend(users, k, exclude_seen=exclude_seen, candidates=candidates)
         accuracy[name] = per_user(lists, relevant, counts)
         beyond[name] = np.column_stack(
             [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Literal
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -13,14 +15,21 @@ from whyrec.progress import track
 from whyrec.recommend.base import RatingPredictor, Recommender, Scores
 from whyrec.recommend.topk import Linear
 
+if TYPE_CHECKING:
+    from whyrec.recommend.debias import Debiasing
+
 
 class ImplicitALS(Recommender):
     """Alternating least squares on interactions (Hu, Koren and Volinsky, 2008), computed by `implicit`.
 
     Minimises sum over all pairs of c_ui (p_ui - x_u . y_i)^2 + regularisation (|x_u|^2 + |y_i|^2), with preference
     p_ui = 1 and confidence c_ui = alpha r_ui where u interacted with i r_ui times, and p_ui = 0, c_ui = 1 elsewhere.
+    debias: "ips" weighs r_ui by one over its propensity (`event_weights`), so that what was seen less counts more; the
+    other kinds change a loss over pairs of items and do not apply to least squares.
     Learns `user_factors_` (n_users, factors) and `item_factors_` (n_items, factors).
     """
+
+    popular_for_unknown = True
 
     def __init__(
         self,
@@ -28,15 +37,24 @@ class ImplicitALS(Recommender):
         regularisation: float = 10.0,
         alpha: float = 2.0,
         iterations: int = 10,
+        debias: Literal["none", "ips"] = "none",
+        debias_strength: float | None = None,
         random_state: int = 0,
     ) -> None:
         self.factors = factors
         self.regularisation = regularisation
         self.alpha = alpha
         self.iterations = iterations
+        self.debias = debias
+        self.debias_strength = debias_strength
         self.random_state = random_state
 
     def _learn(self, dataset: Dataset) -> None:
+        if self.debias not in ("none", "ips"):
+            raise BadInput(f"ImplicitALS: debias is none or ips, not {self.debias!r}; BPR and LightGCN know more kinds")
+        counts = dataset.matrix
+        if self.debias == "ips":
+            counts = _weighted_matrix(dataset, self.debias_strength)
         with threadpool_limits(1, "blas"):
             from implicit.cpu.als import AlternatingLeastSquares
 
@@ -49,13 +67,14 @@ class ImplicitALS(Recommender):
                 calculate_training_loss=False,
                 num_threads=1,
             )
-            model.fit(dataset.matrix, show_progress=False)
+            model.fit(counts, show_progress=False)
         self.user_factors_ = np.asarray(model.user_factors, dtype=np.float32)
         self.item_factors_ = np.asarray(model.item_factors, dtype=np.float32)
 
     def score_all(self, users: Codes) -> Scores:
         """Inner products x_u . y_i."""
-        return self.user_factors_[self._checked_users(users)] @ self.item_factors_.T
+        scores: Scores = self.user_factors_[self._checked_users(users)] @ self.item_factors_.T
+        return self._filled(scores)
 
     def _linear(self, users: Codes) -> Linear:
         return Linear(self.user_factors_[users], self.item_factors_)
@@ -71,8 +90,15 @@ class BPR(Recommender):
     s_ui = p_u . q_i + b_i, over an item i that u had and an item j that u had not. j is drawn from the log (so in
     proportion to its interactions) and not, as in the paper, uniformly from the catalogue: popular items are the
     harder negatives. A user without history is ranked by b_i alone; an item that nobody had comes last.
+
+    debias, debias_strength: see `Debias`. With any but "none" the same loss is descended in batches of `batch_size`
+    events by Adam (with `learning_rate`; about .005 suits it), negatives uniform over what the user never had, since
+    `implicit` knows neither weights nor other scores.
     Learns `user_factors_` (n_users, factors), `item_factors_` (n_items, factors), `item_bias_` (n_items,).
     """
+
+    # PDA's forecast of each item; empty but with debias="pda".
+    forecast_: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
 
     def __init__(
         self,
@@ -80,12 +106,18 @@ class BPR(Recommender):
         learning_rate: float = 0.05,
         regularisation: float = 0.01,
         iterations: int = 100,
+        debias: Debiasing = "none",
+        debias_strength: float | None = None,
+        batch_size: int = 1024,
         random_state: int = 0,
     ) -> None:
         self.factors = factors
         self.learning_rate = learning_rate
         self.regularisation = regularisation
         self.iterations = iterations
+        self.debias = debias
+        self.debias_strength = debias_strength
+        self.batch_size = batch_size
         self.random_state = random_state
 
     def _learn(self, dataset: Dataset) -> None:
@@ -98,6 +130,10 @@ class BPR(Recommender):
             )
         if dataset.matrix.nnz == 0:
             raise BadInput(f"{dataset.name}: no interaction to learn from; BPR needs what users chose")
+        self.forecast_ = np.zeros(0, dtype=np.float32)
+        if self.debias != "none":
+            self._learn_debiased(dataset)
+            return
         with threadpool_limits(1, "blas"):
             from implicit.cpu.bpr import BayesianPersonalizedRanking
 
@@ -122,11 +158,38 @@ class BPR(Recommender):
         self.user_factors_, self.item_factors_ = (np.ascontiguousarray(table[:, :-1]) for table in (users, items))
         self.item_bias_ = np.ascontiguousarray(items[:, -1])
 
-    def score_all(self, users: Codes) -> Scores:
-        """p_u . q_i + b_i; its differences are log odds that the user prefers one item to another."""
-        return self.user_factors_[self._checked_users(users)] @ self.item_factors_.T + self.item_bias_
+    def _learn_debiased(self, dataset: Dataset) -> None:
+        from whyrec.recommend.debias import checked
+        from whyrec.recommend.lightgcn import unknown_last
+        from whyrec.recommend.pair_factors import PairSettings, learn_factors
 
-    def _linear(self, users: Codes) -> Linear:
+        checked(self.debias, self.debias_strength)
+        settings = PairSettings(
+            self.factors, 0, "bpr", 1, self.iterations, self.batch_size, self.learning_rate, self.regularisation, None, True,
+            self.debias, self.debias_strength, "cpu", self.random_state,
+        )  # fmt: skip
+        found = learn_factors("BPR", dataset, self.seen_, settings)
+        users, items, bias = found.users, found.items, found.bias
+        if found.macr is not None:
+            scale, level = found.macr
+            items, bias = items * scale[:, None], bias * scale + level
+        users[np.diff(self.seen_.indptr) == 0] = 0
+        self.user_factors_, (self.item_factors_, self.item_bias_) = users, unknown_last(users, items, self.seen_, bias)
+        if found.forecast is not None:
+            self.forecast_ = found.forecast
+
+    def score_all(self, users: Codes) -> Scores:
+        """p_u . q_i + b_i; its differences are log odds that the user prefers one item to another. Debiased: see `Debias`."""
+        scores: Scores = self.user_factors_[self._checked_users(users)] @ self.item_factors_.T + self.item_bias_
+        if len(self.forecast_):
+            from whyrec.recommend.debias import with_forecast
+
+            return with_forecast(scores, self.forecast_)
+        return scores
+
+    def _linear(self, users: Codes) -> Linear | None:
+        if len(self.forecast_):
+            return None
         return Linear(self.user_factors_[users], self.item_factors_, self.item_bias_)
 
     def _item_vectors(self) -> NDArray[np.float32]:
@@ -201,6 +264,16 @@ class BiasedMF(Recommender, RatingPredictor):
 
     def _item_vectors(self) -> NDArray[np.float32]:
         return self.item_factors_
+
+
+def _weighted_matrix(dataset: Dataset, strength: float | None) -> sparse.csr_matrix:
+    """`Dataset.matrix` with every event worth its inverse-propensity weight."""
+    from whyrec.recommend.debias import checked, event_weights
+
+    histories = dataset.histories
+    users = np.repeat(np.arange(dataset.n_users), np.diff(histories.offsets))
+    weight = event_weights(dataset, checked("ips", strength))
+    return sparse.coo_matrix((weight, (users, histories.items)), shape=dataset.matrix.shape).tocsr()
 
 
 def _bias(codes: Codes, residual: NDArray[np.float64], size: int, regularisation: float) -> NDArray[np.float64]:

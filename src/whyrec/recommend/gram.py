@@ -20,8 +20,7 @@ def gram(matrix: sparse.csr_matrix, dtype: type[np.floating]) -> NDArray[np.floa
     Through blocks of users made dense where the product would fill up anyway, through the sparse product elsewhere.
     """
     users, items = matrix.shape
-    sizes = np.diff(matrix.indptr).astype(np.float64)
-    if _SPARSE_COST * float(sizes @ sizes) < float(users) * items**2:
+    if not dense_pays(matrix):
         product: NDArray[np.floating] = (matrix.T @ matrix).astype(dtype).toarray()
         return product
     total = np.zeros((items, items), dtype=dtype)
@@ -31,6 +30,13 @@ def gram(matrix: sparse.csr_matrix, dtype: type[np.floating]) -> NDArray[np.floa
         # NumPy multiplies a matrix by its own transpose with the symmetric kernel: half the work, exact symmetry.
         total += block.T @ block
     return total
+
+
+def dense_pays(matrix: sparse.csr_matrix) -> bool:
+    """Whether the dense product of X'X is the quicker one."""
+    users, items = matrix.shape
+    sizes = np.diff(matrix.indptr).astype(np.float64)
+    return bool(_SPARSE_COST * float(sizes @ sizes) >= float(users) * items**2)
 
 
 def known_items(seen: sparse.csr_matrix, most: int, method: str) -> NDArray[np.int32]:

@@ -8,16 +8,20 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.errors import BadInput
 from whyrec.progress import track
 from whyrec.recommend.base import Recommender, Scores, top_k
+from whyrec.recommend.gram import dense_pays, gram
 
 Weighting = Literal["cosine", "bm25", "tf-idf", "jaccard"]
 
 # Products held at once while neighbours are searched: 2^23 of them, with their places, are 128 MiB.
 _CELLS = 1 << 23
+# Rows whose square of products is held whole where it fills up anyway: 256 MiB.
+_DENSE_ROWS = 1 << 13
 
 
 class ItemKNN(Recommender):
@@ -28,6 +32,8 @@ class ItemKNN(Recommender):
     `neighbours` largest s_ij, itself left out; score_ui = sum of r_uj s_ij over the items j of u.
     Learns `similarity_`, items x items, row i the neighbours of i.
     """
+
+    popular_for_unknown = True
 
     def __init__(self, neighbours: int = 1000, shrinkage: float = 100.0, weighting: Weighting = "cosine") -> None:
         self.neighbours = neighbours
@@ -43,7 +49,8 @@ class ItemKNN(Recommender):
     def score_all(self, users: Codes) -> Scores:
         """Sum of the similarities to what the user interacted with, weighted by how often."""
         users = self._checked_users(users)
-        return np.asarray((self.counts_[users] @ self.similarity_.T).toarray(), dtype=np.float32)
+        scores = (self.counts_[users] @ self.similarity_.T).toarray()
+        return self._filled(np.asarray(scores, dtype=np.float32))
 
 
 class UserKNN(Recommender):
@@ -53,6 +60,8 @@ class UserKNN(Recommender):
     `weighted` (`weighting="jaccard"`: what two users share over what either had, plus shrinkage); each user keeps the
     `neighbours` largest; score_ui = sum of s_uv r_vi over the neighbours v of u. Learns `similarity_`, users x users.
     """
+
+    popular_for_unknown = True
 
     def __init__(self, neighbours: int = 300, shrinkage: float = 1.0, weighting: Weighting = "cosine") -> None:
         self.neighbours = neighbours
@@ -69,7 +78,8 @@ class UserKNN(Recommender):
     def score_all(self, users: Codes) -> Scores:
         """Sum of the neighbours' counts, weighted by their similarity."""
         users = self._checked_users(users)
-        return np.asarray((self.similarity_[users] @ self.counts_).toarray(), dtype=np.float32)
+        scores = (self.similarity_[users] @ self.counts_).toarray()
+        return self._filled(np.asarray(scores, dtype=np.float32))
 
 
 def weighted(counts: sparse.csr_matrix, weighting: Weighting, k1: float = 1.2, b: float = 0.75) -> sparse.csr_matrix:
@@ -116,6 +126,8 @@ def nearest(
     length = np.sqrt(square)
     columns = rows.T.tocsr()
     size = rows.shape[0]
+    if size <= _DENSE_ROWS and dense_pays(columns):
+        return _nearest_dense(columns, square, neighbours, shrinkage, description, jaccard)
     parts: list[sparse.csr_matrix] = []
     blocks = list(_blocks(rows, columns))
     for start, stop in track(blocks, description, total=len(blocks)):
@@ -129,6 +141,38 @@ def nearest(
         dots.data[row + start == column] = 0
         parts.append(_largest(dots, row, neighbours))
     return sparse.vstack(parts, format="csr") if parts else sparse.csr_matrix((size, size), dtype=np.float32)
+
+
+def _nearest_dense(
+    columns: sparse.csr_matrix,
+    square: NDArray[np.float32],
+    neighbours: int,
+    shrinkage: float,
+    description: str,
+    jaccard: bool,
+) -> sparse.csr_matrix:
+    """`nearest` where the products of rows fill a square that fits in memory: by one dense product. columns: transposed rows."""
+    size = len(square)
+    with threadpool_limits(1, "blas"):
+        dots = gram(columns, np.float32)
+    length = np.sqrt(square)
+    parts = []
+    step = max(1, _CELLS // max(size, 1))
+    for start in track(range(0, size, step), description, total=-(-size // step)):
+        block = dots[start : start + step]
+        own = slice(start, start + len(block))
+        below = square[own, None] + square - block if jaccard else length[own, None] * length
+        below += np.float32(shrinkage)
+        block = np.divide(block, below, out=np.zeros_like(block), where=below > 0)
+        block[np.arange(len(block)), np.arange(start, start + len(block))] = 0
+        block[block <= 0] = -np.inf
+        best, kept = top_k(block, neighbours)
+        place = np.nonzero(best >= 0)
+        found = (kept[place], (place[0], best[place]))
+        parts.append(sparse.csr_matrix(found, shape=block.shape, dtype=np.float32))
+    whole = sparse.vstack(parts, format="csr") if parts else sparse.csr_matrix((size, size), dtype=np.float32)
+    whole.sort_indices()
+    return whole
 
 
 def _blocks(rows: sparse.csr_matrix, columns: sparse.csr_matrix) -> Iterator[tuple[int, int]]:

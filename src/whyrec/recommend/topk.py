@@ -12,6 +12,7 @@ Scores = NDArray[np.float32]
 # Items of one block: with 1,024 users it holds 2^24 scores, 64 MiB.
 BLOCK = 1 << 14
 USERS = 1 << 10
+_GROUP = 32
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ def top_k(scores: Scores, k: int) -> tuple[NDArray[np.int64], Scores]:
     k = min(k, columns)
     if k == 0 or rows == 0:
         return np.zeros((rows, k), dtype=np.int64), np.zeros((rows, k), dtype=np.float32)
+    if (quick := _through_groups(scores, k)) is not None:
+        chosen, values = quick
+        barred = np.isneginf(values)
+        return np.where(barred, -1, chosen), np.where(barred, np.float32(np.nan), values)
     threshold = np.partition(scores, columns - k, axis=1)[:, columns - k, None]
     above = scores > threshold
     tied = scores == threshold
@@ -48,6 +53,27 @@ def top_k(scores: Scores, k: int) -> tuple[NDArray[np.int64], Scores]:
     chosen, values = np.take_along_axis(chosen, order, axis=1), np.take_along_axis(values, order, axis=1)
     barred = np.isneginf(values)
     return np.where(barred, -1, chosen), np.where(barred, np.float32(np.nan), values)
+
+
+def _through_groups(scores: Scores, k: int) -> tuple[NDArray[np.int64], Scores] | None:
+    """As `top_k`, by looking whole at few scores: those not below the k-th largest of the maxima of groups of columns.
+
+    At least k scores are not below it, and of scores without many ties hardly more. None where there are too few groups or too many ties.
+    """
+    rows, columns = scores.shape
+    groups = columns // _GROUP
+    if groups < 2 * k:
+        return None
+    maxima = scores[:, : groups * _GROUP].reshape(rows, groups, _GROUP).max(axis=2)
+    bound = np.partition(maxima, groups - k, axis=1)[:, groups - k, None]
+    row, column = np.divmod(np.flatnonzero(scores >= bound), columns)
+    if len(row) > 8 * k * rows:
+        return None
+    values = scores[row, column]
+    order = np.lexsort((column, -values, row))
+    starts = np.searchsorted(row, np.arange(rows))
+    kept = order[starts[:, None] + np.arange(k)]
+    return column[kept], values[kept]
 
 
 def top_k_linear(

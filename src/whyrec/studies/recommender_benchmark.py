@@ -1,7 +1,9 @@
-"""Classic recommenders on reference data, each beside popularity: `whyrec benchmark recommenders --data DIR`.
+"""Recommenders on reference data, each beside popularity: `whyrec benchmark recommenders --data DIR`.
 
-Settings are chosen from the small grids below by NDCG@10 on each user's last training item, after which the method is
-fitted on all training items. Test items are looked at once, by the table.
+Settings of the classics are chosen from the small grids below by NDCG@10 on each user's last training item, after which the method is
+fitted on all training items. The transformers train for a budget of CPU seconds each and stop by the last training
+items of a part of the users, which they do not learn from. Test items are looked at once, by the table.
+RecTools stands beside them, at the same budget, where WHYREC_PEER_RECTOOLS names a Python that has it.
 """
 
 from __future__ import annotations
@@ -22,15 +24,22 @@ from whyrec.data.split import Split, split_last, split_random, split_time
 from whyrec.errors import BadInput
 from whyrec.progress import say
 from whyrec.recommend.base import Recommender
+from whyrec.recommend.bert4rec import BERT4Rec
 from whyrec.recommend.ease import EASE
-from whyrec.recommend.evaluation import evaluate, measure
+from whyrec.recommend.evaluation import Measured, measure
 from whyrec.recommend.factorisation import BPR, BiasedMF, ImplicitALS
+from whyrec.recommend.lightgcn import LightGCN
 from whyrec.recommend.neighbours import ItemKNN, UserKNN
 from whyrec.recommend.popularity import Popularity, RecentPopularity
+from whyrec.recommend.sasrec import SASRec
+from whyrec.recommend.sequence import SequenceRecommender
 from whyrec.recommend.slim import SLIM
+from whyrec.studies.cold_items import cold_items
 from whyrec.studies.effect_benchmark.tables import Claim, MeasuredTable, MeasuredTables
+from whyrec.studies.recommender_peers import Peer, rectools, side_by_side
 
-TABLES = ("ml-100k last", "ml-100k time", "ml-100k ratings", "ml-1m-sequences")
+TABLES = ("ml-100k last", "ml-100k time", "ml-100k ratings", "ml-1m-sequences", "cold items")
+_QUICK = ("ml-100k last", "ml-100k time", "cold items")
 _GENRES = 19
 # Unfitted models by method: copied before they learn.
 Grid = dict[str, tuple[Recommender, ...]]
@@ -42,31 +51,67 @@ GRID: Grid = {
     "item-kNN, Jaccard": (ItemKNN(200, 10.0, "jaccard"),),
     "user-kNN, cosine": tuple(UserKNN(neighbours, 1.0) for neighbours in (100, 300)),
     "implicit ALS": tuple(ImplicitALS(64, penalty) for penalty in (1.0, 10.0, 50.0)),
-    "BPR": tuple(BPR(64, 0.05, penalty, 50) for penalty in (0.01, 0.05)),
+    # The last of BPR and of SLIM: found by `whyrec tune` on MovieLens-100K's training items.
+    "BPR": (*(BPR(64, 0.05, penalty, 50) for penalty in (0.01, 0.05)), BPR(16, 0.0066, 0.02, 150)),
     "EASE": tuple(EASE(penalty) for penalty in (100.0, 300.0, 1000.0)),
-    "SLIM": (SLIM(5.0, 100.0, 1e-2),),
+    "SLIM": (SLIM(5.0, 100.0, 1e-2), SLIM(3.1, 43.0, 1e-2)),
+    "LightGCN": (LightGCN(64, 2, epochs=30),),
 }
+# What all transformers share; learning rate, dropout and position were chosen on validation items of MovieLens-1M.
+TRANSFORMER: dict[str, Any] = {
+    "width": 64,
+    "length": 100,
+    "dropout": 0.1,
+    "position": "rotary",
+    "learning_rate": 6e-3,
+    "epochs": 1000,
+    "patience": None,
+}
+# RecTools' width, length, histories of a batch, learning rate.
+RECTOOLS_SETTINGS = (64, 100, 32, 1e-3)
+# CPU seconds that each transformer trains for: MovieLens-100K quick and in full, MovieLens-1M.
+BUDGETS = {"quick": 8.0, "ml-100k": 60.0, "ml-1m": 300.0}
 _TIMED: Grid = {"recent popularity": tuple(RecentPopularity(days) for days in (7.0, 30.0, 90.0))}
 
 
+def transformers(budget: float, random_state: int) -> Grid:
+    """SASRec by cross-entropy, gSASRec, eSASRec and BERT4Rec, each to be trained for `budget` CPU seconds."""
+    shared: dict[str, Any] = TRANSFORMER | {"budget_seconds": budget, "random_state": random_state}
+    return {
+        "SASRec": (SASRec(**shared),),
+        "gSASRec": (SASRec(loss="gbce", **shared),),
+        "eSASRec": (SASRec(loss="sampled_softmax", block="ligr", **shared),),
+        "BERT4Rec": (BERT4Rec(**shared),),
+    }
+
+
 def recommender_benchmark(
-    data: Path, *, quick: bool = False, only: Sequence[str] | None = None, random_state: int = 0
+    data: Path,
+    *,
+    quick: bool = False,
+    only: Sequence[str] | None = None,
+    budget: float | None = None,
+    random_state: int = 0,
 ) -> MeasuredTables:
-    """Run the tables (or `only` some of TABLES); quick: MovieLens-100K's two rankings alone.
+    """Run the tables (or `only` some of TABLES); quick: MovieLens-100K's two rankings without peers, and the cold items.
+
+    budget: CPU seconds that each transformer, and each of RecTools', trains for; by default BUDGETS.
 
     A table whose data are not below `data` is skipped, and the reason is told.
     """
     unknown = set(only or ()) - set(TABLES)
     if unknown:
         raise BadInput(f"no table {sorted(unknown)[0]!r}; the tables are {', '.join(TABLES)}")
+    small = budget or BUDGETS["quick" if quick else "ml-100k"]
     makers: dict[str, Callable[[], MeasuredTable]] = {
-        "ml-100k last": lambda: _last(data, random_state),
-        "ml-100k time": lambda: _global_time(data, random_state),
+        "ml-100k last": lambda: _last(data, small, not quick, random_state),
+        "ml-100k time": lambda: _global_time(data, small, not quick, random_state),
         "ml-100k ratings": lambda: ratings(data, 5),
-        "ml-1m-sequences": lambda: _sequences(data, random_state),
+        "ml-1m-sequences": lambda: _sequences(data, budget or BUDGETS["ml-1m"], random_state),
+        "cold items": lambda: cold_items(data, random_state),
     }
     found, skipped = [], {}
-    for name in only or TABLES[: 2 if quick else None]:
+    for name in only or (_QUICK if quick else TABLES):
         start = time.perf_counter()
         try:
             table = makers[name]()
@@ -121,9 +166,9 @@ def ml_1m_sequences(data: Path) -> Split:
 
 
 def ranked(
-    split: Split, grid: Grid, vectors: np.ndarray | None, random_state: int
-) -> tuple[pl.DataFrame, dict[str, str]]:
-    """The table of all methods of the grid on the test part, and the settings chosen, as text."""
+    split: Split, grid: Grid, vectors: np.ndarray | None, random_state: int, peers: dict[str, Peer] | None = None
+) -> tuple[pl.DataFrame, dict[str, str], Measured]:
+    """The table of all methods of the grid (and peers) on the test part, the settings chosen, as text, and what was measured."""
     inner = split_last(split.train, 1)
     fitted: dict[str, Recommender] = {}
     settings: dict[str, str] = {}
@@ -136,20 +181,26 @@ def ranked(
             found = measure(tried, inner.train, inner.test, exclude_seen=True)
             best = int(np.argmax([values[:, 0].mean() for values in found.accuracy.values()]))
         start = time.process_time()
-        fitted[name] = deepcopy(models[best]).fit(split.train)
+        model = fitted[name] = deepcopy(models[best]).fit(split.train)
         seconds[name] = time.process_time() - start
-        given = ", ".join(f"{key}={value}" for key, value in vars(models[best]).items())
+        given = ", ".join(f"{key}={value}" for key, value in _given(models[best]).items())
         settings[name] = f"{given or 'none'} ({f'the best of {len(models)}' if len(models) > 1 else 'not tuned'})"
-    table = evaluate(
-        fitted,
-        split.train,
-        split.test,
-        exclude_seen=True,
-        reference="popularity",
-        item_vectors=vectors,
-        random_state=random_state,
-    )
-    return table.with_columns(fit_seconds=pl.Series(seconds.values(), dtype=pl.Float64)), settings
+        if isinstance(model, SequenceRecommender):
+            settings[name] += f", {model.epochs_} epochs"
+    for name, peer in (peers or {}).items():
+        fitted[name], seconds[name], settings[name] = peer.recommender, peer.seconds, peer.told
+    measured = measure(fitted, split.train, split.test, exclude_seen=True, item_vectors=vectors)
+    table = measured.table("popularity", random_state=random_state)
+    return table.with_columns(fit_seconds=pl.Series(seconds.values(), dtype=pl.Float64)), settings, measured
+
+
+def _given(model: Recommender) -> dict[str, Any]:
+    """Parameters by name; of a transformer those that differ from its defaults."""
+    given = vars(model)
+    if isinstance(model, SequenceRecommender):
+        usual = vars(type(model)())
+        given = {name: value for name, value in given.items() if value != usual[name]}
+    return given
 
 
 def ratings(data: Path, repetitions: int) -> MeasuredTable:
@@ -179,29 +230,40 @@ def ratings(data: Path, repetitions: int) -> MeasuredTable:
     return MeasuredTable("ml-100k ratings", "MovieLens-100K, error of ratings", pl.DataFrame(rows), made)
 
 
-def _last(data: Path, random_state: int) -> MeasuredTable:
+def _last(data: Path, budget: float, peers: bool, random_state: int) -> MeasuredTable:
     dataset, genres = ml_100k(data)
-    how = "leave-last-out, equal times by item code"
-    return _table("ml-100k last", "MovieLens-100K", split_last(dataset, 1), how, GRID | _TIMED, genres, random_state)
+    how, split = "leave-last-out, equal times by item code", split_last(dataset, 1)
+    return _table("ml-100k last", "MovieLens-100K", split, how, GRID | _TIMED, genres, budget, peers, random_state)
 
 
-def _global_time(data: Path, random_state: int) -> MeasuredTable:
+def _global_time(data: Path, budget: float, peers: bool, random_state: int) -> MeasuredTable:
     dataset, genres = ml_100k(data)
     how = "the last fifth of the log by time, all rows of the moment of the cut in the test part"
-    return _table("ml-100k time", "MovieLens-100K", split_time(dataset, 0.2), how, GRID | _TIMED, genres, random_state)
+    split = split_time(dataset, 0.2)
+    return _table("ml-100k time", "MovieLens-100K", split, how, GRID | _TIMED, genres, budget, peers, random_state)
 
 
-def _sequences(data: Path, random_state: int) -> MeasuredTable:
+def _sequences(data: Path, budget: float, random_state: int) -> MeasuredTable:
     split = ml_1m_sequences(data)
     how = "leave-last-out as stored (the item before most test items is missing); one setting a method where costly"
-    grid = GRID | {"BPR": GRID["BPR"][:1]}
-    return _table("ml-1m-sequences", "MovieLens-1M sequences", split, how, grid, None, random_state)
+    grid = GRID | {"BPR": GRID["BPR"][:1], "SLIM": GRID["SLIM"][:1], "LightGCN": (LightGCN(64, 2, epochs=10),)}
+    return _table("ml-1m-sequences", "MovieLens-1M sequences", split, how, grid, None, budget, True, random_state)
 
 
 def _table(
-    name: str, title: str, split: Split, how: str, grid: Grid, vectors: np.ndarray | None, random_state: int
+    name: str,
+    title: str,
+    split: Split,
+    how: str,
+    grid: Grid,
+    vectors: np.ndarray | None,
+    budget: float,
+    with_peers: bool,
+    random_state: int,
 ) -> MeasuredTable:
-    frame, settings = ranked(split, grid, vectors, random_state)
+    ours = transformers(budget, random_state)
+    peers = rectools(split, budget, RECTOOLS_SETTINGS, random_state) if with_peers else {}
+    frame, settings, measured = ranked(split, grid | ours, vectors, random_state, peers)
     wanted = ["method", "users", "ndcg", "ndcg_low", "ndcg_high", "recall", "recall_low", "recall_high", "mrr", "map"]
     wanted += [
         "hit_rate",
@@ -223,12 +285,24 @@ def _table(
             closed["difference"] > 0 and closed["p_value"] < 0.05,
         ),
         Claim(f"{new} of the users with test items have no training item", None),
+        _classics_beside(frame, set(grid), set(ours)),
+        *(side_by_side(measured, random_state) if with_peers else ()),
     ]
     told = "; ".join(f"{method}: {words}" for method, words in settings.items())
     made = (
-        f"{how}; whole catalogue ranked, seen items left out, k = 10. Chosen on each user's last training item: {told}"
+        f"{how}; whole catalogue ranked, seen items left out, k = 10. Transformers train for {budget:.0f} CPU seconds. "
+        f"Chosen on each user's last training item: {told}"
     )
     return MeasuredTable(name, title, frame, made, tuple(claims))
+
+
+def _classics_beside(frame: pl.DataFrame, classics: set[str], transformers: set[str]) -> Claim:
+    """Which of the two kinds has the best row, said and not judged."""
+    best = {}
+    for kind, names in (("classic", classics), ("transformer", transformers)):
+        row = frame.filter(pl.col("method").is_in(list(names))).row(0, named=True)
+        best[kind] = f"{row['method']} {row['ndcg']:.4f} [{row['ndcg_low']:.4f}, {row['ndcg_high']:.4f}]"
+    return Claim(f"best classic: {best['classic']}; best transformer: {best['transformer']}", None)
 
 
 def _there(path: Path) -> Path:
