@@ -1,10 +1,14 @@
 """Caches: the same tests in memory and on a real Redis; and two servers that share one PostgreSQL and one Redis."""
 
+import shutil
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from tests.serve.conftest import Running
 
+from whyrec.decide.forgetting import user_ids
 from whyrec.errors import BadInput
 from whyrec.serve.cache import Cache, Memory, open_cache
 from whyrec.serve.client import Client
@@ -65,13 +69,25 @@ def test_addresses_that_are_none_are_refused(redis_url: str) -> None:
         open_cache("redis://127.0.0.1:1/0")
 
 
-def test_two_servers_share_postgres_and_redis(serve: Callable[..., Running], postgres_url: str, redis_url: str) -> None:
+def until(told: Callable[[], bool]) -> None:
+    """Within some seconds; servers look once a second."""
+    end = time.monotonic() + 15
+    while not told():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_two_servers_share_postgres_and_redis(
+    serve: Callable[..., Running], models: Path, postgres_url: str, redis_url: str, tmp_path: Path
+) -> None:
     import psycopg
 
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
-    one, other = (serve(store=postgres_url, cache=redis_url) for _ in range(2))
+    # Each has the models in a folder of its own, as on two machines.
+    folders = [shutil.copytree(models, tmp_path / name) for name in ("one", "other")]
+    one, other = (serve(store=postgres_url, cache=redis_url, model=folder) for folder in folders)
     with Client(one.url) as first, Client(other.url) as second:
         assert second.recommend("shared-user").content["cold"]
         first.events([{"user": "shared-user", "item": "i1", "key": "shared-1"}] * 2)
@@ -84,5 +100,15 @@ def test_two_servers_share_postgres_and_redis(serve: Callable[..., Running], pos
         assert second.erase_user("shared-user")["deleted"]["events"] == 2
         assert first.recommend("shared-user").content["cold"]
         assert first.export_user("shared-user")["events"] == []
+        # Items, roles and erasures reach the other server within a second or two.
+        first.add_items([{"id": "oat-9", "text": "oat milk green", "category": "milk"}])
+        until(lambda: bool(second.items(search="oat milk green")["items"]))
+        first.set_role("second", "primary", force=True)
+        until(lambda: second.models()["roles"]["primary"] == "second")
+        assert second.recommend("u3").model == "second"
+        assert second.erase_user("u7")["models_rewritten"] == ["first", "second"]
+        until(lambda: "u7" not in user_ids(folders[0] / "second") + user_ids(folders[0] / "first"))
+        until(lambda: not first.export_user("u7")["models"])
+        assert first.recommend("u7").content["cold"]
     one.stop()
     other.stop()

@@ -2,19 +2,28 @@
 
 import json
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import numpy as np
 import polars as pl
 import pytest
 from tests.serve.conftest import Running, free_port, whyrec
 
+from whyrec.decide.forgetting import user_ids
+from whyrec.serve.cache import Memory
 from whyrec.serve.client import Client, Recommendation, ServiceError
+from whyrec.serve.service import Service
+from whyrec.serve.store import open_store
 
 
 @pytest.fixture
@@ -50,11 +59,13 @@ def test_recommendations_carry_model_chance_effect_and_reason(client: Client) ->
     assert found.content["logged"] is True
 
 
-@pytest.mark.parametrize("by", ["preference", "effect", "uplift", "mix", "bandit"])
+@pytest.mark.parametrize("by", ["preference", "effect", "uplift", "mix", "bandit", "linucb", "softmax"])
 def test_every_way_of_ranking(client: Client, by: str) -> None:
     found = client.recommend("u2", 4, by=by, lang="zh")
     assert len(found.items) == 4
     assert len({row.item for row in found.items}) == 4
+    assert found.content["context_used"] == []
+    assert all(0 < row.propensity <= 1 for row in found.items)
 
 
 def test_without_exploration_the_best_is_certain(client: Client) -> None:
@@ -237,12 +248,22 @@ def test_the_bandit_learns_online_and_survives_a_restart(serve: Callable[..., Ru
             if n % 30 == 29:
                 time.sleep(1.05)  # beliefs are renewed every second
         bandit = client.monitor()["bandit"]
+        for n in range(20):
+            found = client.recommend(f"u{n}", 2, by="linucb", context={"weather": "rain", "price": 2.0})
+            assert found.content["context_used"] == ["price", "weather"]
+            if n % 2:
+                client.events([{"user": found.user, "item": found.items[0].item, "recommendation": found.id}])
+    (linear,) = running.service._linears.values()
+    assert np.abs(linear.arms.moment).sum() > 0
     assert bandit["effect"]["share"] > 0.8
     assert bandit["effect"]["answered"] == bandit["effect"]["shown"] > 20
     running.stop()
     again = serve(store=running.store)
     with Client(again.url) as client:
         after = client.monitor()["bandit"]
+    (kept,) = again.service._linears.values()
+    np.testing.assert_allclose(kept.arms.moment, linear.arms.moment)
+    np.testing.assert_allclose(kept.arms.precision, linear.arms.precision)
     again.stop()
     for rule in bandit:
         assert {name: after[rule][name] for name in ("shown", "answered")} == {
@@ -250,23 +271,91 @@ def test_the_bandit_learns_online_and_survives_a_restart(serve: Callable[..., Ru
         }
 
 
-def test_export_and_erase_a_user_everywhere(client: Client, server: Running) -> None:
-    user = "u33"
-    found = client.recommend(user, 3)
-    client.events([{"user": user, "item": found.items[0].item, "recommendation": found.id}])
-    kept = client.export_user(user)
-    assert len(kept["events"]) == 1 and len(kept["recommendations"]) == 1
-    assert kept["models"]["first"]["rows"]
-    erased = client.erase_user(user)
-    assert erased["deleted"]["events"] == 1 and erased["deleted"]["decisions"] == 1
-    assert erased["models_to_refit"] == ["first"]
-    assert client.export_user(user) == {"user": user, "events": [], "recommendations": [], "models": {}}
-    new = client.recommend(user, 5, explore=False, exclude_seen=False)
-    assert new.content["cold"]
-    stranger = client.recommend("a stranger", 5, explore=False, exclude_seen=False)
-    assert [row.item for row in new.items] == [row.item for row in stranger.items]
-    users = httpx.get(f"{server.url}/v1/users", params={"search": "u33"}).json()["users"]
-    assert users == []
+def test_export_and_erase_a_user_everywhere(serve: Callable[..., Running], models: Path, tmp_path: Path) -> None:
+    copied, user = shutil.copytree(models, tmp_path / "models"), "u33"
+    server = serve(model=copied, store=str(tmp_path / "erase.db"), explore=0.0)
+    with Client(server.url) as client:
+        client.set_role("second", "shadow")
+        found = client.recommend(user, 3)
+        client.events([{"user": user, "item": found.items[0].item, "recommendation": found.id}])
+        other = [row.item for row in client.recommend("u34", 5).items]
+        kept = client.export_user(user)
+        assert len(kept["events"]) == 1 and len(kept["recommendations"]) == 1
+        assert kept["models"]["first"]["rows"]
+        before = client.models()["models"]
+        answered: list[int] = []
+        done = threading.Event()
+
+        def ask() -> None:
+            with httpx.Client(base_url=server.url, timeout=30) as http:
+                while not done.is_set():
+                    answered.append(http.post("/v1/recommend", json={"user": "u34"}).status_code)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        erased = client.erase_user(user)
+        done.set()
+        asking.join()
+        assert len(answered) > 3 and set(answered) == {200}
+        assert erased["deleted"]["events"] == 1 and erased["deleted"]["decisions"] >= 1
+        assert erased["models_rewritten"] == ["first", "second"] and erased["models_to_refit"] == []
+        assert client.export_user(user) == {"user": user, "events": [], "recommendations": [], "models": {}}
+        new = client.recommend(user, 5, exclude_seen=False)
+        assert new.content["cold"]
+        stranger = client.recommend("a stranger", 5, exclude_seen=False)
+        assert [row.item for row in new.items] == [row.item for row in stranger.items]
+        assert [row.item for row in client.recommend("u34", 5).items] == other
+        assert httpx.get(f"{server.url}/v1/users", params={"search": "u33"}).json()["users"] == []
+        assert httpx.get(f"{server.url}/v1/users", params={"search": "erased"}).json()["users"] == []
+        after = client.models()
+        assert all(a["version"] != b["version"] for a, b in zip(after["models"], before, strict=True))
+        assert after["roles"]["primary"] == "first" and after["roles"]["shadow"] == "second"
+        assert all(row["loaded"] for row in after["models"])
+        assert server.service.root(after["models"][1]["version"]) == before[1]["version"]
+        assert client.erase_user("stranger to all")["models_rewritten"] == []
+        client.erase_user(user)  # what was asked for since
+    server.stop()
+    for folder in (copied, tmp_path):
+        assert not [file for file in folder.rglob("*") if file.is_file() and holds(file, user)]
+    assert holds(copied / "first" / "users.parquet", "u34")
+
+
+def holds(file: Path, text: str) -> bool:
+    """Whether a file holds a text as a whole word, in its bytes or in its columns."""
+    words = re.compile(rb"(?<![0-9A-Za-z])" + text.encode() + rb"(?![0-9A-Za-z])")
+    if words.search(file.read_bytes()):
+        return True
+    if file.suffix != ".parquet":
+        return False
+    frame = pl.read_parquet(file)
+    return any((frame[name].cast(pl.String, strict=False) == text).any() for name in frame.columns)
+
+
+def test_a_crash_between_store_and_models_is_made_good(models: Path, tmp_path: Path) -> None:
+    """The store has erased a user; the folder is written anew at the next start, as where another server erased."""
+    copied = shutil.copytree(models, tmp_path / "models")
+    store = open_store(tmp_path / "s.db")
+    store.erase("u5")
+    service = Service(copied, store, Memory())
+    assert "u5" in user_ids(copied / "first")
+    service.forget_pending()
+    assert "u5" not in user_ids(copied / "first") and "u6" in user_ids(copied / "first")
+    assert service.registry.roles.primary.version == service.registry.version("first")
+    assert "u5" not in service.registry.roles.primary.scorer.user_code
+    service.close()
+
+
+def test_a_folder_that_cannot_be_written_is_named(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may write anywhere: a file in the way of the folder's parent stands for a mount that is read only."""
+    copied = shutil.copytree(models / "first", tmp_path / "models" / "first")
+    service = Service(copied, open_store(tmp_path / "s.db"), Memory())
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda **_: (_ for _ in ()).throw(OSError(30, "Read-only file system")))
+    found = service.erase("u5")
+    assert found["models_to_refit"] == ["first"] and found["models_rewritten"] == []
+    assert service.user(service.registry.roles.primary, "u5").cold
+    service.close()
 
 
 BAD = {
@@ -288,6 +377,18 @@ def test_what_is_not_as_described_is_refused_with_its_place(http: httpx.Client, 
     path, body, where = BAD[name]
     found = problem(http.post(path, json=body), 422, "not-as-described")
     assert any(where in fault["where"] for fault in found["errors"]), found
+
+
+def test_keys_that_are_none_are_refused_and_good_ones_repeat(http: httpx.Client) -> None:
+    event = {"events": [{"user": "keyed", "item": "i1"}]}
+    problem(http.post("/v1/events", json=event, headers={"idempotency-key": "x" * 151}), 422, "not-as-described")
+    problem(
+        http.post("/v1/recommend", json={"user": "u1"}, headers={"idempotency-key": "a b"}), 422, "not-as-described"
+    )
+    for path, body in (("/v1/events", event), ("/v1/recommend", {"user": "keyed"})):
+        first, again = (http.post(path, json=body, headers={"idempotency-key": f"same{path}"}).json() for _ in range(2))
+        assert first.get("keys") == again.get("keys") and first.get("id") == again.get("id")
+        assert again.get("duplicates", 1) == 1 and first.get("items") == again.get("items")
 
 
 def test_refusals_say_what_to_do(http: httpx.Client, client: Client) -> None:

@@ -6,7 +6,19 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from whyrec.serve.slate import RULES, RuleBandit, chances_of, draw, mixture, order_by
+from whyrec.decide.policies import PlackettLuce, Scores
+from whyrec.serve.slate import (
+    CONTEXT,
+    RULES,
+    LinearBandit,
+    RuleBandit,
+    chances_of,
+    draw,
+    drawn_order,
+    hashed,
+    mixture,
+    order_by,
+)
 
 ORDERS = {"preference": [0, 1, 2, 3], "effect": [3, 1, 0, 2]}
 SHARES = {"preference": 0.7, "effect": 0.3}
@@ -78,3 +90,62 @@ def test_the_bandit_finds_the_rule_that_is_answered() -> None:
             bandit.win(rule)
     assert bandit.shares(RULES)["effect"] > 0.9
     assert bandit.shown["effect"] > 350
+
+
+LEVELS = np.array([0.5, 2.0, -1.0, 0.0])
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.3])
+def test_softmax_chances_of_all_slates_sum_to_one(epsilon: float) -> None:
+    slates = list(itertools.permutations(range(4), 3))
+    chances = [np.prod(chances_of(range(4), picks, epsilon, LEVELS)) for picks in slates]
+    assert sum(chances) == pytest.approx(1)
+    if epsilon == 0:
+        policy = PlackettLuce(Scores(np.ones((1, 1)), LEVELS[:, None]), 3)
+        expected = policy.probability(np.zeros(len(slates), dtype=int), np.array(slates)).prod(axis=1)
+        np.testing.assert_allclose(chances, expected)
+
+
+def test_softmax_slates_are_drawn_as_often_as_they_say() -> None:
+    rng, draws, found = np.random.default_rng(0), 20_000, Counter()
+    for _ in range(draws):
+        order = drawn_order(LEVELS, rng)
+        slate = draw({"softmax": order.tolist()}, {"softmax": 1.0}, 2, 0.3, rng, {"softmax": LEVELS[order]})
+        assert slate.propensity == pytest.approx(chances_of(range(4), slate.picks, 0.3, LEVELS))
+        found[tuple(slate.picks)] += 1
+    for picks in itertools.permutations(range(4), 2):
+        expected = float(np.prod(chances_of(range(4), picks, 0.3, LEVELS)))
+        assert abs(found[picks] / draws - expected) < 4 * np.sqrt(expected * (1 - expected) / draws)
+
+
+def test_softmax_far_apart_stays_finite() -> None:
+    assert chances_of(range(3), [0, 1, 2], 0.0, np.array([0.0, -2000.0, -2001.0])) == pytest.approx(
+        [1, 1 / (1 + np.exp(-1)), 1]
+    )
+    assert chances_of(range(2), [5, 0, 0], 0.0, np.zeros(2)) == pytest.approx([0, 0.5, 0])
+    assert len(drawn_order(np.zeros(0), np.random.default_rng(0))) == 0
+
+
+def test_linucb_finds_which_rule_is_for_whom() -> None:
+    """Half of the users answer to effect, half to preference."""
+    rng, bandit = np.random.default_rng(3), LinearBandit(2)
+    for _ in range(1500):
+        kind = rng.integers(2)
+        x = np.array([1.0, 2.0 * kind - 1])
+        shares = bandit.shares(RULES, x)
+        assert sum(shares.values()) == pytest.approx(1)
+        assert min(shares.values()) == pytest.approx(0.1 / 3)
+        rule = str(rng.choice(RULES, p=[shares[name] for name in RULES]))
+        bandit.show(rule, x)
+        if rng.random() < (0.5 if rule == ("effect" if kind else "preference") else 0.1):
+            bandit.win(rule, x)
+    assert bandit.shares(RULES, np.array([1.0, 1.0]))["effect"] > 0.9
+    assert bandit.shares(RULES, np.array([1.0, -1.0]))["preference"] > 0.9
+
+
+def test_the_moment_is_hashed_to_a_vector() -> None:
+    assert not hashed({}).any() and len(hashed({})) == CONTEXT
+    rain, sun, cold = hashed({"weather": "rain"}), hashed({"weather": "sun"}), hashed({"temperature": -9})
+    assert np.abs(rain).sum() == 1 and not np.array_equal(rain, sun)
+    assert np.abs(cold).sum() == pytest.approx(0.9)
+    np.testing.assert_allclose(hashed({"weather": "rain", "temperature": -9}), rain + cold)

@@ -56,7 +56,7 @@ from whyrec.serve.store import Event, StorageDown, StorageFull, insert_decision,
 T = TypeVar("T")
 F = TypeVar("F", bound=Form)
 log = logging.getLogger("whyrec.serve")
-_HOURLY = 3600.0
+_HOURLY, _FOLLOW = 3600.0, 1.0
 Idempotency = Annotated[
     str | None,
     Header(alias="Idempotency-Key", min_length=1, max_length=150, pattern=r"^[\x21-\x7e]+$",
@@ -81,11 +81,14 @@ def create_app(
     async def life(_: FastAPI) -> AsyncIterator[None]:
         stopped = threading.Event()
         warm = asyncio.create_task(asyncio.to_thread(_warm, service, stopped))
-        keeper = asyncio.create_task(_keep_house(service))
+        keepers = [asyncio.create_task(_keep_house(service))]
+        if service.store.dialect.shared:
+            keepers.append(asyncio.create_task(_follow(service)))
         yield
-        keeper.cancel()
+        for keeper in keepers:
+            keeper.cancel()
         stopped.set()
-        await asyncio.gather(warm, keeper, return_exceptions=True)
+        await asyncio.gather(warm, *keepers, return_exceptions=True)
         slow.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(service.close)
 
@@ -115,11 +118,11 @@ def create_app(
         service.took(found, fresh)
         return {"accepted": sum(fresh), "duplicates": len(fresh) - sum(fresh), "keys": [e.key for e in found]}
 
-    async def quick_events(body: bytes) -> bytes:
-        return _dumps(await stored(_read(EventsForm, body), None))
+    async def quick_events(body: bytes, key: str | None) -> bytes:
+        return _dumps(await stored(_read(EventsForm, body), key))
 
-    async def quick_recommend(body: bytes) -> bytes:
-        return _dumps(await recommended(_read(RecommendForm, body), None))
+    async def quick_recommend(body: bytes, key: str | None) -> bytes:
+        return _dumps(await recommended(_read(RecommendForm, body), _identity(key)))
 
     @app.post(
         "/v1/events", tags=["events"], responses=_example({"accepted": 1, "duplicates": 0, "keys": ["order-77-line-1"]})
@@ -283,14 +286,14 @@ def create_app(
 
     @app.get("/v1/policies/value", tags=["policies"])
     async def value(
-        target: Annotated[str, Query(max_length=64, pattern=r"^[A-Za-z0-9._-]+$", description="preference, effect, mix, uniform, or a model that ran in the shadow.")] = "uniform",
+        target: Annotated[str, Query(max_length=64, pattern=r"^[A-Za-z0-9._-]+$", description="preference, effect, mix, softmax, uniform, or a model that ran in the shadow.")] = "uniform",
         last: Annotated[int, Query(ge=1, le=100_000)] = 20_000,
     ) -> Response:  # fmt: skip
         """What another policy would have earned, from this service's own log, with intervals; and each variant's mean reward."""
         from whyrec.api.policies import policy_evaluate
 
         def work() -> dict[str, Any]:
-            known = target in ("preference", "effect", "mix", "uniform")
+            known = target in ("preference", "effect", "mix", "softmax", "uniform")
             frame = log_frame(service.store, last=last, shadow=None if known else target)
             column = f"chance_{target}"
             if column not in frame.columns or frame[column].null_count() == frame.height:
@@ -412,7 +415,7 @@ def create_app(
 
     @app.delete("/v1/users/{user:path}", tags=["users"])
     async def erase(user: Id) -> Response:
-        """Erase a user: events, recommendations, cache; models answer as if they had never seen the user."""
+        """Erase a user: events, recommendations, cache, and from the folders of models; models answer as if they had never seen them."""
         return _json(await aside(lambda: service.erase(user)))
 
     # Watching ----------------------------------------------------------------------------------------------------
@@ -546,13 +549,24 @@ def _warm(service: Service, stopped: threading.Event) -> None:
 
 
 async def _keep_house(service: Service) -> None:
-    """Delete what is older than the retention, now and every hour."""
+    """Delete what is older than the retention, and whom models still hold though erased, now and every hour."""
     while True:
-        try:
-            await asyncio.to_thread(service.purge)
-        except WhyrecError as error:
-            log.error("what is older than the retention could not be deleted: %s", error)
+        for work in (service.purge, service.forget_pending):
+            try:
+                await asyncio.to_thread(work)
+            except WhyrecError as error:
+                log.error("what is to be deleted could not be: %s", error)
         await asyncio.sleep(_HOURLY)
+
+
+async def _follow(service: Service) -> None:
+    """Take over what other servers on the same store changed, every second."""
+    while True:
+        await asyncio.sleep(_FOLLOW)
+        try:
+            await asyncio.to_thread(service.follow)
+        except WhyrecError as error:
+            log.error("what another server changed could not be taken over: %s", error)
 
 
 def _example(value: Any) -> dict[int | str, dict[str, Any]]:
@@ -562,7 +576,7 @@ def _example(value: Any) -> dict[int | str, dict[str, Any]]:
 RECOMMENDED = {
     "id": "r_5f0c2d9b4f6a7e8812345678", "user": "1", "time": 1767225600.0, "model": {"name": "demo", "version": "0f3a9c21d4e5"},
     "variant": "primary", "by": "preference", "policy": {"rule": "preference", "epsilon": 0.05, "candidates": 50}, "cold": False,
-    "logged": True,
+    "logged": True, "context_used": [],
     "items": [
         {"item": "1082185", "rank": 1, "score": -2.31, "preference": -2.31, "effect": 0.0041, "effect_low": 0.0012,
          "effect_high": 0.007, "expected_outcome": 0.12, "propensity": 0.951, "text": "bananas, tropical fruit, produce",

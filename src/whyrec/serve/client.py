@@ -17,7 +17,7 @@ import httpx
 
 from whyrec.errors import WhyrecError
 
-By = Literal["preference", "effect", "uplift", "mix", "bandit"]
+By = Literal["preference", "effect", "uplift", "mix", "bandit", "linucb", "softmax"]
 _AGAIN = (429, 503)
 
 

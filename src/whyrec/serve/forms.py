@@ -59,7 +59,7 @@ Context = Annotated[
     dict[Name, bool | Whole | Real | Words],
     Field(max_length=32, description="Columns of the moment, such as weather, holiday, promotion, price."),
 ]
-By = Literal["preference", "effect", "uplift", "mix", "bandit"]
+By = Literal["preference", "effect", "uplift", "mix", "bandit", "linucb", "softmax"]
 Lang = Literal["en", "zh"]
 
 
@@ -110,7 +110,12 @@ class RecommendForm(Form):
     k: Annotated[int, Field(ge=1, le=100)] = 10
     by: By = Field(
         "preference",
-        description="uplift is another name of effect; bandit learns which of preference, effect and mix is answered most.",
+        description="uplift is another name of effect; bandit learns which of preference, effect and mix is answered most, linucb for "
+        "which users; softmax draws by preference.",
+    )
+    temperature: Annotated[Real, Field(ge=0.01, le=100)] = Field(
+        1.0,
+        description="Of softmax: the log chance of an item in front of another is their difference in preference over it.",
     )
     mix: Annotated[Real, Field(ge=0, le=1)] = 0.5
     explore: bool = Field(

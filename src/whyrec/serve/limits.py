@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
@@ -18,7 +19,8 @@ from whyrec.serve.service import Service
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Quick = Callable[[bytes], Awaitable[bytes]]
+Quick = Callable[[bytes, str | None], Awaitable[bytes]]  # body and idempotency key
+_KEY = re.compile(rb"[\x21-\x7e]{1,150}")
 log = logging.getLogger("whyrec.serve")
 
 HEADERS = tuple(
@@ -103,7 +105,7 @@ class Gate:
                     await self.app(scope, _replayed(body, receive), told)
                 else:
                     route = scope["path"]
-                    await _send(await quick(body), told)
+                    await _send(await quick[0](body, quick[1]), told)
         except Problem as found:
             problem = found
         except WhyrecError as error:
@@ -123,11 +125,13 @@ class Gate:
         metrics.observe(route, took)
         metrics.add("whyrec_requests_total", route=route, status=str(status))
 
-    def _quick(self, scope: Scope) -> Quick | None:
-        """What answers at once; requests with an idempotency key take the long way."""
-        if scope["method"] != "POST" or any(name == b"idempotency-key" for name, _ in scope["headers"]):
+    def _quick(self, scope: Scope) -> tuple[Quick, str | None] | None:
+        """What answers at once, with the idempotency key; the framework says what is wrong with a key that is none."""
+        quick = self.quick.get(scope["path"]) if scope["method"] == "POST" else None
+        keys = [value for name, value in scope["headers"] if name == b"idempotency-key"]
+        if quick is None or len(keys) > 1 or not all(_KEY.fullmatch(key) for key in keys):
             return None
-        return self.quick.get(scope["path"])
+        return quick, keys[0].decode() if keys else None
 
     def _admit(self, scope: Scope) -> None:
         """Raise the Problem for which a request is turned away."""

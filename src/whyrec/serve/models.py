@@ -153,6 +153,33 @@ class Registry:
         for served in self.loaded():
             served.scorer.add(items)
 
+    def renew(self, name: str) -> Served | None:
+        """Load a model that is in memory again from its folder, which was written anew; requests that run keep the old one."""
+        if all(served.name != name for served in self.loaded()):
+            return None
+        fresh = self.load(name)
+        fresh.scorer.add(self._added)  # those that came while it was loaded
+        named = {role: getattr(self.roles, role) for role in ("primary", "challenger", "shadow", "previous")}
+        same = {role: fresh for role, served in named.items() if served is not None and served.name == name}
+        self.roles = replace(self.roles, **same)  # type: ignore[arg-type]
+        return fresh
+
+    def take(self, kept: dict[str, Any]) -> bool:
+        """Take over roles that another server kept in the store; whether anything changed."""
+        if kept == self.roles.to_dict():
+            return False
+        named = {
+            role: self.load(kept[role]) for role in ("primary", "challenger", "shadow", "previous") if kept.get(role)
+        }
+        share = float(kept.get("share") or 0.0) if "challenger" in named else 0.0
+        self.roles = Roles(named.pop("primary"), share=share, **named)
+        return True
+
+    def take_items(self, items: Sequence[dict[str, Any]]) -> None:
+        """Take in items that another server added."""
+        known = {item["id"] for item in self._added}
+        self.add_items([item for item in items if item["id"] not in known])
+
     def to_dict(self) -> dict[str, Any]:
         """Roles, and every model of the folder with what is known without loading it."""
         roles, loaded = self.roles, {(s.name, s.version): s for s in self.loaded()}

@@ -23,6 +23,7 @@ from scipy import sparse
 from scipy.special import erf
 
 from whyrec.decide.causal_recommender import CausalRecommender, Why, shares_of_effect
+from whyrec.decide.forgetting import is_erased
 from whyrec.decide.log_effects import LogEffects
 from whyrec.errors import UnknownId
 from whyrec.estimate import FloatArray, IntArray
@@ -34,6 +35,7 @@ from whyrec.serve.cache import Act
 Float32 = NDArray[np.float32]
 _DAY = 86_400.0
 _BLOCK = 128
+_AXES = 8
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,9 @@ class Scorer:
         self.ids = [str(item) for item in dataset.items["item"].to_list()]
         self.texts = dataset.items["text"].to_list()
         self.item_code = {item: code for code, item in enumerate(self.ids)}
-        self.user_code = {str(user): code for code, user in enumerate(dataset.users["user"].to_list())}
+        self.user_code = {
+            str(user): code for code, user in enumerate(dataset.users["user"].to_list()) if not is_erased(str(user))
+        }
         self._room(self.n_items + max(256, self.n_items // 16))
         self.keys[:, : self.n_items] = recommender.item_states_.T
         self.states[: self.n_items] = recommender.item_states_
@@ -165,6 +169,7 @@ class Scorer:
         self.heads = Heads(recommender)
         self.history = History(recommender) if recommender.layers == 1 else None
         self.nobody = recommender.encode_history(np.zeros(0, dtype=np.int32))
+        self.axes_origin, self.axes = _axes(recommender.user_states_)
         self.arms = recommender.arms_
         self.start = _epoch(dataset.log["time"].min()) if dataset.has("time") else None
         self.last_day = float(dataset.histories.days.max(initial=0))
@@ -238,6 +243,11 @@ class Scorer:
         with torch.inference_mode():
             return np.asarray(network.users(x, when, known, present)[0, -1].numpy())
 
+    def vector(self, user: User) -> FloatArray:
+        """1, and the user's query along the directions in which users differ most, in standard deviations: for `LinearBandit`."""
+        x = np.concatenate([[1.0], np.clip((user.query - self.axes_origin) @ self.axes, -3, 3)])
+        return np.asarray(x.round(4), dtype=np.float64)
+
     # Preference --------------------------------------------------------------------------------------------------
 
     def score(self, user: User) -> tuple[Float32, float]:
@@ -280,8 +290,8 @@ class Scorer:
 
     def seen(self, user: User) -> IntArray:
         """What the user has taken already."""
-        past = () if user.code is None else self.model.recommender_.seen_[user.code].indices
-        return np.concatenate([np.asarray(past, dtype=np.int64), user.acts])
+        past = np.zeros(0, dtype=np.int64) if user.code is None else _row(self.model.recommender_.seen_, user.code)[0]
+        return np.concatenate([past, user.acts])
 
     def outcome(self, user: User, codes: IntArray) -> FloatArray:
         """Expected outcome of pairs in each arm of the treatment, (n, arms), in the outcome's unit."""
@@ -548,6 +558,14 @@ def _summed(places: IntArray, weights: Float32) -> tuple[IntArray, Float32]:
 
 def _unit(states: Any) -> Any:
     return states / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-12)
+
+
+def _axes(states: Float32) -> tuple[Float32, Float32]:
+    """Mean (width,) and the directions (width, axes) of largest variance of states, each scaled to variance 1."""
+    centre = states.mean(axis=0)
+    values, vectors = np.linalg.eigh(np.cov(states.T, bias=True) + 1e-12 * np.eye(states.shape[1]))
+    kept = slice(-min(_AXES, states.shape[1]), None)
+    return centre, (vectors[:, kept] / np.sqrt(values[kept])).astype(np.float32)
 
 
 def _epoch(moment: Any) -> float:

@@ -9,11 +9,12 @@ import contextlib
 import itertools
 import logging
 import secrets
+import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -22,17 +23,30 @@ import numpy as np
 import polars as pl
 
 from whyrec.decide.deploy import Deployment, deploy_check
+from whyrec.decide.forgetting import forget_users, user_ids
 from whyrec.decide.off_policy.rounds import Rounds
-from whyrec.errors import BadInput, NotIdentified
+from whyrec.errors import BadInput, NotIdentified, WhyrecError
 from whyrec.estimate import FloatArray, jsonable
 from whyrec.explain.reasons import short_words
 from whyrec.serve.cache import Cache, open_cache
 from whyrec.serve.cases import Cases
 from whyrec.serve.keys import Keys
-from whyrec.serve.models import Registry, Served
+from whyrec.serve.models import Registry, Served, seal_of
 from whyrec.serve.monitor import Calibration, Drift, Metrics, reference_of
 from whyrec.serve.scorer import Ranked, Scorer, User
-from whyrec.serve.slate import DEPTH, POOL, RULES, Rule, RuleBandit, Slate, chances_of, draw, order_by
+from whyrec.serve.slate import (
+    DEPTH,
+    POOL,
+    RULES,
+    LinearBandit,
+    Rule,
+    RuleBandit,
+    chances_of,
+    draw,
+    drawn_order,
+    hashed,
+    order_by,
+)
 from whyrec.serve.store import Decision, Event, Store, open_store
 
 log = logging.getLogger("whyrec.serve")
@@ -74,16 +88,31 @@ class Wish:
     lang: str = "en"
     time: float | None = None
     identity: str | None = None
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """figures: effect, low, high and effect order of each of `ranked`, (4, n). orders, keys: places and keys of each rule."""
+    """figures: effect, low, high and effect order of each of `ranked`, (4, n). orders, keys: places and keys of each rule.
+
+    levels: of a rule whose order is drawn, see `slate.draw`.
+    """
 
     ranked: Ranked
     figures: FloatArray
     orders: dict[str, list[int]]
     keys: dict[str, FloatArray]
+    levels: dict[str, FloatArray]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a bandit learns from: the rule of a slate, whether it was answered, and for LinUCB the user's vector."""
+
+    rule: str
+    won: bool
+    version: str
+    vector: FloatArray | None
 
 
 class Service:
@@ -103,10 +132,15 @@ class Service:
         self.bandit = RuleBandit()
         self.rng = np.random.default_rng(self.settings.random_state)
         self.erased = store.erased_digests()
+        self.lineage: dict[str, str] = store.get("lineage", {})  # version after an erasure -> the one that was fitted
+        self._forgetting = threading.Lock()
+        self._looked: dict[str, tuple[str, int]] = {}
+        self._seen_changes = store.changes()
         self.aside = ThreadPoolExecutor(1, thread_name_prefix="whyrec-shadow")
         self.started = time.time()
         self._run, self._count = secrets.token_hex(10), itertools.count()
-        self._rules: OrderedDict[str, tuple[str, bool]] = OrderedDict()  # recommendation -> rule, whether it has won
+        self._rules: OrderedDict[str, Shown] = OrderedDict()  # by recommendation
+        self._linears: dict[str, LinearBandit] = {}  # by the version that was fitted
         self._believe()
 
     def fresh_name(self) -> str:
@@ -154,11 +188,18 @@ class Service:
         epsilon = self.settings.explore if wish.explore else 0.0
         found = self._found(scorer, user, wish, rules_of(wish.by))
         rules = list(found.orders)
-        shares = self.bandit.shares(rules) if len(rules) > 1 else {rules[0]: 1.0}
-        slate = draw(found.orders, shares, wish.k, epsilon, self.rng)
+        moment = wish.context or {}
+        vector = np.concatenate([scorer.vector(user), hashed(moment)]) if wish.by == "linucb" else None
+        if len(rules) == 1:
+            shares = {rules[0]: 1.0}
+        elif vector is None:
+            shares = self.bandit.shares(rules)
+        else:
+            shares = self._linear(served.version, len(vector)).shares(rules, vector)
+        slate = draw(found.orders, shares, wish.k, epsilon, self.rng, found.levels)
         picks = slate.picks
         codes = found.ranked.codes[picks]
-        if scorer.effects is not None and rules == ["preference"] and picks:
+        if scorer.effects is not None and rules in (["preference"], ["softmax"]) and picks:
             found.figures[:, picks] = scorer.effects.predict(user, codes)
         effect, low, high = (_numbers(row) for row in found.figures[:3, picks])
         score = effect if slate.rule == "effect" else _numbers(found.keys[slate.rule][picks])
@@ -180,22 +221,24 @@ class Service:
         policy = {"rule": slate.rule, "epsilon": epsilon, "candidates": slate.candidates}
         answer: dict[str, Any] = {
             "id": identity, "user": wish.user, "time": now, "model": served.to_dict(), "variant": variant, "by": wish.by,
-            "policy": policy, "cold": user.cold, "logged": True, "items": items,
+            "policy": policy, "cold": user.cold, "logged": True, "context_used": sorted(moment) if vector is not None else [], "items": items,
         }  # fmt: skip
         body = {
             "by": wish.by, "version": served.version, "policy": policy, "items": ids, "propensity": slate.propensity,
-            "chances": slate.chances, "expected": expected, "context": dict(wish.context or {}),
+            "chances": slate.chances, "expected": expected, "context": dict(moment),
         }  # fmt: skip
+        if vector is not None:
+            body["vector"] = vector.tolist()
         if wish.identity is not None:
             body["answer"] = answer  # a request that is repeated with its key gets the same answer
 
         def after() -> None:
-            self._remember(identity, slate, wish.by == "bandit")
+            self._remember(identity, slate.rule, wish.by, served.version, vector)
             self.drift.see("history_length", (user.remembered,))
             self.drift.see("shown.preference", preference)
             self.drift.see("shown.effect", effect)
             self.drift.see("shown.popularity", scorer.level[codes].tolist())
-            for name, value in (wish.context or {}).items():
+            for name, value in moment.items():
                 self.drift.see(f"context.{name}", (value,))
             self.calibration.show(identity, now, {i: e for i, e in zip(ids, expected, strict=True) if e is not None})
             self.metrics.add("whyrec_recommendations_total", by=wish.by, rule=slate.rule)
@@ -206,7 +249,7 @@ class Service:
 
     def _found(self, scorer: Scorer, user: User, wish: Wish, rules: tuple[Rule, ...]) -> Candidates:
         """The candidates of a wish, in the order of each rule."""
-        if scorer.effects is None:
+        if scorer.effects is None and rules != ("softmax",):
             if "preference" not in rules:
                 raise NotIdentified(
                     f"no ranking by {wish.by}: {scorer.model.no_effects_}; rank by preference, or log a treatment"
@@ -220,16 +263,20 @@ class Service:
             known = [scorer.item_code[item] for item in wish.candidates if item in scorer.item_code]
             allowed = np.unique(np.array(known, dtype=np.int64))
         depth = max(DEPTH, 2 * wish.k)
-        compared = rules != ("preference",)
+        compared = rules not in (("preference",), ("softmax",))
         ranked = scorer.rank(user, max(POOL, depth) if compared else depth, barred=barred, candidates=allowed)
         figures = np.full((4, len(ranked.codes)), np.nan)
         if scorer.effects is not None and compared:
             figures[:] = scorer.effects.predict(user, ranked.codes)
-        orders, keys = {}, {}
+        orders, keys, levels = {}, {}, {}
         for rule in rules:
             places, keys[str(rule)] = order_by(rule, ranked.preference, figures[3], ranked.codes, wish.mix)
-            orders[str(rule)] = places[:depth].tolist()
-        return Candidates(ranked, figures, orders, keys)
+            places = places[:depth]
+            if rule == "softmax":
+                places = places[drawn_order(ranked.preference[places] / wish.temperature, self.rng)]
+                levels[str(rule)] = ranked.preference[places] / wish.temperature
+            orders[str(rule)] = places.tolist()
+        return Candidates(ranked, figures, orders, keys, levels)
 
     def _shadow(self, shadow: Served, wish: Wish, epsilon: float, identity: str, ids: list[str]) -> None:
         """What the shadow's own policy would have given to each item that was shown, in place."""
@@ -241,8 +288,9 @@ class Service:
             order = next(iter(found.orders.values()))
             best = found.ranked.codes[order]
             picks = [scorer.item_code.get(item, -1) for item in ids]
+            levels = next(iter(found.levels.values()), None)
             body = {
-                "chances": chances_of(best.tolist(), picks, epsilon), "version": shadow.version,
+                "chances": chances_of(best.tolist(), picks, epsilon, levels), "version": shadow.version,
                 "items": [scorer.ids[code] for code in best[: wish.k]],
             }  # fmt: skip
             self.store.add_shadow(identity, shadow.name, wish.user, body)
@@ -253,36 +301,54 @@ class Service:
 
     # The bandit among rules --------------------------------------------------------------------------------------
 
-    def _remember(self, identity: str, slate: Slate, belongs: bool) -> None:
-        if belongs:
-            self.bandit.show(slate.rule)
-            self._rules[identity] = (slate.rule, False)
-            while len(self._rules) > _REMEMBERED:
-                self._rules.popitem(last=False)
+    def _linear(self, version: str, width: int) -> LinearBandit:
+        """Beliefs about one model's users; an erasure makes a new version of the same model."""
+        root = self.root(version)
+        if root not in self._linears:
+            self._linears[root] = LinearBandit(width)
+        return self._linears[root]
+
+    def _remember(self, identity: str, rule: str, by: str, version: str, vector: FloatArray | None) -> None:
+        if by not in ("bandit", "linucb"):
+            return
+        if vector is None:
+            self.bandit.show(rule)
+        else:
+            self._linear(version, len(vector)).show(rule, vector)
+        self._rules[identity] = Shown(rule, False, version, vector)
+        while len(self._rules) > _REMEMBERED:
+            self._rules.popitem(last=False)
 
     def _won(self, identity: str) -> None:
         found = self._rules.get(identity)
-        if found is not None and not found[1]:
-            self._rules[identity] = (found[0], True)
-            self.bandit.win(found[0])
+        if found is None or found.won:
+            return
+        self._rules[identity] = replace(found, won=True)
+        if found.vector is None:
+            self.bandit.win(found.rule)
+        else:
+            self._linear(found.version, len(found.vector)).win(found.rule, found.vector)
 
     def _believe(self) -> None:
         """Beliefs from the store's own log, so that a restart forgets nothing."""
         won = {identity for identity, _, outcome in self.store.rewards() if outcome > 0}
         for decision in self.store.decisions(_REMEMBERED):
-            if decision.body.get("by") == "bandit":
-                rule = str(decision.body["policy"]["rule"])
-                self.bandit.show(rule)
-                self._rules[decision.id] = (rule, decision.id in won)
-                if decision.id in won:
-                    self.bandit.win(rule)
+            body = decision.body
+            vector = np.array(body["vector"], dtype=np.float64) if "vector" in body else None
+            self._remember(decision.id, str(body["policy"]["rule"]), str(body.get("by")), str(body["version"]), vector)
+            if decision.id in won:
+                self._won(decision.id)
 
     # Models ------------------------------------------------------------------------------------------------------
 
     def gate(self, name: str) -> Deployment:
         """The deploy check of a model that ran in the shadow, on what was really shown; BadInput before there is such a log."""
         version = self.registry.version(name)
-        beside = {key: body for key, body in self.store.shadows(name).items() if body.get("version") == version}
+        beside = {
+            key: body
+            for key, body in self.store.shadows(name).items()
+            if self.root(str(body.get("version"))) == self.root(version)
+        }
         if not beside:
             raise BadInput(
                 f"{name} {version} never ran in the shadow: give it that role first, and let it see some traffic"
@@ -331,7 +397,10 @@ class Service:
         }
 
     def erase(self, user: str) -> dict[str, Any]:
-        """Delete a user here, and make every model answer as if it had never seen them. Waits for the disk."""
+        """Delete a user here and in the folders of models, and make every model answer as if it had never seen them.
+
+        models_to_refit: those whose folder could not be written; they are tried again every hour. Waits for the disk.
+        """
         identities = [decision.id for decision in self.store.user_decisions(user)]
         counts = self.store.erase(user)
         self.erased = self.store.erased_digests()
@@ -339,8 +408,63 @@ class Service:
         self.calibration.drop(identities)
         for identity in identities:
             self._rules.pop(identity, None)
-        holding = sorted(served.name for served in self.registry.loaded() if user in served.scorer.user_code)
-        return {"user": user, "deleted": counts, "models_to_refit": holding}
+        rewritten, holding = self._forget(lambda folder: [user])
+        return {"user": user, "deleted": counts, "models_rewritten": rewritten, "models_to_refit": holding}
+
+    def _forget(self, whom: Callable[[Path], Collection[str]]) -> tuple[list[str], list[str]]:
+        """Write the models of the folder anew without users, and swap those in memory; names of the written, and of those that
+        could not be.
+        """
+        rewritten, failed = [], []
+        with self._forgetting:
+            for name, folder in sorted(self.registry.discover().items()):
+                try:
+                    before = self.registry.version(name)
+                    if forget_users(folder, whom(folder)):
+                        after = self.registry.version(name)
+                        self.lineage = {**self.lineage, after: self.root(before)}
+                        self.store.set("lineage", self.lineage).result()
+                        self.registry.renew(name)
+                        rewritten.append(name)
+                except WhyrecError as error:
+                    log.error("model %s still holds users who were erased: %s", name, error)
+                    failed.append(name)
+        return rewritten, failed
+
+    def forget_pending(self) -> None:
+        """Take users who were erased out of models that still hold them: after a crash, or an erasure by another server."""
+        if not self.erased:
+            return
+
+        def whom(folder: Path) -> list[str]:
+            return [user for user in user_ids(folder) if self.store.digest(user) in self.erased]
+
+        state = {name: (seal_of(folder), len(self.erased)) for name, folder in self.registry.discover().items()}
+        if state != self._looked:
+            self._forget(whom)
+            for served in self.registry.loaded():  # of a folder that another server wrote anew
+                version = self.registry.version(served.name)
+                if version != served.version and self.root(version) == self.root(served.version):
+                    self.registry.renew(served.name)
+            self._looked = {n: (seal_of(f), len(self.erased)) for n, f in self.registry.discover().items()}
+
+    def root(self, version: str) -> str:
+        """The version that was fitted, of one that erasures made of it."""
+        return self.lineage.get(version, version)
+
+    def follow(self) -> bool:
+        """Take over what other servers changed in the store: items, erased users, roles; whether there was anything new."""
+        changes = self.store.changes()
+        if changes == self._seen_changes:
+            return False
+        self.registry.take_items(self.store.items())
+        self.erased, self.lineage = self.store.erased_digests(), self.store.get("lineage", {})
+        self.forget_pending()
+        roles = self.store.get("roles")
+        if roles is not None and self.registry.take(roles):
+            self.rebase()
+        self._seen_changes = changes
+        return True
 
     def purge(self) -> dict[str, int]:
         """Delete what is older than the retention."""
@@ -416,7 +540,7 @@ def acted(event: Event) -> bool:
 
 def rules_of(by: str) -> tuple[Rule, ...]:
     """The rules behind a way of ranking."""
-    if by == "bandit":
+    if by in ("bandit", "linucb"):
         return RULES
     return ("effect" if by == "uplift" else by,)  # type: ignore[return-value]
 

@@ -102,6 +102,10 @@ TABLES = (
     "CREATE TABLE IF NOT EXISTS erased (digest TEXT PRIMARY KEY, time {real} NOT NULL)",
 )
 _EVENT_COLUMNS = "key, user_id, item, event, time, outcome, treatment, recommendation, context"
+_COUNT_CHANGE = (
+    "INSERT INTO settings (name, body) VALUES ('changes', '1') "
+    "ON CONFLICT (name) DO UPDATE SET body = CAST(CAST(settings.body AS BIGINT) + 1 AS TEXT)"
+)
 _INSERT_EVENT = f"INSERT INTO events ({_EVENT_COLUMNS}, recorded) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
 _INSERT_DECISION = (
     "INSERT INTO decisions (id, user_id, time, model, variant, body, recorded) VALUES (?, ?, ?, ?, ?, ?, ?) "
@@ -114,6 +118,7 @@ class Dialect(Protocol):
 
     errors: tuple[type[Exception], ...]
     begin: str
+    shared: bool
     types: ClassVar[dict[str, str]]
 
     def connect(self) -> Any:
@@ -229,14 +234,14 @@ class Store:
             "INSERT INTO items (id, body, recorded) VALUES (?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET body = excluded.body, recorded = excluded.recorded"
         )
-        return self.submit(lambda session: _nothing([session.run(statement, row) for row in rows]))
+        return self.submit(lambda session: _changed(session, [session.run(statement, row) for row in rows]))
 
     def set(self, name: str, value: Any) -> Future[None]:
-        """Keep a setting (JSON)."""
+        """Keep a setting (JSON); `changes` tells other servers."""
         statement = (
             "INSERT INTO settings (name, body) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body"
         )
-        return self.submit(lambda session: _nothing(session.run(statement, (name, _dumps(value)))))
+        return self.submit(lambda session: _changed(session, session.run(statement, (name, _dumps(value)))))
 
     def erase(self, user: str) -> dict[str, int]:
         """Delete everything about a user, durably, and remember (as a keyed digest) that models must not use the user."""
@@ -248,6 +253,7 @@ class Store:
                 for table in ("events", "decisions", "shadows")
             }
             session.run("INSERT INTO erased (digest, time) VALUES (?, ?) ON CONFLICT DO NOTHING", (digest, time.time()))
+            _changed(session)
             return counts
 
         found = self.submit(work).result()
@@ -348,6 +354,10 @@ class Store:
         """A setting."""
         rows = self.read("SELECT body FROM settings WHERE name = ?", (name,))
         return orjson.loads(rows[0][0]) if rows else default
+
+    def changes(self) -> int:
+        """How often items, settings or erased users changed, by any server."""
+        return int(self.get("changes", 0))
 
     def counts(self) -> dict[str, int]:
         """Rows of the tables of events, decisions and items."""
@@ -460,6 +470,7 @@ class Sqlite:
 
     errors: tuple[type[Exception], ...] = (sqlite3.Error,)
     begin = "BEGIN IMMEDIATE"
+    shared = False  # one server holds the file
     types: ClassVar[dict[str, str]] = {"serial": "INTEGER PRIMARY KEY AUTOINCREMENT", "real": "REAL"}
 
     def __init__(self, path: Path, pages: int | None = None) -> None:
@@ -498,6 +509,7 @@ class Postgres:
     """PostgreSQL by its URL; full means that the server reported no space (53100) or its allowance (53400)."""
 
     begin = "BEGIN"
+    shared = True
     types: ClassVar[dict[str, str]] = {"serial": "BIGSERIAL PRIMARY KEY", "real": "DOUBLE PRECISION"}
 
     def __init__(self, url: str) -> None:
@@ -602,6 +614,11 @@ def _free() -> None:
 
 def _nothing(_: Any) -> None:
     return
+
+
+def _changed(session: Session, _: Any = None) -> None:
+    """Count a change of items, settings or erased users, for other servers to see."""
+    session.run(_COUNT_CHANGE)
 
 
 def _dumps(value: Any) -> str:
