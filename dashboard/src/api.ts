@@ -233,6 +233,9 @@ export interface Why {
   sentences: string[];
   explanation: {
     k: number;
+    rank: number;
+    bought: number;
+    effect: number | null;
     rank_by_effect: number | null;
     driver_intervals: { group: string; share: number; low: number; high: number }[] | null;
     paths: string[];

@@ -203,13 +203,15 @@ def test_what_was_read_and_what_it_is_compared_with(read: Callable[..., Reader],
 
 
 def test_one_user_by_pointer_and_nothing_is_logged(read: Callable[..., Reader], dash: Running) -> None:
+    soap = httpx.get(f"{dash.url}/v1/items", params={"search": "soap number", "limit": 1}).json()["items"][0]["item"]
+    httpx.post(f"{dash.url}/v1/events", json={"events": [{"user": "u6", "item": soap}] * 3}).raise_for_status()
     before = dash.service.store.counts()
     reader = read()
     page = reader.open("user")
-    page.get_by_role("combobox", name="User").fill("u7")
+    page.get_by_role("combobox", name="User").fill("u6")
     page.get_by_role("button", name="Show", exact=True).click()
     reader.settle()
-    wish = {"user": "u7", "k": 10, "explore": False, "log": False}
+    wish = {"user": "u6", "k": 10, "explore": False, "log": False}
     best = httpx.post(f"{dash.url}/v1/recommend", json=wish, timeout=30).json()
     assert best["logged"] is False
     rows = page.locator("button.row")
@@ -218,14 +220,14 @@ def test_one_user_by_pointer_and_nothing_is_logged(read: Callable[..., Reader], 
     rows.nth(2).click()
     reader.settle()
     item = best["items"][2]["item"]
-    why = httpx.get(f"{dash.url}/v1/why", params={"user": "u7", "item": item, "detail": True}, timeout=30).json()
+    why = httpx.get(f"{dash.url}/v1/why", params={"user": "u6", "item": item, "detail": True}, timeout=30).json()
     panel = page.locator(".detail-panel")
-    for sentence in why["explanation"]["sentences"][1:]:
+    for sentence in (*why["sentences"][1:], *why["explanation"]["sentences"][1:]):
         assert sentence in panel.inner_text()
     assert f"item={item}" in page.url
 
     # What if it were not treated: the slider's left end is the control arm.
-    arms = httpx.post(f"{dash.url}/v1/counterfactual", json={"pair": {"user": "u7", "item": item}}, timeout=30).json()
+    arms = httpx.post(f"{dash.url}/v1/counterfactual", json={"pair": {"user": "u6", "item": item}}, timeout=30).json()
     then = panel.get_by_text("Expected outcome then").locator("..").locator(".n")
     treated = float(then.inner_text())
     panel.get_by_role("slider", name="Treatment").press("Home")
@@ -247,6 +249,10 @@ def test_one_user_by_pointer_and_nothing_is_logged(read: Callable[..., Reader], 
     page.get_by_role("list", name="Items found").get_by_role("button").first.click()
     reader.settle()
     assert "soap number" in page.locator(".detail-panel .subject").inner_text()
+    # The user bought it after the model was fitted: what is from its log says so.
+    why = httpx.get(f"{dash.url}/v1/why", params={"user": "u6", "item": soap, "detail": True}, timeout=30).json()
+    assert why["bought"] == why["explanation"]["bought"] + 3
+    assert "The user has acted since" in page.locator(".detail-panel").inner_text()
     assert dash.service.store.counts() == before
 
 
@@ -410,7 +416,7 @@ def test_the_monitor_tells_traffic_over_time(dash: Running) -> None:
     assert len(found["history"]) == 60 and found["history"][0]["per_second"] is None  # before the start
     assert sum(10 * (row["per_second"] or 0) for row in found["history"]) >= 80
     assert {(row["route"], row["status"]): row["count"] for row in found["requests"]}["/v1/events", "422"] == 1
-    assert found["events"] == [{"event": "new", "count": 20}]
+    assert {row["event"]: row["count"] for row in found["events"]}["new"] >= 20
 
 
 def test_the_pages_are_small_sealed_and_as_new_as_their_source() -> None:

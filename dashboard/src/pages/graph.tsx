@@ -84,6 +84,7 @@ function Explorer({ graph }: { graph: Graph }) {
           <Key kind="cause">{w("leads to it", "导致它")}</Key>
           <Key kind="effect">{w("follows from it", "由它导致")}</Key>
           <Key kind="dashed">{w("not measured", "未测量")}</Key>
+          {tests && <Key kind="check">{w("no arrow, but the data show dependence", "无箭头，但数据显示相关")}</Key>}
         </p>
       </Card>
       {ends && (

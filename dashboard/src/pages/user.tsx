@@ -226,10 +226,46 @@ function Detail({ user, item }: { user: string; item: string }) {
                   <b>{found.text || found.item}</b> <code>{found.item}</code>
                 </p>
                 <ul class="sentences">
-                  {(more?.sentences ?? found.sentences).slice(1).map((text) => (
+                  {found.sentences.slice(1).map((text) => (
                     <li key={text}>{text}</li>
                   ))}
                 </ul>
+                <Treatment user={user} item={item} why={found} />
+                {found.similar.length > 0 && (
+                  <>
+                    <h3>{w("Most like it in the history", "历史中与之最相似的商品")}</h3>
+                    <ul class="meters">
+                      {found.similar.map((row) => (
+                        <li key={row.item}>
+                          <span>{row.text || row.item}</span>
+                          <Meter share={row.cosine} />
+                          <span class="n">{figure(row.cosine, 2)}</span>
+                        </li>
+                      ))}
+                    </ul>
+                  </>
+                )}
+                {more && (
+                  <div class="ended">
+                    <h3>{w("The whole explanation, as of the end of the model's log", "完整解释（截至模型日志末尾）")}</h3>
+                    {(found.rank !== more.rank || found.bought !== more.bought) && (
+                      <p class="note">
+                        {w(
+                          `The user has acted since: rank ${whole(more.rank)} and effect ${figure(more.effect)} then, rank ${whole(found.rank)} and effect ${figure(found.effect)} now.`,
+                          `此后该用户又有行为：当时排名 ${whole(more.rank)}、效应 ${figure(more.effect)}，现在排名 ${whole(found.rank)}、效应 ${figure(found.effect)}。`,
+                        )}
+                      </p>
+                    )}
+                    <ul class="sentences">
+                      {more.sentences
+                        .slice(1)
+                        .filter((text) => !found.sentences.includes(text))
+                        .map((text) => (
+                          <li key={text}>{text}</li>
+                        ))}
+                    </ul>
+                  </div>
+                )}
                 {drivers.length > 0 && (
                   <>
                     <h3>{w("What drives the effect", "什么推动了效应")}</h3>
@@ -240,14 +276,13 @@ function Detail({ user, item }: { user: string; item: string }) {
                     />
                   </>
                 )}
-                <Treatment user={user} item={item} why={found} />
                 {more && (
                   <>
                     <h3>{w("What would change it", "什么会改变它")}</h3>
                     <dl class="pairs">
                       <dt>{w("Rank by preference", "偏好排名")}</dt>
                       <dd>
-                        {whole(found.rank)} / {whole(found.of)}
+                        {whole(more.rank)} / {whole(found.of)}
                       </dd>
                       {more.rank_by_effect !== null && (
                         <>
@@ -276,20 +311,6 @@ function Detail({ user, item }: { user: string; item: string }) {
                         </>
                       )}
                     </dl>
-                  </>
-                )}
-                {found.similar.length > 0 && (
-                  <>
-                    <h3>{w("Most like it in the history", "历史中与之最相似的商品")}</h3>
-                    <ul class="meters">
-                      {found.similar.map((row) => (
-                        <li key={row.item}>
-                          <span>{row.text || row.item}</span>
-                          <Meter share={row.cosine} />
-                          <span class="n">{figure(row.cosine, 2)}</span>
-                        </li>
-                      ))}
-                    </ul>
                   </>
                 )}
               </>
