@@ -8,10 +8,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo article test check install clean
+.PHONY: help demo article test check install dashboard clean
 help:
 	@grep -E '^# make|^# Var' Makefile | cut -c3-
-	@echo "make article, make check (lint and types), make install, make clean"
+	@echo "make article, make check (lint and types), make install, make dashboard (needs Node.js 20), make clean"
 
 demo: $(READY)
 	$(BIN)/whyrec demo --out $(OUT)
@@ -28,6 +28,10 @@ check: $(READY)
 
 install: $(READY)
 
+# The pages of the service: built from dashboard/, committed, part of the wheel.
+dashboard:
+	cd dashboard && npm ci && npm run build
+
 # torch comes first and pinned: anything that asks for plain torch before it may pull gigabytes.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -41,4 +45,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dashboard/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

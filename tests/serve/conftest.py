@@ -137,6 +137,18 @@ def shop_log(rows: int = 2500, users: int = 80, seed: int = 0) -> pl.DataFrame:
 KINDS = ("apple", "milk", "bread", "soap")
 
 
+def baselines(dataset: Any) -> dict[str, Any]:
+    """What the demo keeps beside its model, small: two rankers on the last fifth of the time."""
+    from whyrec.data.split import split_time
+    from whyrec.recommend.ease import EASE
+    from whyrec.recommend.evaluation import evaluate
+    from whyrec.recommend.popularity import Popularity
+
+    split = split_time(dataset, share=0.2)
+    rankers = {"popularity": Popularity().fit(split.train), "EASE": EASE().fit(split.train)}
+    return {"temporal": {"how": split.how, "methods": evaluate(rankers, split.train, split.test, draws=100).to_dicts()}}
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory, text_model: Path) -> Path:
     """A folder with two fitted models, "first" and "second"."""
@@ -158,10 +170,13 @@ def models(tmp_path_factory: pytest.TempPathFactory, text_model: Path) -> Path:
     )  # fmt: skip
     cache = str(tmp_path_factory.mktemp("texts"))
     for seed, name in enumerate(("first", "second")):
-        dataset, _ = read_dataset(shop_log(seed=seed), items=items, schema=schema)
-        CausalRecommender(epochs=2, text_model=str(text_model), cache=cache, random_state=seed).fit(dataset).save(
-            folder / name
-        )
+        log = shop_log(seed=seed)
+        nobodys = log.head(3).with_columns(user=pl.lit(None, pl.String))  # set aside, and told of
+        dataset, report = read_dataset(pl.concat([log, nobodys]), items=items, schema=schema)
+        model = CausalRecommender(epochs=2, text_model=str(text_model), cache=cache, random_state=seed).fit(dataset)
+        if name == "second":
+            model.notes_ = {"validation": report.to_dict(), "baselines": baselines(dataset)}
+        model.save(folder / name)
     return folder
 
 
@@ -221,12 +236,17 @@ def serve(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
         public: bool = False,
         cache: str | None = None,
         cases: Sequence[Path] = (),
+        pages: Path | None = None,
         **settings: Any,
     ) -> Running:
         place = store or str(tmp_path_factory.mktemp("serve") / "whyrec.db")
         service = open_service(model or models, store=place, cache=cache, settings=Settings(**settings), cases=cases)
         config = uvicorn.Config(
-            create_app(service, public=public), port=0, log_level="warning", access_log=False, server_header=False
+            create_app(service, public=public, pages=pages),
+            port=0,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
         )
         sockets = [config.bind_socket()]
         server = uvicorn.Server(config)

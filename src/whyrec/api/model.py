@@ -173,6 +173,7 @@ def fit(
     roles = Schema.read(Path(schema)) if isinstance(schema, str | Path) else schema
     dataset, validation = read_dataset(log, items=items, users=users, schema=roles, strict=strict)
     model = CausalRecommender(epochs=epochs, random_state=random_state).fit(dataset)
+    model.notes_ = {"validation": validation.to_dict()}
     if out is not None:
         model.save(Path(out))
     return Fitted(model, validation, None if out is None else Path(out))

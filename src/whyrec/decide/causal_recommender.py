@@ -86,6 +86,7 @@ class CausalRecommender:
                 f"{dataset.name}: no row has a positive outcome; there is nothing to learn a preference from"
             )
         self.dataset_ = dataset
+        self.notes_: dict[str, Any] = {}
         self.repeats_ = bool((dataset.matrix.data > 1).mean() > 0.05)
         say("Fitting the two-headed recommender")
         self.recommender_ = TwoHeadedRecommender(
@@ -201,6 +202,7 @@ class CausalRecommender:
             "no_effects": self.no_effects_,
             "effects": self.effects_.content() if self.effects_ else None,
             "estimates": self.estimates_,
+            "notes": self.notes_,
         }
         with saving(Path(path), "CausalRecommender", content) as folder:
             self.recommender_.save(folder / "recommender")
@@ -221,6 +223,7 @@ class CausalRecommender:
         model.recommender_ = TwoHeadedRecommender.load(folder / "recommender")
         model.effects_ = None
         model.estimates_ = content["estimates"]
+        model.notes_ = content.get("notes", {})
         if content["effects"]:
             model.effects_ = LogEffects.load(folder / "effects", content["effects"], model.dataset_)
         return model

@@ -30,6 +30,7 @@ from whyrec import __version__
 from whyrec.errors import BadInput, UnknownId, WhyrecError
 from whyrec.estimate import jsonable
 from whyrec.serve import questions
+from whyrec.serve.card import model_card
 from whyrec.serve.forms import (
     CounterfactualForm,
     EffectForm,
@@ -143,8 +144,11 @@ def create_app(
             if before is not None and "answer" in before.body:
                 answered: dict[str, Any] = before.body["answer"]
                 return answered
-        wish = Wish(**form.__dict__, identity=identity)
-        answer, decision, after = service.recommend(wish)
+        asked = dict(form.__dict__)
+        kept = asked.pop("log")
+        answer, decision, after = service.recommend(Wish(**asked, identity=identity))
+        if not kept:
+            return answer | {"logged": False}
         work = insert_decision(decision)
         if identity is None:
             # Nobody waits for its log. It stands before every event that answers it, and is durable when that is.
@@ -363,6 +367,12 @@ def create_app(
         """Every model of the folder, with its role."""
         return _json(await aside(service.registry.to_dict))
 
+    @app.get("/v1/models/{name}/card", tags=["models"])
+    async def card(name: str) -> Response:
+        """What a loaded model knows of itself: its log's columns and gaps, how it was read, training, baselines beside it."""
+        served = service.registry.named(name)
+        return _json({"model": served.to_dict(), **await aside(lambda: model_card(served.scorer.model))})
+
     @app.get("/v1/models/{name}/check", tags=["models"])
     async def check(name: str) -> Response:
         """May it go into force? The deploy check, on what was shown while the model ran in the shadow."""
@@ -428,7 +438,9 @@ def create_app(
         return _json(
             {
                 "model": roles.primary.to_dict(), "roles": roles.to_dict(), "up_seconds": time.time() - service.started,
-                "traffic": service.metrics.recent(), "explore": service.settings.explore, **found,
+                "traffic": service.metrics.recent(), "history": service.metrics.history(),
+                "requests": service.metrics.counts("whyrec_requests_total", "route", "status"),
+                "events": service.metrics.counts("whyrec_events_total", "event"), "explore": service.settings.explore, **found,
             }
         )  # fmt: skip
 

@@ -127,6 +127,7 @@ class RecommendForm(Form):
     context: Context = {}
     reasons: bool = True
     lang: Lang = "en"
+    log: bool = Field(True, description="false: a look that nobody is shown; nothing of it is kept or counted.")
     time: Moment | None = Field(
         None, description="The moment to recommend for; past choices are as old as they are then."
     )

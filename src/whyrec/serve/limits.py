@@ -88,8 +88,10 @@ class Gate:
             if message["type"] == "http.response.start":
                 began, status = True, int(message["status"])
                 message["headers"] = [*message.get("headers", ()), *HEADERS]
-                if scope["path"].startswith(("/v1/", "/metrics")):
-                    message["headers"].append((b"cache-control", b"no-store"))
+                kept = (
+                    b"no-store" if scope["path"].startswith(("/v1/", "/metrics")) else b"no-cache"
+                )  # pages: asked about each time
+                message["headers"].append((b"cache-control", kept))
             await send(message)
 
         problem: Problem | None = None

@@ -19,6 +19,7 @@ _FEWEST = 200  # live values before an index is told
 _BINS = 10
 _WINDOW = 5_000
 _REFERENCE_USERS = 200
+_SELF = "/v1/monitor"
 
 
 class Metrics:
@@ -29,6 +30,7 @@ class Metrics:
         self._values: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
         self._histograms: dict[str, dict[tuple[tuple[str, str], ...], list[float]]] = {}
         self.latest: deque[tuple[float, str, float]] = deque(maxlen=20_000)
+        self.begun = time.time()
 
     def describe(self, name: str, kind: str, words: str) -> None:
         """Name a metric before it is used."""
@@ -74,6 +76,35 @@ class Metrics:
             }
             for route, took in sorted(by_route.items())
         }
+
+    def history(self, seconds: float = 600.0, bins: int = 60) -> list[dict[str, float | None]]:
+        """Questions and events a second and their latency in bins of the last seconds, oldest first; None before what is remembered.
+
+        Pages, probes and the monitor itself are left out.
+        """
+        now, width = time.time(), seconds / bins
+        whole = len(self.latest) == self.latest.maxlen
+        rows = [(when, took) for when, route, took in list(self.latest) if route.startswith("/v1/") and route != _SELF]
+        known = min((when for when, _, _ in list(self.latest)), default=now) if whole else self.begun
+        when, took = np.array(rows, dtype=np.float64).reshape(-1, 2).T
+        place = np.floor((when - (now - seconds)) / width).astype(np.int64)
+        found: list[dict[str, float | None]] = []
+        for code in range(bins):
+            start, part = now - seconds + code * width, took[place == code]
+            row: dict[str, float | None] = {"time": start, "per_second": None, "p50_ms": None, "p99_ms": None}
+            if start + width > known:
+                row["per_second"] = len(part) / width
+            if len(part):
+                row["p50_ms"], row["p99_ms"] = (float(q) * 1e3 for q in np.quantile(part, (0.5, 0.99)))
+            found.append(row)
+        return found
+
+    def counts(self, name: str, *labels: str) -> list[dict[str, Any]]:
+        """A counter since the start: its labels, and how often."""
+        return [
+            {**{label: dict(key)[label] for label in labels}, "count": value}
+            for key, value in list(self._values.get(name, {}).items())
+        ]
 
     def text(self) -> str:
         """The exposition."""

@@ -121,6 +121,7 @@ def demo(
     with atomic_file(out / "recommendations.parquet") as temporary:
         frame.write_parquet(temporary)
     write_json(out / "effects.json", effects_content(found))
+    model.notes_ = {"validation": validation.to_dict(), "baselines": found.to_dict()["baselines"]}
     model.save(out / "model")
     example.model.save(out / "cases" / "shop")
     write_text(out / "report.html", demo_report(found, lang))
