@@ -191,6 +191,17 @@ def event(number: int, turn: int, batch: int) -> bytes:
     return request("POST", "/v1/events", {"events": rows})
 
 
+def everybody_acts(port: int, acts: int = 2) -> None:
+    """Events of every user, so that no history is the one that was stored with the model."""
+    for first in range(0, USERS, 500):
+        rows = [
+            {"user": f"u{user}", "item": f"i{(user * 131 + act) % ITEMS}"}
+            for user in range(first, min(first + 500, USERS))
+            for act in range(acts)
+        ]
+        assert asyncio.run(ask_once(port, request("POST", "/v1/events", {"events": rows}))) == 200
+
+
 def search(folder: Path, queries: int = 200) -> dict[str, Any]:
     """Time and recall@10 of the service's exact search, and of an approximate index where usearch is installed."""
     import torch
@@ -280,8 +291,10 @@ def main() -> None:
         cpu = (after.user + after.system - before.user - before.system) / max(done, 1)
         found[name] = {"acknowledged_per_s": done / took, "server_cpu_ms_per_event": cpu * 1e3}
         told(name, found[name])
-    found["recommend after events"] = measured(port, process, wishes(count, 3), arguments.rate)
-    told("recommend after events", found["recommend after events"])
+    everybody_acts(port)
+    for name, more in (("recommend, all live", {}), ("by mix, all live", {"by": "mix"})):
+        found[name] = measured(port, process, wishes(count, 3, **more), arguments.rate)
+        told(name, found[name])
     found["rss_mb"] = process.memory_info().rss / 2**20
     server.terminate()
     server.wait()

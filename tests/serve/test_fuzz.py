@@ -25,7 +25,7 @@ def test_no_request_makes_a_server_error(serve: Callable[..., Running], shop_cas
     if not program.exists():
         pytest.skip("schemathesis is not installed (pip install 'whyrec[dev]')")
     command = [
-        str(program), "run", f"{running.url}/openapi.json", "--checks", "not_a_server_error", "--max-examples", "4",
+        str(program), "run", f"{running.url}/openapi.json", "--checks", "not_a_server_error", "--max-examples", "2",
         "--phases", "examples,coverage,fuzzing", "--seed", "1", "--no-color", "--exclude-path", "/v1/models/rollback",
         "--request-timeout", "20", "--report", "ndjson", "--report-dir", str(tmp_path),
     ]  # fmt: skip

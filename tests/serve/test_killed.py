@@ -38,7 +38,7 @@ for line in sys.stdin:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="forks a server")
 def test_a_killed_server_keeps_every_acknowledged_event(models: Path, tmp_path: Path) -> None:
-    """SIGKILL, 8 times at random points under load over HTTP (the store alone is killed 44 times in test_store)."""
+    """SIGKILL, 4 times at random points under load over HTTP (the store alone is killed 48 times in test_store)."""
     store, chance = tmp_path / "killed.db", random.Random(3)
     acknowledged: set[str] = set()
     lists: dict[str, list[str]] = {}
@@ -54,10 +54,23 @@ def test_a_killed_server_keeps_every_acknowledged_event(models: Path, tmp_path: 
                 events = [{"user": f"u{number % 9}", "item": f"i{number % 40}", "key": key} for key in keys]
                 try:
                     if number % 5 == 0:
-                        answer = http.post("/v1/recommend", json={"user": f"u{number % 9}", "k": 2})
+                        # In the log before it is given, with a key; without, before an event that answers it is acknowledged.
+                        asked = {"idempotency-key": f"k{number}"} if number % 10 == 0 else {}
+                        answer = http.post("/v1/recommend", json={"user": f"u{number % 9}", "k": 2}, headers=asked)
                         if answer.status_code == 200:
                             found = answer.json()
-                            lists[found["id"]] = [row["item"] for row in found["items"]]
+                            items = [row["item"] for row in found["items"]]
+                            click = {
+                                "user": f"u{number % 9}",
+                                "item": items[0],
+                                "recommendation": found["id"],
+                                "key": keys[0],
+                            }
+                            if asked:
+                                lists[found["id"]] = items
+                            elif http.post("/v1/events", json={"events": [click]}).status_code == 200:
+                                lists[found["id"]] = items
+                                acknowledged.add(keys[0])
                     elif http.post("/v1/events", json={"events": events}).status_code == 200:
                         acknowledged.update(keys)
                 except httpx.HTTPError:
@@ -70,7 +83,7 @@ def test_a_killed_server_keeps_every_acknowledged_event(models: Path, tmp_path: 
     )  # fmt: skip
     assert forks.stdin is not None and forks.stdout is not None
     assert forks.stdout.readline() == "ready\n"
-    for _ in range(8):
+    for _ in range(4):
         port = free_port()
         forks.stdin.write(f"{port}\n")
         forks.stdin.flush()
@@ -98,5 +111,5 @@ def test_a_killed_server_keeps_every_acknowledged_event(models: Path, tmp_path: 
     opened.close()
     assert len(stored) == len(set(stored))
     assert acknowledged <= set(stored)
-    assert len(stored) - len(acknowledged) <= 8 * 4 * 4  # in flight when a kill came
+    assert len(stored) - len(acknowledged) <= 4 * 4 * 5  # in flight when a kill came
     assert lists and all(kept[identity] == items for identity, items in lists.items())

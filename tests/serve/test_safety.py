@@ -175,10 +175,19 @@ def test_a_full_disk_is_507_and_recommendations_go_on(serve: Callable[..., Runni
             if not answer.content["logged"]:
                 break
         assert answer is not None and answer.items and answer.content["logged"] is False
+        for _ in range(50):  # without a key nobody waits, and the answer says what came of those before it
+            logged = httpx.post(f"{running.url}/v1/recommend", json={"user": "u1", "k": 100}).json()["logged"]
+            if not logged:
+                break
+            time.sleep(0.02)
+        assert logged is False
         assert httpx.get(f"{running.url}/healthz").status_code == 200
         store._session.connection.execute("PRAGMA max_page_count=1000000")
         assert client.events([{"user": "u1", "item": "i1", "key": "after"}]).accepted == 1
         assert client.monitor()["store"]["events"] == stored + 1
+        httpx.post(f"{running.url}/v1/recommend", json={"user": "u1"})
+        client.events([{"user": "u1", "item": "i1", "key": "after-2"}])
+        assert httpx.post(f"{running.url}/v1/recommend", json={"user": "u1"}).json()["logged"] is True
     running.stop()
 
 

@@ -14,7 +14,16 @@ from pathlib import Path
 import pytest
 
 from whyrec.errors import BadInput
-from whyrec.serve.store import Decision, Event, Sqlite, StorageDown, StorageFull, Store, open_store
+from whyrec.serve.store import (
+    Decision,
+    Event,
+    Sqlite,
+    StorageDown,
+    StorageFull,
+    Store,
+    insert_decision,
+    open_store,
+)
 
 
 def event(key: str, user: str = "u1", **more: object) -> Event:
@@ -120,6 +129,22 @@ def test_rewards_are_the_largest_outcome_of_an_item_of_a_recommendation(store: S
     answers = [event("a", recommendation="r1", outcome=0.0), event("b", recommendation="r1", outcome=1.0)]
     store.add_events([*answers, event("c"), event("d", item="i2", recommendation="r1", outcome=0.0)]).result()
     assert sorted(store.rewards()) == [("r1", "i1", 1.0), ("r1", "i2", 0.0)]
+
+
+def test_what_nobody_waits_for_is_committed_with_what_comes_next(store: Store) -> None:
+    before = store.commits
+    for n in range(20):
+        store.later(insert_decision(Decision(f"later-{n}", "u1", 1.0, "m", "primary", {"items": []})))
+    assert store.add_events([event("after-later")]).result() == [True]
+    # Whoever was acknowledged stands behind them.
+    assert {f"later-{n}" for n in range(20)} <= {decision.id for decision in store.decisions()}
+    assert store.commits - before <= 5
+    store.later(insert_decision(Decision("alone", "u1", 1.0, "m", "primary", {"items": []})))
+    deadline = time.monotonic() + 5
+    while store.decision("alone") is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    assert store.refused is None
 
 
 def test_an_erased_user_is_in_no_table_and_no_file(store: Store, where: str) -> None:
@@ -278,9 +303,9 @@ for name in range(6):
 
 @pytest.mark.slow
 def test_killed_at_random_points_loses_no_acknowledged_event(tmp_path: Path) -> None:
-    """SIGKILL, 44 times: every key that was acknowledged is stored, once; no file needs repair by hand."""
+    """SIGKILL, 48 times: every key that was acknowledged is stored, once; no file needs repair by hand."""
     path, chance, acknowledged = tmp_path / "killed.db", random.Random(7), set()
-    for run in range(44):
+    for run in range(48):
         writer = subprocess.Popen(
             [sys.executable, "-S", "-c", WRITER, str(path), str(run)],
             stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -300,5 +325,5 @@ def test_killed_at_random_points_loses_no_acknowledged_event(tmp_path: Path) -> 
     assert len(stored) == len(set(stored))
     assert acknowledged <= set(stored)
     # What was stored and not acknowledged was in flight when a kill came: at most a request a thread.
-    assert len(stored) - len(acknowledged) <= 44 * 6 * 3
+    assert len(stored) - len(acknowledged) <= 48 * 6 * 3
     assert len(acknowledged) > 1000

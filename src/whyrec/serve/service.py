@@ -426,7 +426,7 @@ class Service:
                         self.store.set("lineage", self.lineage).result()
                         self.registry.renew(name)
                         rewritten.append(name)
-                except WhyrecError as error:
+                except (WhyrecError, OSError, pl.exceptions.PolarsError) as error:
                     log.error("model %s still holds users who were erased: %s", name, error)
                     failed.append(name)
         return rewritten, failed

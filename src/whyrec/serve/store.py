@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import logging
 import os
 import queue
 import secrets
@@ -34,6 +35,8 @@ from whyrec.errors import BadInput, WhyrecError
 T = TypeVar("T")
 GROUP = 512  # requests committed together at most
 _BUSY_SECONDS = 30
+_PATIENCE = 0.05  # seconds for which work that nobody waits for may stand in the queue
+log = logging.getLogger("whyrec.serve")
 
 
 class StorageFull(WhyrecError):
@@ -174,6 +177,25 @@ class _Awaited:
         self.told.append((self.loop, self.future, None, error))
 
 
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """Work that nobody waits for: it may stand in the queue for a moment, and is committed with what comes meanwhile."""
+
+    store: Store
+
+    def set_running_or_notify_cancel(self) -> bool:
+        return True
+
+    def set_result(self, _: Any) -> None:
+        self.store.refused = None
+
+    def set_exception(self, error: BaseException) -> None:
+        if self.store.refused is None:
+            log.error("what was to be logged could not be: %s", error)
+        self.store.refused = error
+
+
+_Waiter = Future[Any] | _Awaited | _Later
 _Told = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Any, BaseException | None]
 
 
@@ -184,8 +206,9 @@ class Store:
         self.dialect, self.where, self._release = dialect, where, release
         self._local = threading.local()
         self._readers: weakref.WeakSet[Session] = weakref.WeakSet()
-        self._waiting: queue.SimpleQueue[tuple[Work[Any], Future[Any] | _Awaited] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[Work[Any], _Waiter] | None] = queue.SimpleQueue()
         self._told: list[_Told] = []
+        self.refused: BaseException | None = None  # why the last work of `later` was not kept
         self._closed = False
         self.commits = self.failures = 0
         self._session = self._prepared()
@@ -213,6 +236,13 @@ class Store:
         else:
             self._waiting.put((work, _Awaited(loop, future, self._told)))
         return future
+
+    def later(self, work: Work[Any]) -> None:
+        """Queue work that nobody waits for: durable within 50 ms, and not after anything that is queued behind it.
+
+        So what is acknowledged later is never there without it.
+        """
+        self._waiting.put((work, _Later(self)))
 
     def add_events(self, events: Sequence[Event]) -> Future[list[bool]]:
         """Store events; False for those whose key was stored before, which are dropped."""
@@ -378,9 +408,13 @@ class Store:
     def _write(self) -> None:
         while True:
             group = [self._waiting.get()]
+            until = time.monotonic() + _PATIENCE
             while len(group) < GROUP and group[-1] is not None:
+                if not isinstance(group[-1][1], _Later):
+                    until = 0.0  # somebody waits: the group takes what is there and no more
+                left = until - time.monotonic()
                 try:
-                    group.append(self._waiting.get_nowait())
+                    group.append(self._waiting.get(left > 0, left) if left > 0 else self._waiting.get_nowait())
                 except queue.Empty:
                     break
             kept = [entry for entry in group if entry is not None and entry[1].set_running_or_notify_cancel()]
@@ -402,7 +436,7 @@ class Store:
             with contextlib.suppress(RuntimeError):  # a loop that was closed waits for nothing
                 loop.call_soon_threadsafe(_deliver, all_told)
 
-    def _commit(self, group: list[tuple[Work[Any], Future[Any] | _Awaited]]) -> None:
+    def _commit(self, group: list[tuple[Work[Any], _Waiter]]) -> None:
         try:
             answers = self._transaction([work for work, _ in group])
         except self.dialect.errors as error:
