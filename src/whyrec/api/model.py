@@ -13,7 +13,7 @@ from whyrec.data.dataset import Dataset
 from whyrec.data.formats import read_table
 from whyrec.data.parse import numbers_or_words
 from whyrec.data.read import read_dataset
-from whyrec.data.report import ValidationReport
+from whyrec.data.report import ValidationReport, without_people
 from whyrec.data.schema import Schema
 from whyrec.decide.causal_recommender import CausalRecommender, Ranking, Why
 from whyrec.errors import BadInput
@@ -173,7 +173,7 @@ def fit(
     roles = Schema.read(Path(schema)) if isinstance(schema, str | Path) else schema
     dataset, validation = read_dataset(log, items=items, users=users, schema=roles, strict=strict)
     model = CausalRecommender(epochs=epochs, random_state=random_state).fit(dataset)
-    model.notes_ = {"validation": validation.to_dict()}
+    model.notes_ = {"validation": without_people(validation.to_dict())}
     if out is not None:
         model.save(Path(out))
     return Fitted(model, validation, None if out is None else Path(out))

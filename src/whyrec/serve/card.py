@@ -23,21 +23,11 @@ def model_card(model: CausalRecommender) -> dict[str, Any]:
             "training": {"losses": [float(loss) for loss in recommender.losses_], "arms": arms},
             "no_effects": model.no_effects_ or None,
             "log": log_card(dataset),
-            "validation": _without_people(model.notes_.get("validation")),
+            "validation": model.notes_.get("validation"),
             "baselines": model.notes_.get("baselines"),
         }
     )
     return answer
-
-
-def _without_people(validation: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A validation report whose examples show no id of a user or session."""
-    if validation is None:
-        return None
-    roles = validation["schema"]["log"]
-    personal = {roles.get("user"), roles.get("session")}
-    issues = [{**row, "example": ""} if row["column"] in personal else row for row in validation["issues"]]
-    return {**validation, "issues": issues}
 
 
 def log_card(dataset: Dataset) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import polars as pl
 
 from whyrec.data.dataset import Dataset
 from whyrec.data.read import read_dataset
-from whyrec.data.report import ValidationReport
+from whyrec.data.report import ValidationReport, without_people
 from whyrec.data.samples import shop, shop_tables
 from whyrec.data.schema import Schema
 from whyrec.data.split import Split, split_last_session, split_time
@@ -121,7 +121,7 @@ def demo(
     with atomic_file(out / "recommendations.parquet") as temporary:
         frame.write_parquet(temporary)
     write_json(out / "effects.json", effects_content(found))
-    model.notes_ = {"validation": validation.to_dict(), "baselines": found.to_dict()["baselines"]}
+    model.notes_ = {"validation": without_people(validation.to_dict()), "baselines": found.to_dict()["baselines"]}
     model.save(out / "model")
     example.model.save(out / "cases" / "shop")
     write_text(out / "report.html", demo_report(found, lang))
