@@ -10,10 +10,10 @@ from whyrec.data.schema import Schema
 def test_examples_of_user_and_session_columns_are_blank() -> None:
     log = pl.DataFrame(
         {
-            "user": ["anna", None, "anna", "bert"],
-            "item": ["i1", "i2", "i1", None],
-            "time": [1, 2, 1, 3],
-            "visit": ["v-anna"] * 4,
+            "user": ["anna", None, "anna", "bert", "bert"],
+            "item": ["i1", "i2", "i1", None, "i2"],
+            "time": [1, 2, 1, 3, 4],
+            "visit": ["v-anna"] * 5,
         }
     )
     _, report = read_dataset(log, schema=Schema(user="user", item="item", time="time", session="visit"))

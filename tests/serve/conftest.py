@@ -153,6 +153,7 @@ def baselines(dataset: Any) -> dict[str, Any]:
 def models(tmp_path_factory: pytest.TempPathFactory, text_model: Path) -> Path:
     """A folder with two fitted models, "first" and "second"."""
     from whyrec.data.read import read_dataset
+    from whyrec.data.report import without_people
     from whyrec.data.schema import Schema
     from whyrec.decide.causal_recommender import CausalRecommender
 
@@ -175,7 +176,7 @@ def models(tmp_path_factory: pytest.TempPathFactory, text_model: Path) -> Path:
         dataset, report = read_dataset(pl.concat([log, nobodys]), items=items, schema=schema)
         model = CausalRecommender(epochs=2, text_model=str(text_model), cache=cache, random_state=seed).fit(dataset)
         if name == "second":
-            model.notes_ = {"validation": report.to_dict(), "baselines": baselines(dataset)}
+            model.notes_ = {"validation": without_people(report.to_dict()), "baselines": baselines(dataset)}
         model.save(folder / name)
     return folder
 
