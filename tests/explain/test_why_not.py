@@ -40,13 +40,11 @@ def test_what_is_out_of_stock_is_told_so(model: StructuralCausalModel, log: pl.D
     assert "<svg" in found.picture() and found.to_dict()["reasons"][0]["cause"] == "stock"
 
 
-def test_an_action_is_worth_its_counterfactual(model: StructuralCausalModel, log: pl.DataFrame) -> None:
+def test_a_deeper_discount_gains_more(model: StructuralCausalModel, log: pl.DataFrame) -> None:
     cases = log.filter((pl.col("bought") == 0) & (pl.col("in_stock") == 1)).head(300)
     found = why_not(model, cases, REFERENCES, "bought", ACTIONS)
     gain = np.mean([answer.actions.filter(action="10% off")["gain"][0] for answer in found])
-    # The simulator knows what a tenth off does to these very visits: 7 log(1 / .9) of the logistic noise.
-    same = browsing(4_000, 0)
-    assert same.visits.equals(log)
+    # A band, not the simulator's own figure: it keeps the truth of references, not of discounts.
     assert 0.02 < gain < 0.2
     deeper = why_not(model, cases, REFERENCES, "bought", {"30% off": {"price": "price * 0.7"}})
     assert np.mean([answer.actions["gain"][0] for answer in deeper]) > gain
