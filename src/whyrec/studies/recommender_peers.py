@@ -17,7 +17,7 @@ from whyrec.recommend.base import Recommender, Scores
 from whyrec.recommend.evaluation import Measured
 from whyrec.recommend.popularity import Popularity
 from whyrec.studies.effect_benchmark.tables import Claim
-from whyrec.studies.graph_benchmark import run_peer
+from whyrec.studies.graph_benchmark.peers import run_peer
 
 RECTOOLS = "WHYREC_PEER_RECTOOLS"
 _METHODS = ("SASRec", "eSASRec", "BERT4Rec", "EASE")
