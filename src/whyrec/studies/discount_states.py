@@ -15,6 +15,7 @@ from whyrec.estimate import Estimate, FloatArray, normal_quantile
 from whyrec.studies.adjust import answers_table, regression_adjusted
 from whyrec.studies.discounts import FEATURES, UNIT, discount_panel, product_weeks, unit_lines
 from whyrec.studies.panel import Panel
+from whyrec.studies.refuted_answers import refuted
 
 ESTIMAND = "units a product sells in a week at a discount minus without, averaged over product-weeks"
 IMPUTATIONS = 5
@@ -38,9 +39,7 @@ def discount_alternatives(tables: ShopTables, *, splits: int = 2, random_state: 
     """
     weeks = product_weeks(tables, unit_lines(tables))
     halves, seen = (
-        regression_adjusted(
-            discount_panel(tables, splits=splits, population=population, random_state=random_state), ESTIMAND
-        )
+        _adjusted(discount_panel(tables, splits=splits, population=population, random_state=random_state))
         for population in ("all", "seen")
     )
     ratio = 1 + max(halves.estimate, 0.0) / max(halves.diagnostics["mean_untreated"], 1e-9)
@@ -65,12 +64,17 @@ def discount_alternatives(tables: ShopTables, *, splits: int = 2, random_state: 
     )
 
 
-def _filled(weeks: pl.DataFrame, unseen: pl.Expr | None) -> Estimate:
+def _filled(weeks: pl.DataFrame, unseen: pl.Expr | None, attempts: bool = True) -> Estimate:
     """Regression adjustment over all households' units, unknown states filled by `unseen` (left out where it
-    is None).
+    is None), with attempts to refute it.
     """
     state = pl.col("state") if unseen is None else pl.coalesce("state", unseen)
-    return regression_adjusted(_panel(weeks.with_columns(treatment=state)), ESTIMAND)
+    return _adjusted(_panel(weeks.with_columns(treatment=state)), attempts)
+
+
+def _adjusted(panel: Panel, attempts: bool = True) -> Estimate:
+    answer = regression_adjusted(panel, ESTIMAND)
+    return refuted(answer, panel) if attempts else answer
 
 
 def _panel(weeks: pl.DataFrame) -> Panel:
@@ -79,15 +83,18 @@ def _panel(weeks: pl.DataFrame) -> Panel:
 
 
 def _imputed(weeks: pl.DataFrame, ratio: float, random_state: int) -> Estimate:
-    """Five draws of the unknown states, pooled by Rubin's rules (Rubin 1987, equations 3.1.2 to 3.1.5)."""
+    """Five draws of the unknown states, pooled by Rubin's rules (Rubin 1987, equations 3.1.2 to 3.1.5); the attempts are those
+    on the first.
+    """
     chance = _chance_of_discount(weeks, ratio)
     generator = np.random.default_rng(random_state)
     draws = [
         _filled(
             weeks.with_columns(drawn=pl.Series((generator.random(weeks.height) < chance).astype(np.float64))),
             pl.col("drawn"),
+            attempts=number == 0,
         )
-        for _ in range(IMPUTATIONS)
+        for number in range(IMPUTATIONS)
     ]
     estimates = np.array([draw.estimate for draw in draws])
     within = float(np.mean([draw.standard_error**2 for draw in draws]))
@@ -104,6 +111,7 @@ def _imputed(weeks: pl.DataFrame, ratio: float, random_state: int) -> Estimate:
         diagnostics={
             "mean_untreated": untreated,
             "rows": weeks.height,
+            "refutations": draws[0].diagnostics["refutations"],
             "bias_scale": float(np.mean([draw.diagnostics["bias_scale"] for draw in draws])),
         },
     )
