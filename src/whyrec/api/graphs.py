@@ -165,7 +165,14 @@ def graph_learn(
     if out:
         files.append(_write(out, in_form(learned.graph, _form(out))))
     if picture:
-        svg = graph_svg(learned.graph, confidence=learned.confidence, treatment=treatment, outcome=outcome, lang=lang)
+        svg = graph_svg(
+            learned.graph,
+            confidence=learned.confidence,
+            confidence_kind=learned.confidence_kind,
+            treatment=treatment,
+            outcome=outcome,
+            lang=lang,
+        )
         files.append(_write(picture, svg))
     return Learned(learned, effect, tuple(files))
 
