@@ -87,10 +87,10 @@ def test_the_prior_is_a_density_with_a_hole_and_is_learned() -> None:
 
 
 def test_probabilities_of_edges_are_calibrated() -> None:
-    """Sixty random graphs of eight columns: no bin is outside its band, though all 14 are looked at, and slopes are near one."""
+    """Forty random graphs of eight columns: no bin is outside its band, though all 14 are looked at, and slopes are near one."""
     found: dict[str, list[np.ndarray]] = {"adjacent": [], "direction": []}
     pairs, ways = np.triu_indices(8, 1), ~np.eye(8, dtype=bool)
-    for number in range(60):
+    for number in range(40):
         dag, values = linear_world(8, 2.5, 500, np.random.default_rng([77, number]))
         p = edge_probabilities(prepare(pl.DataFrame(values, schema=[f"v{k}" for k in range(8)])))
         for kind, said, true in (

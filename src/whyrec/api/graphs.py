@@ -259,6 +259,10 @@ def read_graph(source: CausalGraph | Path | str, latent: Sequence[str] = ()) -> 
     """A graph, a file of one, or its text; `latent` names nodes that the data lack."""
     if isinstance(source, CausalGraph):
         graph = source
+    elif isinstance(source, str) and not source.strip():
+        raise BadInput(
+            'the graph is empty; write its edges, such as "age -> price; price -> bought", or name a file of one'
+        )
     elif isinstance(source, Path) or _is_file(source):
         graph = CausalGraph.read(Path(source))
     else:

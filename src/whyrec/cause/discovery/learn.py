@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from unicodedata import east_asian_width
 
 import numpy as np
 import polars as pl
@@ -121,7 +122,7 @@ class LearnedGraph:
         for row in self.to_frame().to_dicts():
             told = f"  {row['edge']}"
             if row["adjacent"] is not None:
-                told = f"{told:<44} adjacent {row['adjacent']:.0%}, this way {row['forward']:.0%}, against {row['backward']:.0%}"
+                told = f"{_padded(told, 44)} adjacent {row['adjacent']:.0%}, this way {row['forward']:.0%}, against {row['backward']:.0%}"
             lines.append(told)
         if not self.graph.directed and len(lines) == 1:
             lines.append("  no edge: the columns look independent of each other")
@@ -223,6 +224,12 @@ def _probability(
         data, arrow if dag is None else dag, *knowledge.matrices(data.names), score=settings.score, deadline=deadline,
         random_state=settings.random_state,
     )  # fmt: skip
+
+
+def _padded(words: str, width: int) -> str:
+    """With spaces up to a width in columns of a terminal, of which a Chinese character takes two."""
+    wide = sum(east_asian_width(letter) in "WF" for letter in words)
+    return words + " " * max(width - len(words) - wide, 0)
 
 
 def _bootstrap(

@@ -68,7 +68,7 @@ class LatentCauseModel:
     """Effect of a binary treatment with a hidden cause, from proxies.
 
     latent: dimensions of Z. decoder: "linear", or "network" of one hidden layer. steps: of Adam. repeats: refits under
-    exponential weights of the clusters, from where the fit ended: their spread makes the interval. loadings: None to learn how Z moves
+    exponential weights of the clusters, from other seeds: their spread makes the interval. loadings: None to learn how Z moves
     treatment and outcome, or the two assumed: log odds of treatment, and outcome in its standard deviations (log odds where it is 0 or 1), for one of Z.
 
     After `fit`: `effect_` (Estimate), `unit_effects_` (n,), `sensitivity_` (LatentSensitivity).
@@ -81,7 +81,7 @@ class LatentCauseModel:
         decoder: Literal["linear", "network"] = "linear",
         hidden: int = 32,
         steps: int = 1_200,
-        repeats: int = 12,
+        repeats: int = 5,
         loadings: tuple[float, float] | None = None,
         level: float = 0.95,
         random_state: int = 0,
@@ -144,7 +144,7 @@ class LatentCauseModel:
         for repeat in track(range(self.repeats), "Refits of the latent cause"):
             generator = np.random.default_rng([self.random_state, repeat])
             weight = generator.exponential(size=int(groups.max()) + 1)[groups]
-            again = self._refit(weight, self.random_state + 1 + repeat)
+            again = self._network(self.latent, self.decoder, weight, self.random_state + 1 + repeat)
             draws.append(float(np.average(self._units(again), weights=weight)))
         error = float(np.std(draws, ddof=1)) if len(draws) > 1 else float("nan")
         # few refits: the quantile of Student's t makes up for the error's own error
@@ -207,13 +207,6 @@ class LatentCauseModel:
         return _Network(self.data_, latent, decoder, self.hidden, self.loadings, seed).train(
             self.data_, weight, self.steps, seed
         )
-
-    def _refit(self, weight: FloatArray, seed: int) -> _Network:
-        """The fit carried on under other weights, a third of its steps: it has to move by sampling error only."""
-        network = _Network(self.data_, self.latent, self.decoder, self.hidden, self.loadings, seed)
-        network.parts.load_state_dict(self.network_.parts.state_dict())
-        network.noise.data.copy_(self.network_.noise.data)
-        return network.train(self.data_, weight, max(self.steps // 3, 1), seed)
 
     def _units(self, network: _Network) -> FloatArray:
         """Effect of each row at the posterior of its Z, (n,)."""
