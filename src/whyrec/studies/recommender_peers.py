@@ -65,7 +65,7 @@ class OfImplicit(Recommender):
         users = self._checked_users(users)
         with threadpool_limits(1, "blas"):
             lists, scores = self.model_.recommend(
-                users, self.counts_[users], N=k, filter_already_liked_items=exclude_seen
+                users, self.counts_[users], N=min(k, self.n_items_), filter_already_liked_items=exclude_seen
             )
         # A list that would be too short ends in items of the lowest score that a float can be, or in items that the user had.
         ends = scores < -1e38
