@@ -111,7 +111,9 @@ def recommenders(
         Path | None,
         typer.Option(help="Folder for each method's lists as they are made: a run broken off goes on from there."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the tables to this JSON file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write the tables to this file: Markdown where it ends in .md, else JSON.")
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
