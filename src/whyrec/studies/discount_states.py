@@ -30,8 +30,12 @@ _READINGS = (
 )
 
 
-def discount_alternatives(tables: ShopTables, *, splits: int = 2, random_state: int = 0) -> pl.DataFrame:
+def discount_alternatives(
+    tables: ShopTables, *, splits: int = 2, random_state: int = 0, attempts: bool = True
+) -> pl.DataFrame:
     """One row for each way to treat unseen weeks, all estimated by the same regression adjustment.
+
+    attempts: whether to try to refute each.
 
     Columns: weeks (how unseen ones are treated), kind (`allows` for why a week is unseen, `ignores` it, or
     takes the `worst` case), those of `answers_table` (units a week, 95%), relative (estimate as a share of the
@@ -39,7 +43,7 @@ def discount_alternatives(tables: ShopTables, *, splits: int = 2, random_state: 
     """
     weeks = product_weeks(tables, unit_lines(tables))
     halves, seen = (
-        _adjusted(discount_panel(tables, splits=splits, population=population, random_state=random_state))
+        _adjusted(discount_panel(tables, splits=splits, population=population, random_state=random_state), attempts)
         for population in ("all", "seen")
     )
     ratio = 1 + max(halves.estimate, 0.0) / max(halves.diagnostics["mean_untreated"], 1e-9)
@@ -47,11 +51,11 @@ def discount_alternatives(tables: ShopTables, *, splits: int = 2, random_state: 
     answers = {
         "one half of the households shows the price, the other half's units count": halves,
         "the same, counting only weeks that were seen": seen,
-        "unseen weeks imputed, five times": _imputed(weeks, ratio, random_state),
-        "weeks without a sale left out": _filled(weeks, None),
-        "last seen price carried on": _filled(weeks, carried),
-        "unseen weeks taken as undiscounted": _filled(weeks, pl.lit(0.0)),
-        "unseen weeks taken as discounted": _filled(weeks, pl.lit(1.0)),
+        "unseen weeks imputed, five times": _imputed(weeks, ratio, random_state, attempts),
+        "weeks without a sale left out": _filled(weeks, None, attempts),
+        "last seen price carried on": _filled(weeks, carried, attempts),
+        "unseen weeks taken as undiscounted": _filled(weeks, pl.lit(0.0), attempts),
+        "unseen weeks taken as discounted": _filled(weeks, pl.lit(1.0), attempts),
     }
     return answers_table(
         answers.values(),
@@ -82,7 +86,7 @@ def _panel(weeks: pl.DataFrame) -> Panel:
     return Panel.from_frame(known.rename({"units": "outcome"}), list(FEATURES), "product_id", UNIT)
 
 
-def _imputed(weeks: pl.DataFrame, ratio: float, random_state: int) -> Estimate:
+def _imputed(weeks: pl.DataFrame, ratio: float, random_state: int, attempts: bool) -> Estimate:
     """Five draws of the unknown states, pooled by Rubin's rules (Rubin 1987, equations 3.1.2 to 3.1.5); the attempts are those
     on the first.
     """
@@ -92,7 +96,7 @@ def _imputed(weeks: pl.DataFrame, ratio: float, random_state: int) -> Estimate:
         _filled(
             weeks.with_columns(drawn=pl.Series((generator.random(weeks.height) < chance).astype(np.float64))),
             pl.col("drawn"),
-            attempts=number == 0,
+            attempts=attempts and number == 0,
         )
         for number in range(IMPUTATIONS)
     ]
@@ -111,7 +115,7 @@ def _imputed(weeks: pl.DataFrame, ratio: float, random_state: int) -> Estimate:
         diagnostics={
             "mean_untreated": untreated,
             "rows": weeks.height,
-            "refutations": draws[0].diagnostics["refutations"],
+            "refutations": draws[0].diagnostics.get("refutations", []),
             "bias_scale": float(np.mean([draw.diagnostics["bias_scale"] for draw in draws])),
         },
     )

@@ -7,7 +7,6 @@ tables.py          `Setting`, `BenchmarkTable`, `GraphBenchmark`
 networks.py        discovery on known networks
 calibration.py     probabilities of edges on random graphs
 identification.py  identification: brute force, estimated formulas, time
-peers.py           other libraries in their own processes
 """
 
 from __future__ import annotations

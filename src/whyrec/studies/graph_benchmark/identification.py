@@ -15,8 +15,8 @@ from whyrec.cause.identification.estimation import graph_effect
 from whyrec.cause.identification.identify import identify
 from whyrec.progress import track
 from whyrec.studies import graph_truth
-from whyrec.studies.graph_benchmark.peers import run_peer
 from whyrec.studies.graph_benchmark.tables import BenchmarkTable, Setting
+from whyrec.studies.peers import run_peer
 
 
 def brute_force(setting: Setting) -> BenchmarkTable:

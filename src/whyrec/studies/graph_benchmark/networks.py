@@ -20,8 +20,8 @@ from whyrec.cause.graph.equivalence import cpdag_matrices, from_matrices, matric
 from whyrec.cause.graph.knowledge import Knowledge
 from whyrec.errors import BadInput
 from whyrec.progress import track
-from whyrec.studies.graph_benchmark.peers import run_peer
 from whyrec.studies.graph_benchmark.tables import BenchmarkTable, Setting, range_words
+from whyrec.studies.peers import run_peer
 
 NETWORKS = ("cancer", "earthquake", "survey", "asia", "sachs", "child", "insurance")
 _SMALL = NETWORKS[:5]
