@@ -9,7 +9,7 @@ import pytest
 from whyrec.explain.demo_report import _refuted
 from whyrec.studies.adjust import answers_table, difference_in_means, regression_adjusted
 from whyrec.studies.panel import Panel
-from whyrec.studies.refuted_answers import refuted, verdict
+from whyrec.studies.refuted_answers import refuted, verdict, with_control
 
 
 def panel(rows: int = 2_000) -> Panel:
@@ -35,6 +35,7 @@ def test_attempts_are_on_the_answer_itself() -> None:
     table = answers_table(tried, {"way": ["naive", "adjusted"]})
     assert table["refutations"].to_list() == [verdict(answer) for answer in tried]
     assert verdict(tried[1]) == "5 of 5 passed"
+    assert verdict(with_control(tried[1], tried[0])) == "5 of 6 passed; failed: negative control outcome"
 
 
 def test_the_verdict_names_what_failed_in_both_languages() -> None:

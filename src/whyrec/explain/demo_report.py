@@ -283,6 +283,7 @@ def _alternatives(page: Page, frame: pl.DataFrame, t: Words) -> None:
 _ATTEMPTS = {
     "placebo treatment": "安慰剂干预", "random common cause": "随机共同原因", "random halves": "随机半数样本",
     "simulated confounder": "模拟混杂", "data-generating resample": "按拟合模型重抽样",
+    "negative control outcome": "阴性对照结果",
 }  # fmt: skip
 
 

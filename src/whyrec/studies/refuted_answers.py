@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from whyrec.cause.linear_effect import LinearEffect
 from whyrec.cause.refute import Refutation, refute_linear
+from whyrec.cause.refute.results import against_zero
 from whyrec.estimate import Estimate
 from whyrec.studies.panel import Panel
 
@@ -43,6 +44,16 @@ def refuted(answer: Estimate, panel: Panel, random_state: int = 0) -> Estimate:
 def with_refutations(answer: Estimate, attempts: Sequence[Refutation]) -> Estimate:
     """The answer with its attempts under `diagnostics["refutations"]`."""
     return replace(answer, diagnostics={**answer.diagnostics, "refutations": [each.to_dict() for each in attempts]})
+
+
+def with_control(answer: Estimate, before: Estimate) -> Estimate:
+    """The answer with one attempt more: the same method where the answer must be zero (a negative control outcome)."""
+    control = against_zero(
+        "negative control outcome", before.estimate, before.standard_error,
+        "Where the answer must be zero, the same method gives {value:+.4g} [{low:+.4g}, {high:+.4g}], p = {p:.2g}.",
+    )  # fmt: skip
+    attempts = [*answer.diagnostics["refutations"], control.to_dict()]
+    return replace(answer, diagnostics={**answer.diagnostics, "refutations": attempts})
 
 
 def verdict(answer: Estimate) -> str:

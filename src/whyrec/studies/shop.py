@@ -18,7 +18,7 @@ from whyrec.studies.adjust import answers_table, difference_in_means, regression
 from whyrec.studies.campaigns import campaign_panel
 from whyrec.studies.discounts import FEATURES, UNIT, agreement, discount_panel, product_weeks, unit_lines
 from whyrec.studies.panel import Panel
-from whyrec.studies.refuted_answers import refuted, with_refutations
+from whyrec.studies.refuted_answers import refuted, with_control, with_refutations
 
 DISCOUNT_GRAPH = """
 discount -> units; popularity -> units; popularity -> discount; season -> units; season -> discount;
@@ -181,13 +181,15 @@ def campaign_effect(tables: ShopTables | None = None, *, random_state: int = 0) 
         ),
     }  # fmt: skip
     answers = []
-    for place, window in enumerate(("while it runs", "before it starts")):
-        for who, rows in panels.items():
-            quick = [difference_in_means(rows[place], CAMPAIGN_ESTIMAND)]
-            if who == "all households":
-                quick.append(regression_adjusted(rows[place], CAMPAIGN_ESTIMAND))
-            answers += [(window, who, refuted(answer, rows[place], random_state)) for answer in quick]
-            answers.append((window, who, ours[who][place]))
+    for who, rows in panels.items():
+        methods = (difference_in_means, regression_adjusted) if who == "all households" else (difference_in_means,)
+        for place in (0, 1):
+            quick = [refuted(method(rows[place], CAMPAIGN_ESTIMAND), rows[place], random_state) for method in methods]
+            answers += [(place, who, answer) for answer in (*quick, ours[who][place])]
+    answers.sort(key=lambda each: each[0])  # while it runs, then before it starts, the methods of both alike
+    half = len(answers) // 2
+    controlled = [with_control(answers[k][2], answers[k + half][2]) for k in range(half)]
+    found = [*controlled, *(answer for _, _, answer in answers[half:])]
     return EffectStudy(
         question="What does receiving a campaign change in a household's spend on its products?",
         unit=panel.unit,
@@ -202,11 +204,11 @@ def campaign_effect(tables: ShopTables | None = None, *, random_state: int = 0) 
         ),
         conclusion=_campaign_conclusion(effect, check),
         alternatives=answers_table(
-            [answer for _, _, answer in answers],
+            found,
             {
-                "window": [window for window, _, _ in answers],
+                "window": [("while it runs", "before it starts")[place] for place, _, _ in answers],
                 "households": [who for _, who, _ in answers],
-                "method": [answer.method for _, _, answer in answers],
+                "method": [answer.method for answer in found],
             },
         ),
         check=check,
