@@ -17,6 +17,7 @@ from whyrec.progress import track
 from whyrec.studies.effect_benchmark.tables import Claim, MeasuredTable
 
 _TYPES = 50
+_SEED = 20_261  # of logs that no choice was made on
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def draw(rows: int, arms: int, generator: np.random.Generator) -> ArmLog:
 
 
 def many_arms(
-    *, rows: int = 200_000, repetitions: int = 40, quick: bool = False, random_state: int = 0
+    *, rows: int = 200_000, repetitions: int = 60, quick: bool = False, random_state: int = 0
 ) -> MeasuredTable:
     """RMSE against IPS and the arms' means, coverage of every arm and of all at once, memory against rows."""
     repetitions = min(repetitions, 3) if quick else repetitions
@@ -67,7 +68,7 @@ def many_arms(
         for arms, times in ((1_000, repetitions), (100_000, 1 if quick else min(12, repetitions))):
             for logged in (True, False):
                 found = [
-                    _one(rows, arms, logged, np.random.default_rng([random_state, k]))
+                    _one(rows, arms, logged, np.random.default_rng([_SEED, random_state, k]))
                     for k in track(
                         range(times), f"{arms:,} arms, chances {'logged' if logged else 'estimated'}", total=times
                     )
@@ -136,7 +137,7 @@ def _one(rows: int, arms: int, logged: bool, generator: np.random.Generator) -> 
 
 def _peak(rows: int, arms: int, random_state: int) -> float:
     """Megabytes allocated at most while fitting."""
-    log = draw(rows, arms, np.random.default_rng(random_state))
+    log = draw(rows, arms, np.random.default_rng([_SEED, random_state]))
     tracemalloc.start()
     ArmEffects().fit(log.features, log.arm, log.outcome, arms=np.arange(arms))
     peak = tracemalloc.get_traced_memory()[1]
