@@ -24,7 +24,7 @@ from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, IntArray
 from whyrec.metrics.ratings import calibration_error, log_loss, pooled_auc, user_auc, user_top
 from whyrec.progress import track
-from whyrec.studies.effect_benchmark.tables import Claim, MeasuredTable
+from whyrec.studies.measured import Claim, Part
 
 POSITIVE = 3  # ratings from here on
 BIASES = (0.3, 1.0, 3.0)
@@ -73,7 +73,7 @@ def coat(
     with_attributes: bool = False,
     workers: int = 2,
     random_state: int = 0,
-) -> MeasuredTable:
+) -> Part:
     """All methods on the same base model, with or without attributes in it; propensities use attributes in both."""
     folder = data / "coat"
     log = Coat.read(folder)
@@ -89,7 +89,7 @@ def coat(
         f"{seeds} seeds, {len(grid)} settings each for every method, chosen by propensity-weighted log loss on a fifth of train; "
         "NDCG@5 counts a user without positives as 1, ndcg_without leaves it out"
     )
-    return MeasuredTable(
+    return Part.of(
         "coat-attributes" if with_attributes else "coat",
         title,
         frame,

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from whyrec.cause.arms import ArmEffects
 from whyrec.estimate import FloatArray, IntArray
 from whyrec.progress import track
-from whyrec.studies.effect_benchmark.tables import Claim, MeasuredTable
+from whyrec.studies.measured import Claim, Part
 
 _TYPES = 50
 _SEED = 20_261  # of logs that no choice was made on
@@ -58,9 +58,7 @@ def draw(rows: int, arms: int, generator: np.random.Generator) -> ArmLog:
     return ArmLog(features, arm, outcome, chance[kind_of_user, arm], kinds, truth)
 
 
-def many_arms(
-    *, rows: int = 200_000, repetitions: int = 60, quick: bool = False, random_state: int = 0
-) -> MeasuredTable:
+def many_arms(*, rows: int = 200_000, repetitions: int = 60, quick: bool = False, random_state: int = 0) -> Part:
     """RMSE against IPS and the arms' means, coverage of every arm and of all at once, memory against rows."""
     repetitions = min(repetitions, 3) if quick else repetitions
     results: list[dict[str, Any]] = []
@@ -101,7 +99,7 @@ def many_arms(
                 bool(row["simultaneous"] >= 0.95 - margin) if logged else None,
             )
         )
-    return MeasuredTable(
+    return Part.of(
         "arms", "Many arms, low-rank truth", frame,
         f"{rows:,} impressions; RMSE over arms that were shown; kinds are four features of each arm", tuple(claims),
     )  # fmt: skip

@@ -23,7 +23,7 @@ from whyrec.cause.preference import METHODS, PreferenceModel
 from whyrec.estimate import FloatArray
 from whyrec.metrics.ratings import calibration_error
 from whyrec.progress import track
-from whyrec.studies.effect_benchmark.tables import Claim, MeasuredTable
+from whyrec.studies.measured import Claim, Part
 
 USERS, ITEMS = 100, 80
 HIDDEN = (0.0, 0.1, 0.25)
@@ -57,7 +57,7 @@ def draw(hidden: float, generator: np.random.Generator, users: int = USERS, item
 
 def ratings(
     *, worlds: int = 100, quick: bool = False, workers: int = 2, random_state: int = 0, hidden: tuple[float, ...] = HIDDEN
-) -> MeasuredTable:  # fmt: skip
+) -> Part:  # fmt: skip
     """Coverage of the mean over all pairs, and the calibration error of every method on the pairs that were not rated."""
     worlds = min(worlds, 6) if quick else worlds
     jobs = [(strength, random_state, k) for strength in hidden for k in range(worlds)]
@@ -75,7 +75,7 @@ def ratings(
         )
         .sort("hidden", maintain_order=True)
     )
-    return MeasuredTable(
+    return Part.of(
         "ratings", "Ratings missing not at random, known truth", frame,
         f"{worlds} worlds of {USERS} users x {ITEMS} items for each strength of hidden reasons, in log odds of rating beside {_SEEN} of the "
         "seen ones; calibration error over the pairs that were not rated",
