@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -197,13 +197,15 @@ def recommend(
     out: Path | None = None,
     picture: Path | None = None,
     lang: Lang = "en",
+    context: Mapping[str, Any] | None = None,
 ) -> Table:
     """Top k items of users, with effects and a reason each; see `CausalRecommender.recommend` for the columns.
 
     by: "uplift" is another name of "effect"; "policy" takes whichever of preference, effect and mix the log is surest of.
     diversity (0 to 1) and budget (of all recommendations together, each of `cost`, a number or a column of the items):
     see `whyrec.decide.constrained_lists`; what they cost stands in the answer's `constraints`. picture: .svg or .html of the
-    Pareto front of score and diversity, or of gain against budget.
+    Pareto front of score and diversity, or of gain against budget. context: of the moment, {"weather": "rain"}; which of its columns
+    change anything in this model stands in `context_used`.
     """
     from whyrec.decide.constrained_lists import best_ranking, constrained, words_of
     from whyrec.explain.reasons import short_reasons
@@ -211,7 +213,15 @@ def recommend(
     fitted = _model(model)
     ranking: Ranking = "effect" if by == "uplift" else best_ranking(fitted) if by == "policy" else by
     found = constrained(
-        fitted, list(users) if users else None, k, by=ranking, mix=mix, diversity=diversity, budget=budget, cost=cost
+        fitted,
+        list(users) if users else None,
+        k,
+        by=ranking,
+        mix=mix,
+        diversity=diversity,
+        budget=budget,
+        cost=cost,
+        context=context,
     )
     frame = found.frame.with_columns(reason=short_reasons(fitted, found.frame, lang))
     if out is not None:
@@ -220,6 +230,9 @@ def recommend(
         _draw_constraints(found, Path(picture))
     more: dict[str, Any] = {"constraints": found.told} if found.told else {}
     notes = words_of(found.told)
+    if context:
+        used = more["context_used"] = list(fitted.context_used(context))
+        notes.append(f"context: {', '.join(used)}" if used else "context: nothing in this model depends on it")
     if by == "policy":
         more["policy"] = ranking
         notes.insert(0, f"policy: by {ranking}, of whose value the log is surest")

@@ -80,11 +80,16 @@ def recommend(
     picture: Annotated[
         Path | None, typer.Option(help="Draw score against diversity, or gain against budget: .svg or .html.")
     ] = None,
+    context: Annotated[
+        list[str] | None, typer.Option(help='The moment: a context column of the log, "weather=rain"; may be repeated.')
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the table to this .parquet or .csv file.")] = None,
     lang: Lang = "en",
     as_json: Json = False,
 ) -> None:
     """The top k items of users, with effects, intervals and reasons; diverse, or within a budget."""
+    from whyrec.represent.moment import read_context
+
     try:
         price: float | str = float(cost)
     except ValueError:
@@ -102,6 +107,7 @@ def recommend(
             out=out,
             picture=picture,
             lang=lang,
+            context=read_context(context or []),
         ),
         as_json,
     )

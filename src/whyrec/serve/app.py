@@ -22,13 +22,14 @@ import polars as pl
 from fastapi import FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
-from pydantic import ValidationError
+from pydantic import StringConstraints, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from whyrec import __version__
 from whyrec.errors import BadInput, UnknownId, WhyrecError
 from whyrec.estimate import jsonable
+from whyrec.represent.moment import read_context
 from whyrec.serve import questions
 from whyrec.serve.card import model_card
 from whyrec.serve.forms import (
@@ -40,7 +41,6 @@ from whyrec.serve.forms import (
     Id,
     ItemsForm,
     Lang,
-    Pair,
     PairsForm,
     RecommendBatch,
     RecommendForm,
@@ -62,6 +62,7 @@ Idempotency = Annotated[
     Header(alias="Idempotency-Key", min_length=1, max_length=150, pattern=r"^[\x21-\x7e]+$",
            description="The same key again gives the same result and stores nothing twice."),
 ]  # fmt: skip
+ContextText = Annotated[str, StringConstraints(max_length=300)]
 Model = Annotated[str | None, Query(max_length=64, description="A loaded model by name; by default the user's own.")]
 After = Annotated[int, Query(ge=0, le=2**53, description="The `next` of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=1000)]
@@ -192,29 +193,32 @@ def create_app(
     # Questions ---------------------------------------------------------------------------------------------------
 
     async def of_pairs(
-        pairs: Sequence[Pair], model: str | None, ask: Callable[..., list[dict[str, Any]]]
+        form: PairsForm, model: str | None, ask: Callable[..., list[dict[str, Any]]]
     ) -> Response:  # fmt: skip
+        pairs = form.pairs
         by_user: dict[str, list[int]] = {}
         for place, pair in enumerate(pairs):
             by_user.setdefault(pair.user, []).append(place)
         found: list[dict[str, Any]] = [{}] * len(pairs)
         for user, places in by_user.items():
             served = served_of(user, model)
-            rows = ask(served.scorer, service.user(served, user), [pairs[place].item for place in places])
+            moment = served.scorer.moment(form.context)
+            rows = ask(served.scorer, service.user(served, user), [pairs[place].item for place in places], moment)
+            told = {"model": served.to_dict()} | ({"context_used": list(moment.used)} if form.context else {})
             for place, row in zip(places, rows, strict=True):
-                found[place] = {**row, "model": served.to_dict()}
+                found[place] = {**row, **told}
             await asyncio.sleep(0)  # others' requests come between
         return _json({"pairs": found})
 
     @app.post("/v1/preference", tags=["questions"])
     async def preference(form: PairsForm, model: Model = None) -> Response:
         """What users would think of items: rank and log chance among all, and the expected outcome."""
-        return await of_pairs(form.pairs, model, questions.preferences)
+        return await of_pairs(form, model, questions.preferences)
 
     @app.post("/v1/uplift", tags=["questions"])
     async def uplift(form: PairsForm, model: Model = None) -> Response:
         """What recommending (treating) these items to these users changes, with intervals."""
-        return await of_pairs(form.pairs, model, questions.uplifts)
+        return await of_pairs(form, model, questions.uplifts)
 
     @app.post("/v1/effect", tags=["questions"])
     async def effect(form: EffectForm, model: Model = None) -> Response:
@@ -267,6 +271,9 @@ def create_app(
         detail: Annotated[
             bool, Query(description="Also the model's whole explanation, as of the end of its log.")
         ] = False,
+        context: Annotated[
+            list[ContextText], Query(max_length=32, description="The moment: a column each, such as weather=rain.")
+        ] = [],  # noqa: B006
     ) -> Response:
         """Why this item for this user, as of now: evidence, effect with interval, what drives it; in words.
 
@@ -277,8 +284,11 @@ def create_app(
 
         served = served_of(user, model)
         known = service.user(served, user)
-        found = served.scorer.why(known, item)
+        moment = served.scorer.moment(read_context(context))
+        found = served.scorer.why(known, item, moment)
         answer = {"model": served.to_dict(), **jsonable(found.to_dict()), "sentences": list(sentences(found, lang))}
+        if context:
+            answer["context_used"] = list(moment.used)
         if detail:
             answer["explanation"] = await aside(lambda: questions.explanation(served.scorer, known, item, lang))
         return _json(answer)

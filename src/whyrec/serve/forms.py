@@ -160,6 +160,7 @@ class PairsForm(Form):
     """Pairs, 1 to 1,000."""
 
     pairs: Annotated[list[Pair], Field(min_length=1, max_length=1000)]
+    context: Context = {}
 
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True,

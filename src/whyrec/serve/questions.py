@@ -13,17 +13,17 @@ from whyrec.cause.graph import CausalGraph
 from whyrec.data.dataset import Codes
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import Estimate, FloatArray, jsonable, normal_quantile
-from whyrec.serve.scorer import EffectScorer, Scorer, User
+from whyrec.serve.scorer import NOW, EffectScorer, Moment, Scorer, User
 
 _EXPRESSION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*(\s*[-+*/]\s*[0-9.]+)?|-?[0-9.]+")
 _SAMPLE = 20_000  # pairs over which a segment's effect is averaged
 _MOST_SEGMENTS = 20
 
 
-def preferences(scorer: Scorer, user: User, items: Sequence[str]) -> list[dict[str, Any]]:
+def preferences(scorer: Scorer, user: User, items: Sequence[str], moment: Moment = NOW) -> list[dict[str, Any]]:
     """What a user would think of items: rank and log chance among all, expected outcome, and in each arm of the treatment."""
     codes = np.array([scorer.code(item) for item in items], dtype=np.int64)
-    z, offset = scorer.score(user)
+    z, offset = scorer.score(user, moment)
     outcomes = scorer.outcome(user, codes)
     ordered = np.sort(z)
     rank = len(z) - np.searchsorted(ordered, z[codes], side="right") + 1
@@ -41,11 +41,11 @@ def preferences(scorer: Scorer, user: User, items: Sequence[str]) -> list[dict[s
     return rows
 
 
-def uplifts(scorer: Scorer, user: User, items: Sequence[str]) -> list[dict[str, Any]]:
+def uplifts(scorer: Scorer, user: User, items: Sequence[str], moment: Moment = NOW) -> list[dict[str, Any]]:
     """What treating pairs changes, with intervals, in the outcome's unit."""
     effects = _effects(scorer)
     codes = np.array([scorer.code(item) for item in items], dtype=np.int64)
-    effect, low, high, _ = effects.predict(user, codes)
+    effect, low, high, _ = effects.predict(user, codes, moment)
     rows: list[dict[str, Any]] = jsonable(
         [
             {
