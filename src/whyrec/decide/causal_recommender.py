@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import polars as pl
 
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.data.schema import Schema
+from whyrec.decide.effect_shares import effect_shares
 from whyrec.decide.log_effects import LogEffects
 from whyrec.errors import BadInput, NoOverlap, NotIdentified
 from whyrec.estimate import FloatArray, jsonable
@@ -22,7 +21,6 @@ from whyrec.recommend.moment_taste import MomentTaste
 from whyrec.recommend.topk import top_k
 from whyrec.recommend.two_headed import TwoHeadedRecommender
 from whyrec.represent.moment import Moments
-from whyrec.represent.pairs import GROUPS
 from whyrec.represent.vectors import unit_rows
 from whyrec.saved import opening, saving
 
@@ -294,29 +292,14 @@ class CausalRecommender:
 
 
 def effect_drivers(effects: LogEffects, user: Codes, item: Codes) -> tuple[float, dict[str, float]]:
-    """Average effect, and what each feature group adds to it in one pair; see `shares_of_effect`."""
+    """Average effect, and what each feature group adds to it in one pair; see `effect_shares`."""
     return shares_of_effect(effects, effects.modifiers(user, item)[0])
 
 
 def shares_of_effect(effects: LogEffects, pair: FloatArray) -> tuple[float, dict[str, float]]:
-    """Average effect, and each feature group's exact Shapley share of one pair's effect above it; pair: its modifiers (d,).
-
-    Baseline Shapley (Lundberg and Lee 2017; Sundararajan and Najmi 2020): a group that is absent stands at the
-    mean of the log's pairs. All coalitions of at most 8 groups are evaluated, in one call.
-    """
-    groups = [group for group in GROUPS if group in effects.modifier_groups_]
-    member = np.array([[name == group for name in effects.modifier_groups_] for group in groups])
-    coalitions = np.array(list(itertools.product((False, True), repeat=len(groups))))
-    rows = np.where(coalitions @ member, pair, effects.mean_modifiers_)
-    values: FloatArray = effects.pairs_.predict(rows)[0]
-    shares = {}
-    weights = 1 << np.arange(len(groups))[::-1]
-    for place, group in enumerate(groups):
-        without = np.flatnonzero(~coalitions[:, place])
-        size = coalitions[without].sum(axis=1)
-        chance = np.array([1 / (len(groups) * math.comb(len(groups) - 1, int(s))) for s in size])
-        shares[group] = float(chance @ (values[without + weights[place]] - values[without]))
-    return float(values[0]), shares
+    """Average effect, and each feature group's Shapley share of one pair's effect above it; pair: its modifiers (d,)."""
+    average, drivers = effect_shares(effects.pairs_, effects.modifier_groups_, effects.mean_modifiers_, pair)
+    return average, {driver.group: driver.share for driver in drivers}
 
 
 def _long(users: Codes, lists: Codes, scores: Any) -> pl.DataFrame:

@@ -24,6 +24,7 @@ from whyrec.cause.refute import refute
 from whyrec.cause.sensitivity import PairBounds, sensitivity, with_hidden_shares
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.decide.decision import decision
+from whyrec.decide.segments import segment_effects, thirds
 from whyrec.decide.targeting import share_below, targeting_value
 from whyrec.errors import BadInput, NoOverlap, NotIdentified
 from whyrec.estimate import Estimate, FloatArray
@@ -54,7 +55,7 @@ class LogEffects:
     held-out loss of effects surely (one-sided 5%).
 
     After `fit`: `effect_` and `naive_` (Estimate), `model_` (DoCalib), `pairs_` (PairEffects), `moments_` (without columns where the moment
-    changes nothing that could be told), `graph_`, `graph_checks_`, `refutations_`, `sensitivity_`, `policies_` and `decision_` (name to Estimate).
+    changes nothing that could be told), `segments_` (effects by category, activity and popularity), `graph_`, `graph_checks_`, `refutations_`, `sensitivity_`, `policies_` and `decision_` (name to Estimate).
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class LogEffects:
             *(["moment"] * len(self.moments_.names)),
         )
         self.pairs_ = PairEffects(random_state=self.random_state, crosses=crosses).fit(self.model_, modifiers, names)
+        self.segments_ = self._segments(dataset, usable, model.features_, names)
         self.mean_modifiers_ = np.average(modifiers, axis=0, weights=self.model_.weights_)
         preference = self.early_.score(users, items).astype(np.float64)
         self.policies_ = self._policy_values(users, items, preference)
@@ -148,6 +150,20 @@ class LogEffects:
             propensity=rows["propensity"].to_numpy() if dataset.has("propensity") else None,
             feature_names=(*names, *moment_names),
         )
+
+    def _segments(
+        self, dataset: Dataset, rows: pl.DataFrame, features: FloatArray, names: tuple[str, ...]
+    ) -> dict[str, list[dict[str, Any]]]:
+        """The effect by category of the item, and by thirds of what was known of user and item before the rows: activity, popularity."""
+        found = {
+            segment: segment_effects(self.model_, thirds(features[:, names.index(column)]))
+            for segment, column in (("activity", "user_purchases"), ("popularity", "item_purchases"))
+        }
+        kind = dataset.schema.item_category
+        if kind is not None and kind in dataset.items.columns:
+            labels = dataset.items[kind].cast(pl.String).fill_null("(none)").to_numpy()[rows["item_code"].to_numpy()]
+            found["category"] = segment_effects(self.model_, labels.astype(str))
+        return found
 
     def _moments(
         self, dataset: Dataset, rows: pl.DataFrame, pairs: FloatArray, past: PairFeatures
@@ -251,6 +267,7 @@ class LogEffects:
             "naive": with_hidden_shares(self.naive_).to_dict(),
             "left_out": self.left_out_,
             "moments": self.moments_.to_dict(),
+            "by_segment": self.segments_,
             "graph": {"text": self.graph_.to_text(), "latent": sorted(self.graph_.latent)},
             "graph_checks": self.graph_checks_.to_dicts(),
             "relatives": {

@@ -12,12 +12,13 @@ import polars as pl
 from whyrec.cause.graph import CausalGraph
 from whyrec.data.dataset import Codes
 from whyrec.errors import BadInput, NotIdentified
-from whyrec.estimate import Estimate, FloatArray, jsonable, normal_quantile
+from whyrec.estimate import Estimate, FloatArray, jsonable
 from whyrec.serve.scorer import NOW, EffectScorer, Moment, Scorer, User
 
 _EXPRESSION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*(\s*[-+*/]\s*[0-9.]+)?|-?[0-9.]+")
 _SAMPLE = 20_000  # pairs over which a segment's effect is averaged
 _MOST_SEGMENTS = 20
+_NO_CATEGORY = "the items of this model have no category; name item_category in the schema, and fit again"
 
 
 def preferences(scorer: Scorer, user: User, items: Sequence[str], moment: Moment = NOW) -> list[dict[str, Any]]:
@@ -63,15 +64,18 @@ def average_effect(scorer: Scorer, segment: str | None, random_state: int = 0) -
     content = scorer.model.effects_content()
     if content is None:
         raise NotIdentified(f"the model has no effects: {scorer.model.no_effects_}; log a treatment, and fit again")
-    answer = dict(content)
+    answer = {name: value for name, value in content.items() if name != "by_segment"}
     if segment is not None:
-        answer["segments"] = segments(scorer, segment, random_state)
+        kept = content.get("by_segment")
+        if kept is not None and segment not in kept:
+            raise BadInput(_NO_CATEGORY)
+        answer["segments"] = segments(scorer, segment, random_state) if kept is None else kept[segment]
     return answer
 
 
 def segments(scorer: Scorer, segment: str, random_state: int = 0) -> list[dict[str, Any]]:
-    """Mean effect of random pairs in each segment. The interval is that of the linear projection at the segment's mean
-    features, widened by the distance of the mean effect from it: a guide, as `PairEffects` says.
+    """Mean effect of random pairs in each segment by the linear projection, of a model that was saved without its segments: a guide, as
+    `PairEffects` says.
     """
     effects = _effects(scorer)
     dataset = scorer.model.dataset_
@@ -79,23 +83,17 @@ def segments(scorer: Scorer, segment: str, random_state: int = 0) -> list[dict[s
     users = rng.integers(0, dataset.n_users, _SAMPLE).astype(np.int32)
     items = rng.integers(0, dataset.n_items, _SAMPLE).astype(np.int32)
     names = _labels(scorer, segment, users, items)
-    x = effects.effects.modifiers(users, items)
-    pairs = effects.effects.pairs_
-    effect = pairs.predict(x)[0]
-    rows = []
     labels, counts = np.unique(names, return_counts=True)
     kept = labels[np.argsort(-counts, kind="stable")][:_MOST_SEGMENTS] if segment == "category" else labels
-    for label in kept:
-        member = names == label
-        centre = x[member].mean(axis=0, keepdims=True)
-        mean, at_mean = float(effect[member].mean()), float(pairs.predict(centre)[0][0])
-        half = normal_quantile(pairs.level) * float(
-            np.sqrt(pairs.projection_.variance(centre)[0] + (mean - at_mean) ** 2)
-        )
-        rows.append(
-            {"segment": str(label), "pairs": int(member.sum()), "effect": mean, "interval": [mean - half, mean + half]}
-        )
-    return rows
+    member = np.array([names == label for label in kept], dtype=np.float64)
+    size = member.sum(axis=1)
+    effect, low, high = effects.effects.pairs_.combination(
+        effects.effects.modifiers(users, items), member / size[:, None]
+    )
+    return [
+        {"segment": str(label), "pairs": int(n), "effect": float(e), "interval": [float(a), float(b)]}
+        for label, n, e, a, b in zip(kept, size, effect, low, high, strict=True)
+    ]
 
 
 def _labels(scorer: Scorer, segment: str, users: Codes, items: Codes) -> Any:
@@ -103,7 +101,7 @@ def _labels(scorer: Scorer, segment: str, users: Codes, items: Codes) -> Any:
     if segment == "category":
         column = dataset.schema.item_category
         if column is None or column not in dataset.items.columns:
-            raise BadInput("the items of this model have no category; name item_category in the schema, and fit again")
+            raise BadInput(_NO_CATEGORY)
         return dataset.items[column].cast(pl.String).fill_null("(none)").to_numpy()[items].astype(str)
     axis = 1 if segment == "activity" else 0
     counts = np.asarray(dataset.matrix.sum(axis=axis)).ravel()
