@@ -407,7 +407,12 @@ def test_a_card_tells_what_the_model_was_fitted_on(dash: Running) -> None:
     assert card["validation"] is None and card["baselines"] is None  # saved by the library, without a report
     noted = httpx.get(f"{dash.url}/v1/models/second/card", timeout=30).json()
     assert noted["validation"]["rows_rejected"] == 3
-    assert {row["method"] for row in noted["baselines"]["temporal"]["methods"]} == {"popularity", "EASE"}
+    assert {row["method"] for row in noted["baselines"]["temporal"]["methods"]} == {
+        "popularity",
+        "item-kNN",
+        "EASE",
+        "causal recommender",
+    }
     assert httpx.get(f"{dash.url}/v1/models/..%2Ffirst/card").status_code == 404
 
 

@@ -8,10 +8,11 @@ import { Card, Meter, Shown, Stat, Table, Tag } from "../ui";
 import { DriftList, useMonitor } from "./overview";
 
 export function useCard() {
+  const { lang } = useShared();
   return useAnswer<ModelCard>(async (signal) => {
     const { roles } = await ask<Models>("/v1/models", undefined, signal);
-    return ask<ModelCard>(`/v1/models/${encodeURIComponent(roles.primary ?? "")}/card`, undefined, signal);
-  }, []);
+    return ask<ModelCard>(`/v1/models/${encodeURIComponent(roles.primary ?? "")}/card?lang=${lang}`, undefined, signal);
+  }, [lang]);
 }
 
 export function DataQuality() {
@@ -132,9 +133,7 @@ export function DataQuality() {
                 >
                   {validation.issues.map((issue) => (
                     <tr key={issue.kind + issue.column}>
-                      <th scope="row" lang="en">
-                        {issue.kind}
-                      </th>
+                      <th scope="row">{nameOf(issue.kind, lang)}</th>
                       <td>
                         <code>{issue.column}</code>
                       </td>
@@ -143,7 +142,7 @@ export function DataQuality() {
                         <Tag kind={issue.action === "rejected" ? "bad" : "plain"}>{nameOf(issue.action, lang)}</Tag>
                       </td>
                       <td lang="en">{issue.example}</td>
-                      <td lang="en">{issue.remedy}</td>
+                      <td>{issue.remedy}</td>
                     </tr>
                   ))}
                 </Table>

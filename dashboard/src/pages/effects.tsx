@@ -19,7 +19,7 @@ export function Effects() {
   const [segment, setSegment] = useState<Segment>(asked === "category" || asked === "popularity" ? asked : "activity");
   const [order, setOrder] = useState<Order>("effect");
   const [search, setSearch] = useState("");
-  const average = useAnswer<Effect>((signal) => ask("/v1/effect", {}, signal), []);
+  const average = useAnswer<Effect>((signal) => ask("/v1/effect", { lang }, signal), [lang]);
   const parts = useAnswer<Effect>((signal) => ask("/v1/effect", { segment }, signal), [segment]);
   const choose = (value: Segment) => {
     setSegment(value);
@@ -111,7 +111,7 @@ export function Effects() {
                         <b>{nameOf(row.name, lang)}</b>{" "}
                         <Tag kind={row.passed ? "good" : "bad"}>{row.passed ? w("withstood", "通过") : w("did not withstand", "未通过")}</Tag>
                       </div>
-                      <p lang="en">{row.words}</p>
+                      <p>{row.words}</p>
                     </li>
                   ))}
                 </ul>

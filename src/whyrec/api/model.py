@@ -80,6 +80,7 @@ class Fitted:
             "effect": effects.effect_.to_dict() if effects else None,
             "naive": effects.naive_.to_dict() if effects else None,
             "no_effects": self.model.no_effects_ or None,
+            "baselines": self.model.notes_.get("baselines"),
             "validation": self.validation.to_dict(),
         }
 
@@ -90,6 +91,9 @@ class Fitted:
         words += (
             [repr(effects.effect_), repr(effects.naive_)] if effects else [f"No effects: {self.model.no_effects_}."]
         )
+        for found in (self.model.notes_.get("baselines") or {}).values():
+            best = sorted(found["methods"], key=lambda row: -row["ndcg"])
+            words.append(f"NDCG@10, {found['how']}: " + "; ".join(f"{row['method']} {row['ndcg']:.4f}" for row in best))
         words += (
             [f"Saved in {self.folder}. Next: whyrec recommend {self.folder} --user ID -k 10"] if self.folder else []
         )
@@ -161,12 +165,14 @@ def fit(
     out: str | Path | None = None,
     strict: bool = False,
     epochs: int = 6,
+    compare: bool = False,
     random_state: int = 0,
 ) -> Fitted:
     """Fit the causal recommender on a log (file or frame) and save it in `out`.
 
     schema: roles of the columns, or a TOML file of them; inferred from usual names where absent. strict: raise
-    BadInput for the first faulty row instead of leaving it out of the model and in the report.
+    BadInput for the first faulty row instead of leaving it out of the model and in the report. compare: also rank the last fifth of the
+    log with the recommender and with simple ones, each fitted on the rest; the model keeps the table (`whyrec serve` shows it).
     """
     if out is not None:
         check_free(Path(out))
@@ -174,6 +180,12 @@ def fit(
     dataset, validation = read_dataset(log, items=items, users=users, schema=roles, strict=strict)
     model = CausalRecommender(epochs=epochs, random_state=random_state).fit(dataset)
     model.notes_ = {"validation": without_people(validation.to_dict())}
+    if compare:
+        from whyrec.studies.beside import beside_baselines
+
+        model.notes_["baselines"] = beside_baselines(
+            dataset, text_model=model.text_model, cache=model.cache, epochs=epochs, random_state=random_state
+        )
     if out is not None:
         model.save(Path(out))
     return Fitted(model, validation, None if out is None else Path(out))

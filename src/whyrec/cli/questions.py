@@ -51,12 +51,17 @@ def fit(
     strict: Annotated[
         bool, typer.Option(help="Refuse the log when any row is faulty, instead of leaving it out.")
     ] = False,
+    compare: Annotated[
+        bool, typer.Option(help="Also rank the last fifth beside simple recommenders; the model keeps the table.")
+    ] = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Fit the causal recommender on your own log and save it."""
     answer(
-        lambda api: api.fit(logs, items=items, users=users, schema=schema, out=out, strict=strict, random_state=seed),
+        lambda api: api.fit(
+            logs, items=items, users=users, schema=schema, out=out, strict=strict, compare=compare, random_state=seed
+        ),
         as_json,
     )
 

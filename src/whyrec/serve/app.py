@@ -29,6 +29,7 @@ from starlette.responses import Response
 from whyrec import __version__
 from whyrec.errors import BadInput, UnknownId, WhyrecError
 from whyrec.estimate import jsonable
+from whyrec.explain import chinese
 from whyrec.represent.moment import read_context
 from whyrec.serve import questions
 from whyrec.serve.card import model_card
@@ -225,6 +226,8 @@ def create_app(
         """The average effect with its refutations and sensitivity, as estimated when the model was fitted; and by segment."""
         served = service.registry.roles.primary if model is None else service.registry.named(model)
         found = await aside(lambda: questions.average_effect(served.scorer, form.segment))
+        if form.lang == "zh":
+            found = chinese.checked(found)
         return _json({"model": served.to_dict(), **found})
 
     @app.post("/v1/counterfactual", tags=["questions"])
@@ -243,10 +246,10 @@ def create_app(
             user = service.user(served, form.pair.user)
             found = questions.pair_counterfactual(served.scorer, user, form.pair.item, form.do)
             return _json({"model": served.to_dict(), **found})
-        if form.pair is not None or form.rows is None or form.graph is None or len(cases) != 1 or form.do is None:
-            raise BadInput("send pair, or model with case and do, or rows with graph, case and do")
+        if form.pair is not None or form.rows is None or form.graph is None or not cases or form.do is None:
+            raise BadInput("send pair, or model with case and do, or rows with graph, case (or cases) and do")
         rows, graph, do = form.rows, form.graph, form.do
-        return _json(await aside(lambda: questions.table_counterfactual(rows, graph, cases[0], do, form.target)))
+        return _json(await aside(lambda: questions.table_counterfactual(rows, graph, cases, do, form.target)))
 
     @app.get("/v1/cases", tags=["questions"])
     async def causal_models() -> Response:
@@ -378,10 +381,10 @@ def create_app(
         return _json(await aside(service.registry.to_dict))
 
     @app.get("/v1/models/{name}/card", tags=["models"])
-    async def card(name: str) -> Response:
+    async def card(name: str, lang: Lang = "en") -> Response:
         """What a loaded model knows of itself: its log's columns and gaps, how it was read, training, baselines beside it."""
         served = service.registry.named(name)
-        return _json({"model": served.to_dict(), **await aside(lambda: model_card(served.scorer.model))})
+        return _json({"model": served.to_dict(), **await aside(lambda: model_card(served.scorer.model, lang))})
 
     @app.get("/v1/models/{name}/check", tags=["models"])
     async def check(name: str) -> Response:

@@ -9,13 +9,16 @@ import polars as pl
 from whyrec.data.dataset import Dataset
 from whyrec.decide.causal_recommender import CausalRecommender
 from whyrec.estimate import jsonable
+from whyrec.explain import chinese
+from whyrec.explain.reasons import Lang
 
 _SPANS = 40  # bins of the log's time
 
 
-def model_card(model: CausalRecommender) -> dict[str, Any]:
-    """log: see `log_card`. training: loss by epoch and arms. validation, baselines: as they were when it was fitted, None if not kept."""
+def model_card(model: CausalRecommender, lang: Lang = "en") -> dict[str, Any]:
+    """log: see `log_card`. training: loss by epoch and arms. validation, baselines: as they were when it was fitted, None if not kept. lang: of the remedies."""
     recommender, dataset = model.recommender_, model.dataset_
+    validation = model.notes_.get("validation")
     arms = [float(arm) for arm in recommender.arms_]
     answer: dict[str, Any] = jsonable(
         {
@@ -23,7 +26,7 @@ def model_card(model: CausalRecommender) -> dict[str, Any]:
             "training": {"losses": [float(loss) for loss in recommender.losses_], "arms": arms},
             "no_effects": model.no_effects_ or None,
             "log": log_card(dataset),
-            "validation": model.notes_.get("validation"),
+            "validation": chinese.validation(validation) if validation and lang == "zh" else validation,
             "baselines": model.notes_.get("baselines"),
         }
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,9 +12,9 @@ from whyrec.cause.graph import CausalGraph
 from whyrec.data.dataset import Codes
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import Estimate, FloatArray, jsonable
+from whyrec.serve.cases import frame_of, harmless
 from whyrec.serve.scorer import NOW, EffectScorer, Moment, Scorer, User
 
-_EXPRESSION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*(\s*[-+*/]\s*[0-9.]+)?|-?[0-9.]+")
 _SAMPLE = 20_000  # pairs over which a segment's effect is averaged
 _MOST_SEGMENTS = 20
 _NO_CATEGORY = "the items of this model have no category; name item_category in the schema, and fit again"
@@ -151,9 +150,13 @@ def pair_counterfactual(scorer: Scorer, user: User, item: str, do: Mapping[str, 
 
 
 def table_counterfactual(
-    rows: Sequence[Mapping[str, Any]], graph: str, case: Mapping[str, Any], do: Mapping[str, Any], target: str | None
+    rows: Sequence[Mapping[str, Any]],
+    graph: str,
+    cases: Sequence[Mapping[str, Any]],
+    do: Mapping[str, Any],
+    target: str | None,
 ) -> dict[str, Any]:
-    """A structural causal model of a table that was sent, and what would have been in one case.
+    """A structural causal model of a table that was sent, and what would have been in some cases, with intervals.
 
     Mechanisms are linear, or logistic for columns of few values: `whyrec counterfactual` chooses among richer ones, which takes
     longer than a request may.
@@ -161,13 +164,6 @@ def table_counterfactual(
     from whyrec.cause.scm.columns import Column
     from whyrec.cause.scm.model import StructuralCausalModel
 
-    for name, value in do.items():
-        if (
-            isinstance(value, str)
-            and not _EXPRESSION.fullmatch(value.strip())
-            and value not in {r.get(name) for r in rows}
-        ):
-            raise BadInput(f"do({name} = {value!r}): give a number, a value of the column, or COLUMN * NUMBER")
     try:
         table = pl.from_dicts([dict(row) for row in rows], infer_schema_length=None)
         drawn = CausalGraph.from_text(graph)
@@ -177,7 +173,7 @@ def table_counterfactual(
             if name in table.columns
         }
         model = StructuralCausalModel(drawn, mechanisms=kinds).fit(table)
-        found = model.counterfactual(dict(case), dict(do), target)
+        found = model.counterfactual(frame_of(model, cases), harmless(model, do), target)
     except (pl.exceptions.PolarsError, np.linalg.LinAlgError, ValueError, TypeError, KeyError, OverflowError) as error:
         words = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(f"rows: a model of this graph cannot be learnt from them ({words})") from error
