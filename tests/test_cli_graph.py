@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from whyrec.cli import app
 from whyrec.errors import BadInput
-from whyrec.studies.graph_benchmark import TABLES, Setting, graph_benchmark, identification_speed, run_peer
+from whyrec.studies.graph_benchmark import TABLES, Setting, graph_benchmark, identification_speed
+from whyrec.studies.peers import run_peer
 
 DATA = Path(os.environ.get("WHYREC_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

@@ -12,8 +12,9 @@ from whyrec.data.schema import Schema
 from whyrec.recommend import base
 from whyrec.recommend.base import Recommender
 from whyrec.recommend.factorisation import BPR, BiasedMF, ImplicitALS
+from whyrec.recommend.gram import filled_product
 from whyrec.recommend.svdpp import SVDpp
-from whyrec.recommend.topk import Linear, top_k, top_k_linear
+from whyrec.recommend.topk import Linear, largest, top_k, top_k_linear
 
 
 @pytest.mark.parametrize("block", [1, 7, 64, 500])
@@ -95,3 +96,21 @@ def test_groups_say_the_same_as_a_look_at_all() -> None:
             expected = np.where(np.isneginf(scores[row, order]), -1, order)
             np.testing.assert_array_equal(chosen[row], expected)
             np.testing.assert_array_equal(np.isnan(values[row]), expected < 0)
+
+
+@pytest.mark.parametrize("held", [0.0, 0.01, 0.4])
+def test_filled_products_are_those_of_scipy(held: float) -> None:
+    generator = np.random.default_rng(0)
+    left, right = (
+        sparse.random(*shape, held, "csr", np.float32, random_state=generator) for shape in ((50, 70), (70, 30))
+    )
+    assert np.allclose(filled_product(left, right), (left @ right).toarray(), atol=1e-5)
+    # Indices of a row in any order.
+    left.indices[:], left.data[:] = left.indices[::-1].copy(), left.data[::-1].copy()
+    left.indptr[:] = left.nnz - left.indptr[::-1]
+    assert np.allclose(filled_product(left, right), (left @ right).toarray(), atol=1e-5)
+
+
+def test_the_largest_are_marked_and_ties_go_to_the_first() -> None:
+    marked = largest(np.array([[1, 3, 3, 3, 2], [0, 0, 0, 0, 0]], dtype=np.float32), 2)
+    assert marked.tolist() == [[False, True, True, False, False], [True, True, False, False, False]]

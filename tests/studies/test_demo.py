@@ -88,3 +88,56 @@ def test_the_answer_is_one_json_object_and_a_summary(found: Demo) -> None:
     answer = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert set(answer) == {"folder", "files", "seconds", "baselines", "effects"}
     assert "report.html" in found.to_text()
+
+
+@pytest.mark.slow
+def test_a_discount_sells_more_and_the_interval_excludes_nothing_happening(found: Demo) -> None:
+    study = found.studies["discount"]
+    assert study.effect.interval[0] > 0
+    assert study.effect.estimate == pytest.approx(study.alternatives["estimate"][0], rel=0.25)
+
+
+@pytest.mark.slow
+def test_ways_to_treat_unseen_weeks_agree_where_they_allow_for_them(found: Demo) -> None:
+    study = found.studies["discount"]
+    relative = study.alternatives.filter(kind="allows")["relative"]
+    assert relative.max() < 1.5 * relative.min()  # type: ignore[operator]
+    worst = study.alternatives.filter(kind="worst").sort("estimate")
+    assert worst["high"][0] < 0 < worst["low"][1]
+    assert "The sign does not hang on the choice, the size does" in study.conclusion
+
+
+@pytest.mark.slow
+def test_a_campaign_is_not_credited_with_what_was_there_before(found: Demo) -> None:
+    study = found.studies["campaign"]
+    assert study.check is not None
+    assert abs(study.effect.estimate) < 0.1 * study.naive.estimate
+    before = study.alternatives.filter(window="before it starts", method="naive difference")["estimate"]
+    assert before.min() > 3  # type: ignore[operator]
+    found_before = not study.check.covers(0.0)
+    assert ("no effect of this size can be credited" in study.conclusion) == found_before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["discount", "campaign"])
+def test_a_study_speaks_and_becomes_json(found: Demo, name: str) -> None:
+    result = found.studies[name]
+    told = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert {
+        "question",
+        "graph",
+        "unmeasured",
+        "naive",
+        "effect",
+        "alternatives",
+        "refutations",
+        "sensitivity",
+        "conclusion",
+    } <= set(told)
+    assert "panel" not in told
+    assert result.question in repr(result)
+    assert (
+        f"{result.naive.diagnostics['mean_treated']:.2f}" in result.why_naive_misleads
+        or "dollars" in result.why_naive_misleads
+    )
+    assert result.effect.n > 500

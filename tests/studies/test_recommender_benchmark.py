@@ -12,8 +12,9 @@ from whyrec.errors import BadInput
 from whyrec.recommend.ease import EASE
 from whyrec.recommend.evaluation import Measured
 from whyrec.recommend.popularity import Popularity
+from whyrec.studies.kept_lists import Listed, Made, kept
 from whyrec.studies.recommender_benchmark import ml_1m_sequences, ml_100k, ranked, recommender_benchmark
-from whyrec.studies.recommender_peers import Listed, rectools, side_by_side
+from whyrec.studies.recommender_peers import of_implicit, peers, side_by_side
 
 DATA = Path(os.environ.get("WHYREC_DATA", Path(__file__).parents[3] / "shared" / "data"))
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="reference data absent: name their folder in WHYREC_DATA")
@@ -54,7 +55,7 @@ def test_sequences_keep_their_order_and_their_target(tmp_path: Path) -> None:
 
 
 def measured_of(**ndcg: np.ndarray) -> Measured:
-    accuracy = {name.replace("_", " "): np.column_stack([values] * 5) for name, values in ndcg.items()}
+    accuracy = {name.replace("_", " of "): np.column_stack([values] * 5) for name, values in ndcg.items()}
     n = len(next(iter(accuracy.values())))
     return Measured(np.arange(n), accuracy, {}, {}, {})
 
@@ -62,15 +63,16 @@ def measured_of(**ndcg: np.ndarray) -> Measured:
 def test_pairs_with_a_peer_are_tested_on_the_same_users() -> None:
     generator = np.random.default_rng(0)
     base = generator.random(400)
-    level = measured_of(SASRec=base + 0.1, EASE=base, RecTools_SASRec=base, RecTools_EASE=base)
-    sasrec, ease, best = side_by_side(level, 0)
+    level = measured_of(SASRec=base + 0.1, EASE=base, SASRec_RecTools=base, EASE_RecTools=base)
+    *skipped, sasrec, ease, best = side_by_side(level, 0)
+    assert [claim.words.split()[0] for claim in skipped] == ["RecBole", "LensKit"]
     assert sasrec.holds
-    assert "SASRec is not below that of RecTools SASRec: difference 0.1000 [0.1000, 0.1000]" in sasrec.words
+    assert "SASRec is not below that of SASRec of RecTools: difference 0.1000 [0.1000, 0.1000]" in sasrec.words
     assert ease.holds
     assert "p 1.0000" in ease.words
-    assert "of SASRec is not below that of RecTools" in best.words
-    below = side_by_side(measured_of(SASRec=base - 0.1, RecTools_SASRec=base), 0)
-    assert [claim.holds for claim in below] == [False, False]
+    assert "of SASRec is not below that of" in best.words
+    below = side_by_side(measured_of(SASRec=base - 0.1, SASRec_RecTools=base), 0)
+    assert [claim.holds for claim in below] == [None, None, False, False]
     alone = side_by_side(measured_of(SASRec=base), 0)
     assert alone[0].holds is None
     assert "skipped" in alone[0].words
@@ -83,22 +85,71 @@ def test_lists_of_a_peer_are_a_recommender(monkeypatch: pytest.MonkeyPatch) -> N
     model = Listed(lists).fit(train)
     assert model.recommend(np.array([0, 1]), 2)[0].tolist() == [[4, 0], [-1, -1]]
     assert model.score_all(np.array([0]))[0].tolist() == [2, 0, 1, 0, 3, 0, 0, 0]
-    monkeypatch.delenv("WHYREC_PEER_RECTOOLS", raising=False)
-    assert rectools(split_last(train, 1), 1.0, (8, 10, 4, 1e-3), 0) == {}
+    for library in ("RECTOOLS", "RECBOLE", "LENSKIT"):
+        monkeypatch.delenv(f"WHYREC_PEER_{library}", raising=False)
+    assert peers(split_last(train, 1), 1.0, 0, None, True) == {}
 
 
-@pytest.mark.skipif(
-    "WHYREC_PEER_RECTOOLS" not in os.environ, reason="WHYREC_PEER_RECTOOLS names no Python with RecTools"
-)
-def test_rectools_answers_for_every_user() -> None:
+def test_implicit_ranks_by_itself_and_is_chosen_among_like_ours(tmp_path: Path) -> None:
     split = split_last(small_dataset(), 1)
-    found = rectools(split, 1.0, (8, 10, 4, 1e-3), 0)
-    assert list(found) == ["RecTools SASRec", "RecTools eSASRec", "RecTools BERT4Rec", "RecTools EASE"]
+    grid = {"popularity": (Popularity(),)} | {
+        name: models for name, models in of_implicit(0).items() if name.startswith(("ALS", "item-kNN, cosine"))
+    }
+    table, told, _ = ranked(split, grid, None, 0, keep=tmp_path)
+    assert told["ALS of implicit"].endswith("(the best of 3)")
+    assert len(list(tmp_path.glob("*.json"))) == 3
+    # A second run reads what the first one made, to the same table.
+    again, _, _ = ranked(split, grid, None, 0, keep=tmp_path)
+    assert again.equals(table)
+    # Items that a user had are not recommended, and too short lists end in nothing.
+    model = of_implicit(0)["ALS of implicit"][0].fit(split.train)
+    lists, _ = model.recommend(np.arange(split.train.n_users), 50)
     seen = split.train.matrix.toarray() > 0
-    for peer in found.values():
-        lists, _ = peer.recommender.recommend(np.arange(split.train.n_users), 10)
-        assert not any(seen[user, item] for user, row in enumerate(lists) for item in row if item >= 0)
-        assert (lists[-1, :3] >= 0).all()
+    assert not any(seen[user, item] for user, row in enumerate(lists) for item in row if item >= 0)
+    assert lists.shape == (split.train.n_users, split.train.n_items)
+    assert (lists[np.diff(split.train.matrix.indptr) > 0, -1] == -1).all()
+
+
+def test_kept_lists_are_made_once_for_the_same_question(tmp_path: Path) -> None:
+    calls = []
+
+    def make() -> Made:
+        calls.append(1)
+        return Made(np.array([[1, 0]], dtype=np.int32), 2.0, "k=2")
+
+    first = kept(tmp_path, "EASE", {"log": "a"}, make)
+    second = kept(tmp_path, "EASE", {"log": "a"}, make)
+    assert len(calls) == 1
+    assert (second.lists.tolist(), second.seconds, second.told) == (first.lists.tolist(), 2.0, "k=2")
+    kept(tmp_path, "EASE", {"log": "b"}, make)
+    kept(tmp_path, "SLIM", {"log": "a"}, make)
+    kept(None, "EASE", {"log": "a"}, make)
+    assert len(calls) == 4
+
+
+@pytest.mark.parametrize(
+    ("library", "methods"),
+    [
+        ("RecTools", ["SASRec", "eSASRec", "BERT4Rec", "EASE"]),
+        ("RecBole", ["SASRec", "LightGCN"]),
+        ("LensKit", ["item-kNN, cosine", "EASE", "ALS"]),
+    ],
+)
+def test_a_library_elsewhere_answers_for_every_user(
+    library: str, methods: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variable = f"WHYREC_PEER_{library.upper()}"
+    if variable not in os.environ:
+        pytest.skip(f"{variable} names no Python with {library}")
+    for other in {"RECTOOLS", "RECBOLE", "LENSKIT"} - {library.upper()}:
+        monkeypatch.delenv(f"WHYREC_PEER_{other}", raising=False)
+    split = split_last(small_dataset(), 1)
+    found = peers(split, 1.0, 0, None, True)
+    assert list(found) == [f"{method} of {library}" for method in methods]
+    seen = split.train.matrix.toarray() > 0
+    for made in found.values():
+        assert not any(seen[user, item] for user, row in enumerate(made.lists) for item in row if item >= 0)
+        assert (made.lists[-1, :3] >= 0).all()
 
 
 def test_absent_data_and_unknown_tables_are_named(tmp_path: Path) -> None:

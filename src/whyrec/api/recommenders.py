@@ -13,16 +13,20 @@ def recommenders_benchmark(
     quick: bool = False,
     only: Sequence[str] | None = None,
     budget: float | None = None,
+    keep: Path | None = None,
     out: Path | None = None,
     random_state: int = 0,
 ) -> Any:
     """Recommenders on reference data; see `whyrec.studies.recommender_benchmark`. budget: CPU seconds a
-    transformer. out: a JSON file."""
-    from whyrec.files import write_json
+    transformer. keep: a folder from which a run that was broken off goes on. out: a file for the tables, Markdown where its
+    name ends in .md and JSON elsewhere."""
+    from whyrec.files import write_json, write_text
     from whyrec.studies.recommender_benchmark import recommender_benchmark as run
 
-    result = run(Path(data), quick=quick, only=only, budget=budget, random_state=random_state)
-    if out is not None:
+    result = run(Path(data), quick=quick, only=only, budget=budget, keep=keep, random_state=random_state)
+    if out is not None and Path(out).suffix == ".md":
+        write_text(Path(out), result.to_markdown())
+    elif out is not None:
         write_json(Path(out), result.to_dict())
     return result
 

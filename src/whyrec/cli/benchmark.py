@@ -107,18 +107,25 @@ def recommenders(
         float | None,
         typer.Option(help="CPU seconds that each transformer trains for (8 quick, 60 for 100K, 300 for 1M).", min=1),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the tables to this JSON file.")] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="Folder for each method's lists as they are made: a run broken off goes on from there."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write the tables to this file: Markdown where it ends in .md, else JSON.")
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Classics and transformers beside popularity: every ranking metric with intervals and paired tests, full ranking.
 
-    Beside RecTools, at the same training budget, where WHYREC_PEER_RECTOOLS names a Python that has it.
+    Beside `implicit`, and beside RecTools, RecBole and LensKit, at the same training budget, where WHYREC_PEER_RECTOOLS,
+    WHYREC_PEER_RECBOLE and WHYREC_PEER_LENSKIT name a Python that has them.
     """
     tables = [name.strip() for name in only.split(",")] if only else None
     answer(
         lambda api: api.recommenders_benchmark(
-            data, quick=quick, only=tables, budget=budget, out=out, random_state=seed
+            data, quick=quick, only=tables, budget=budget, keep=keep, out=out, random_state=seed
         ),
         as_json,
     )

@@ -13,8 +13,9 @@ from threadpoolctl import threadpool_limits
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.errors import BadInput
 from whyrec.progress import track
-from whyrec.recommend.base import Recommender, Scores, top_k
-from whyrec.recommend.gram import dense_pays, gram
+from whyrec.recommend.base import Recommender, Scores
+from whyrec.recommend.gram import filled_product, gram
+from whyrec.recommend.topk import largest
 
 Weighting = Literal["cosine", "bm25", "tf-idf", "jaccard"]
 
@@ -49,8 +50,7 @@ class ItemKNN(Recommender):
     def score_all(self, users: Codes) -> Scores:
         """Sum of the similarities to what the user interacted with, weighted by how often."""
         users = self._checked_users(users)
-        scores = (self.counts_[users] @ self.similarity_.T).toarray()
-        return self._filled(np.asarray(scores, dtype=np.float32))
+        return self._filled(filled_product(self.counts_[users], self.similarity_.T.tocsr()))
 
 
 class UserKNN(Recommender):
@@ -78,8 +78,7 @@ class UserKNN(Recommender):
     def score_all(self, users: Codes) -> Scores:
         """Sum of the neighbours' counts, weighted by their similarity."""
         users = self._checked_users(users)
-        scores = (self.similarity_[users] @ self.counts_).toarray()
-        return self._filled(np.asarray(scores, dtype=np.float32))
+        return self._filled(filled_product(self.similarity_[users], self.counts_))
 
 
 def weighted(counts: sparse.csr_matrix, weighting: Weighting, k1: float = 1.2, b: float = 0.75) -> sparse.csr_matrix:
@@ -126,7 +125,7 @@ def nearest(
     length = np.sqrt(square)
     columns = rows.T.tocsr()
     size = rows.shape[0]
-    if size <= _DENSE_ROWS and dense_pays(columns):
+    if size <= _DENSE_ROWS and _fills_up(columns):
         return _nearest_dense(columns, square, neighbours, shrinkage, description, jaccard)
     parts: list[sparse.csr_matrix] = []
     blocks = list(_blocks(rows, columns))
@@ -165,14 +164,14 @@ def _nearest_dense(
         below += np.float32(shrinkage)
         block = np.divide(block, below, out=np.zeros_like(block), where=below > 0)
         block[np.arange(len(block)), np.arange(start, start + len(block))] = 0
-        block[block <= 0] = -np.inf
-        best, kept = top_k(block, neighbours)
-        place = np.nonzero(best >= 0)
-        found = (kept[place], (place[0], best[place]))
-        parts.append(sparse.csr_matrix(found, shape=block.shape, dtype=np.float32))
-    whole = sparse.vstack(parts, format="csr") if parts else sparse.csr_matrix((size, size), dtype=np.float32)
-    whole.sort_indices()
-    return whole
+        parts.append(_largest_of_filled(block, neighbours))
+    return sparse.vstack(parts, format="csr") if parts else sparse.csr_matrix((size, size), dtype=np.float32)
+
+
+def _fills_up(columns: sparse.csr_matrix) -> bool:
+    """Whether rows' products, all with all, are at least as many as the cells of their square."""
+    sizes = np.diff(columns.indptr).astype(np.float64)
+    return bool(sizes @ sizes >= float(columns.shape[1]) ** 2)
 
 
 def _blocks(rows: sparse.csr_matrix, columns: sparse.csr_matrix) -> Iterator[tuple[int, int]]:
@@ -193,17 +192,20 @@ def _largest(values: sparse.csr_matrix, row: NDArray[np.intp], neighbours: int) 
     height, size = values.shape
     if values.nnz * 4 > height * size:
         # Nearly full: choosing from whole rows is quicker than sorting.
-        dense = values.toarray()
-        dense[dense <= 0] = -np.inf
-        best, kept = top_k(dense, neighbours)
-        place = np.nonzero(best >= 0)
-        chosen = sparse.csr_matrix((kept[place], (place[0], best[place])), shape=values.shape, dtype=np.float32)
-    else:
-        positive = values.data > 0
-        row, column, value = row[positive], values.indices[positive], values.data[positive]
-        order = np.lexsort((column, -value, row))
-        row, column, value = row[order], column[order], value[order]
-        first = np.arange(len(row)) - np.searchsorted(row, np.arange(height))[row] < neighbours
-        chosen = sparse.csr_matrix((value[first], (row[first], column[first])), shape=values.shape, dtype=np.float32)
+        return _largest_of_filled(values.toarray(), neighbours)
+    positive = values.data > 0
+    row, column, value = row[positive], values.indices[positive], values.data[positive]
+    order = np.lexsort((column, -value, row))
+    row, column, value = row[order], column[order], value[order]
+    first = np.arange(len(row)) - np.searchsorted(row, np.arange(height))[row] < neighbours
+    chosen = sparse.csr_matrix((value[first], (row[first], column[first])), shape=values.shape, dtype=np.float32)
     chosen.sort_indices()
     return chosen
+
+
+def _largest_of_filled(values: NDArray[np.float32], neighbours: int) -> sparse.csr_matrix:
+    """The same, of a dense block."""
+    kept = largest(values, min(neighbours, values.shape[1])) & (values > 0)
+    column = np.nonzero(kept)[1]
+    starts = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
+    return sparse.csr_matrix((values[kept], column.astype(np.int32), starts), shape=values.shape, dtype=np.float32)

@@ -41,18 +41,25 @@ def top_k(scores: Scores, k: int) -> tuple[NDArray[np.int64], Scores]:
         chosen, values = quick
         barred = np.isneginf(values)
         return np.where(barred, -1, chosen), np.where(barred, np.float32(np.nan), values)
+    chosen = np.nonzero(largest(scores, k))[1].reshape(rows, k)
+    values = np.take_along_axis(scores, chosen, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    chosen, values = np.take_along_axis(chosen, order, axis=1), np.take_along_axis(values, order, axis=1)
+    barred = np.isneginf(values)
+    return np.where(barred, -1, chosen), np.where(barred, np.float32(np.nan), values)
+
+
+def largest(scores: Scores, k: int) -> NDArray[np.bool_]:
+    """Where the k largest scores of each row are, ties by column; k is at most the number of columns."""
+    columns = scores.shape[1]
     threshold = np.partition(scores, columns - k, axis=1)[:, columns - k, None]
     above = scores > threshold
     tied = scores == threshold
     room = k - above.sum(axis=1, keepdims=True)
     crowded = np.flatnonzero(tied.sum(axis=1) > room[:, 0])
     tied[crowded] &= np.cumsum(tied[crowded], axis=1) <= room[crowded]
-    chosen = np.nonzero(above | tied)[1].reshape(rows, k)
-    values = np.take_along_axis(scores, chosen, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    chosen, values = np.take_along_axis(chosen, order, axis=1), np.take_along_axis(values, order, axis=1)
-    barred = np.isneginf(values)
-    return np.where(barred, -1, chosen), np.where(barred, np.float32(np.nan), values)
+    above |= tied
+    return above
 
 
 def _through_groups(scores: Scores, k: int) -> tuple[NDArray[np.int64], Scores] | None:

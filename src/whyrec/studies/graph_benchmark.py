@@ -6,10 +6,8 @@ bnlearn are read here for the final measurement only: every default was chosen o
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,12 +30,12 @@ from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, jsonable
 from whyrec.progress import say, track
 from whyrec.studies import graph_truth
+from whyrec.studies.peers import run_peer
 from whyrec.studies.scm_benchmark import TABLES as MODEL_TABLES
 from whyrec.studies.scm_benchmark import TruthTable
 
 NETWORKS = ("cancer", "earthquake", "survey", "asia", "sachs", "child", "insurance")
 _SMALL = NETWORKS[:5]
-_PEER_SCRIPTS = Path(__file__).parents[3] / "benchmarks"
 
 
 @dataclass(frozen=True)
@@ -465,25 +463,6 @@ def speed_graphs() -> Iterator[tuple[str, CausalGraph, str, str]]:
 
 
 # -- peers ------------------------------------------------------------------------------------------------------------
-
-
-def run_peer(python: str, script: str, arguments: Sequence[str], limit: float, text: str = "") -> dict[str, Any] | None:
-    """The JSON object that a peer's script prints; None where it takes longer than `limit` seconds or fails."""
-    command = [python, str(_PEER_SCRIPTS / script), *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    environment.pop("PYTHONPATH", None)
-    try:
-        done = subprocess.run(
-            command, input=text, capture_output=True, text=True, timeout=limit, env=environment, check=False
-        )
-    except (subprocess.TimeoutExpired, OSError) as error:
-        say(f"{script} {' '.join(arguments[-2:])}: {type(error).__name__}")
-        return None
-    if done.returncode:
-        say(f"{script} {' '.join(arguments[-2:])}: {done.stderr.strip().splitlines()[-1:]}")
-        return None
-    answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return answer
 
 
 def _peer_graph(answer: dict[str, Any], names: Sequence[str]) -> CausalGraph:

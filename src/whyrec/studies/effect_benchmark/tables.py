@@ -45,12 +45,16 @@ class MeasuredTable:
         return result
 
     def to_markdown(self) -> str:
-        """Title, how it was made, the claims, the table."""
+        """Title, how it was made, the claims, the table; an interval stands in the cell of what it is of."""
         marks = {True: "Holds", False: "**Does not hold**", None: "Reported"}
         claims = [f"- {marks[claim.holds]}: {claim.words}" for claim in self.claims]
-        head = self.frame.columns
+        known = self.frame.columns
+        head = [name for name in known if name.removesuffix("_low").removesuffix("_high") not in set(known) - {name}]
         lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-        lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in self.frame.iter_rows()]
+        lines += [
+            "| " + " | ".join(_with_interval(row, name) for name in head) + " |"
+            for row in self.frame.iter_rows(named=True)
+        ]
         return "\n".join([f"## {self.title}", "", f"{self.made}. {self.seconds:.0f} s.", "", *claims, "", *lines, ""])
 
     def to_text(self) -> str:
@@ -101,6 +105,12 @@ class MeasuredTables:
         ]
         lines.append(f"\n{sum(judged)} of {len(judged)} claims hold")
         return "\n".join(lines)
+
+
+def _with_interval(row: dict[str, Any], name: str) -> str:
+    """The cell, and behind it in brackets what columns `name_low` and `name_high` hold."""
+    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+    return _cell(row[name]) if low is None or high is None else f"{_cell(row[name])} [{_cell(low)}, {_cell(high)}]"
 
 
 def _cell(value: Any) -> str:
