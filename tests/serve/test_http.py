@@ -503,3 +503,11 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     whyrec("serve", "run", "--help")
     told = capsys.readouterr().out
     assert "curl" in told and "--store" in told and "WHYREC_STORE" in told
+
+
+def test_logged_first_is_in_the_log_when_it_is_given(serve: Callable[..., Running]) -> None:
+    running = serve(log_first=True)
+    answer = httpx.post(f"{running.url}/v1/recommend", json={"user": "u1", "k": 2}).json()
+    assert answer["logged"] is True
+    assert running.service.store.decision(answer["id"]) is not None
+    running.stop()
