@@ -23,7 +23,7 @@ from whyrec.cause.graph import CausalGraph
 from whyrec.decide.causal_recommender import CausalRecommender, Why
 from whyrec.decide.log_effects import LogEffects
 from whyrec.decide.standing import standing
-from whyrec.estimate import FloatArray, jsonable, normal_quantile
+from whyrec.estimate import FloatArray, jsonable
 from whyrec.explain.reasons import group_name, sentences
 from whyrec.represent.pairs import GROUPS
 from whyrec.represent.vectors import unit_rows
@@ -133,8 +133,7 @@ def explain(model: CausalRecommender, user: Any, item: Any, *, k: int = 10, lang
 def drivers_of(effects: LogEffects, user: int, item: int) -> tuple[Driver, ...]:
     """Shapley shares of a pair's effect with intervals, the largest first (baseline Shapley, as in `effect_drivers`).
 
-    The interval is built as that of the effect (`PairEffects`): the covariance of the best linear projection along the group's
-    departure from the mean, widened by how far the candidates' own shares lie from the one told.
+    A share is a weighted sum of effects, so that its interval is that of `PairEffects.combination`.
     """
     pairs = effects.pairs_
     pair = effects.modifiers(np.array([user]), np.array([item]))[0]
@@ -142,30 +141,19 @@ def drivers_of(effects: LogEffects, user: int, item: int) -> tuple[Driver, ...]:
     member = np.array([[name == group for name in effects.modifier_groups_] for group in groups])
     coalitions = np.array(list(itertools.product((False, True), repeat=len(groups))))
     rows = np.where(coalitions @ member, pair, effects.mean_modifiers_)
-    values: FloatArray = pairs.predict(rows)[0]
-    each = pairs.candidates(rows)
-    projection, quantile = pairs.projection_, normal_quantile(pairs.level)
-    departure = (pair - effects.mean_modifiers_) / projection.scale
-    found = []
-    for place, group in enumerate(groups):
-        share = _share(values[:, None], coalitions, place)[0]
-        spread = float(pairs.mix_ @ (_share(each, coalitions, place) - share) ** 2)
-        along = np.r_[0.0, departure * member[place]]
-        variance = max(float(along @ projection.covariance @ along), 0.0)
-        half = quantile * math.sqrt(variance + spread)
-        found.append(Driver(group, float(share), float(share - half), float(share + half)))
-    return tuple(sorted(found, key=lambda driver: -abs(driver.share)))
+    found = zip(groups, *(end.tolist() for end in pairs.combination(rows, shapley_weights(coalitions))), strict=True)
+    return tuple(sorted((Driver(*row) for row in found), key=lambda driver: -abs(driver.share)))
 
 
-def _share(values: FloatArray, coalitions: NDArray[Any], place: int) -> FloatArray:
-    """Shapley value of one player, (columns,), from the values of all coalitions (2^g, columns)."""
-    size = coalitions.shape[1]
-    bit = 1 << (size - 1 - place)
-    without = np.flatnonzero(~coalitions[:, place])
-    count = coalitions[without].sum(axis=1)
-    chance = np.array([1 / (size * math.comb(size - 1, int(c))) for c in count])
-    result: FloatArray = chance @ (values[without + bit] - values[without])
-    return result
+def shapley_weights(coalitions: NDArray[np.bool_]) -> FloatArray:
+    """What the value of each coalition counts in each player's Shapley value, (players, 2^players): (c - 1)! (g - c)! / g! with
+    the player in it, minus c! (g - c - 1)! / g! without, of c players in the coalition of g.
+    """
+    g = coalitions.shape[1]
+    size = coalitions.sum(axis=1)
+    gained = np.array([0.0] + [1 / (g * math.comb(g - 1, c - 1)) for c in range(1, g + 1)])
+    lacked = np.array([1 / (g * math.comb(g - 1, c)) for c in range(g)] + [0.0])
+    return np.where(coalitions.T, gained[size], -lacked[size])
 
 
 def _paths(content: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:

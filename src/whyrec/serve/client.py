@@ -143,10 +143,14 @@ class Client:
         return self._pairs("/v1/uplift", pairs, context, model)
 
     def effect(
-        self, segment: Literal["category", "activity", "popularity"] | None = None, *, model: str | None = None
+        self,
+        segment: Literal["category", "activity", "popularity"] | None = None,
+        *,
+        lang: Literal["en", "zh"] = "en",
+        model: str | None = None,
     ) -> dict[str, Any]:
-        """The average effect, and by segment."""
-        return self._ask("POST", "/v1/effect", {"segment": segment} if segment else {}, params=_given(model=model))
+        """The average effect with what was tried to refute it, and by segment."""
+        return self._ask("POST", "/v1/effect", {**_given(segment=segment), "lang": lang}, params=_given(model=model))
 
     def counterfactual(self, **form: Any) -> dict[str, Any]:
         """Of a pair (pair={"user", "item"}), a saved causal model (model, case or cases, do, target), or a table (rows, graph, ...)."""
@@ -217,9 +221,9 @@ class Client:
         form: dict[str, Any] = {"role": role, "force": force} | ({"share": share} if share is not None else {})
         return self._ask("POST", f"/v1/models/{quote(name, safe='')}/role", form)
 
-    def card(self, name: str) -> dict[str, Any]:
+    def card(self, name: str, *, lang: Literal["en", "zh"] = "en") -> dict[str, Any]:
         """What a loaded model knows of itself: its log, how it was read, training, baselines."""
-        return self._ask("GET", f"/v1/models/{quote(name, safe='')}/card")
+        return self._ask("GET", f"/v1/models/{quote(name, safe='')}/card", params={"lang": lang})
 
     def check(self, name: str) -> dict[str, Any]:
         """The deploy check of a model that ran in the shadow."""

@@ -174,6 +174,7 @@ class EffectForm(Form):
     segment: Literal["category", "activity", "popularity"] | None = Field(
         None, description="Also by category of the item, by how active the user is, by how popular the item is."
     )
+    lang: Lang = "en"
 
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, json_schema_extra={"examples": [{}, {"segment": "category"}]}

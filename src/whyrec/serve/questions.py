@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -12,7 +12,8 @@ import polars as pl
 from whyrec.cause.graph import CausalGraph
 from whyrec.data.dataset import Codes
 from whyrec.errors import BadInput, NotIdentified
-from whyrec.estimate import Estimate, FloatArray, jsonable, normal_quantile
+from whyrec.estimate import Estimate, FloatArray, jsonable
+from whyrec.explain.chinese import refutations_in, sentences_in
 from whyrec.serve.scorer import NOW, EffectScorer, Moment, Scorer, User
 
 _EXPRESSION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*(\s*[-+*/]\s*[0-9.]+)?|-?[0-9.]+")
@@ -58,21 +59,25 @@ def uplifts(scorer: Scorer, user: User, items: Sequence[str], moment: Moment = N
     return rows
 
 
-def average_effect(scorer: Scorer, segment: str | None, random_state: int = 0) -> dict[str, Any]:
+def average_effect(
+    scorer: Scorer, segment: str | None, lang: Literal["en", "zh"] = "en", random_state: int = 0
+) -> dict[str, Any]:
     """What was estimated when the model was fitted, and the effect in segments of pairs."""
     content = scorer.model.effects_content()
     if content is None:
         raise NotIdentified(f"the model has no effects: {scorer.model.no_effects_}; log a treatment, and fit again")
-    answer = dict(content)
+    answer = {**content, "refutations": refutations_in(content.get("refutations") or [], lang)}
+    answer["effect"] = {
+        **content["effect"],
+        "assumptions": sentences_in(content["effect"].get("assumptions") or [], lang),
+    }
     if segment is not None:
         answer["segments"] = segments(scorer, segment, random_state)
     return answer
 
 
 def segments(scorer: Scorer, segment: str, random_state: int = 0) -> list[dict[str, Any]]:
-    """Mean effect of random pairs in each segment. The interval is that of the linear projection at the segment's mean
-    features, widened by the distance of the mean effect from it: a guide, as `PairEffects` says.
-    """
+    """Mean effect of random pairs in each segment, with the interval of such a mean (`PairEffects.combination`)."""
     effects = _effects(scorer)
     dataset = scorer.model.dataset_
     rng = np.random.default_rng(random_state)
@@ -81,21 +86,15 @@ def segments(scorer: Scorer, segment: str, random_state: int = 0) -> list[dict[s
     names = _labels(scorer, segment, users, items)
     x = effects.effects.modifiers(users, items)
     pairs = effects.effects.pairs_
-    effect = pairs.predict(x)[0]
-    rows = []
     labels, counts = np.unique(names, return_counts=True)
     kept = labels[np.argsort(-counts, kind="stable")][:_MOST_SEGMENTS] if segment == "category" else labels
-    for label in kept:
-        member = names == label
-        centre = x[member].mean(axis=0, keepdims=True)
-        mean, at_mean = float(effect[member].mean()), float(pairs.predict(centre)[0][0])
-        half = normal_quantile(pairs.level) * float(
-            np.sqrt(pairs.projection_.variance(centre)[0] + (mean - at_mean) ** 2)
-        )
-        rows.append(
-            {"segment": str(label), "pairs": int(member.sum()), "effect": mean, "interval": [mean - half, mean + half]}
-        )
-    return rows
+    member = names == kept[:, None]
+    size = member.sum(axis=1)
+    effect, low, high = pairs.combination(x, member / size[:, None])
+    return [
+        {"segment": str(kept[j]), "pairs": int(size[j]), "effect": float(effect[j]), "interval": [float(low[j]), float(high[j])]}
+        for j in range(len(kept))
+    ]  # fmt: skip
 
 
 def _labels(scorer: Scorer, segment: str, users: Codes, items: Codes) -> Any:
