@@ -147,11 +147,11 @@ def test_what_a_model_keeps_of_its_log_and_of_rankers_beside_it(client: Client, 
     assert rows["first"]["baselines"] is None and rows["first"]["moments"][0]["name"] == "price"
     assert client.card("first", lang="zh")["baselines"] is None
     kept = CausalRecommender.load(models / "second")
-    english, chinese = (model_card(kept, lang) for lang in ("en", "zh"))
+    english, chinese = (model_card(kept, lang=lang) for lang in ("en", "zh"))
     assert {row["method"] for row in english["baselines"]["temporal"]["methods"]} >= {"EASE", "causal recommender"}
     (fault,) = english["validation"]["issues"]
     assert fault["kind"] == "missing_id" and "give every row" in fault["remedy"]
-    assert "编号" in chinese["validation"]["issues"][0]["remedy"]
+    assert "填写" in chinese["validation"]["issues"][0]["remedy"]
     assert client.users(limit=2)["next"] == 2 and client.event_page(limit=1)["events"] is not None
     assert client.healthy() and "whyrec_requests_total" in client.metrics()
 
@@ -526,3 +526,11 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     whyrec("serve", "run", "--help")
     told = capsys.readouterr().out
     assert "curl" in told and "--store" in told and "WHYREC_STORE" in told
+
+
+def test_logged_first_is_in_the_log_when_it_is_given(serve: Callable[..., Running]) -> None:
+    running = serve(log_first=True)
+    answer = httpx.post(f"{running.url}/v1/recommend", json={"user": "u1", "k": 2}).json()
+    assert answer["logged"] is True
+    assert running.service.store.decision(answer["id"]) is not None
+    running.stop()

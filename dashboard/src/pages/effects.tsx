@@ -37,7 +37,7 @@ export function Effects() {
             <Card
               wide
               title={w("By segment", "按分组")}
-              note={w("Mean effect of random pairs of users and items in each segment; the log's own pairs, whose average is marked, were chosen and can differ from all of them.", "各分组中随机用户-商品组合的平均效应；日志中的组合（虚线为其平均）经过选择，可能与所有分组都不同。")}
+              note={w("Mean effect of the log's pairs in each segment; the line marks the average of all. Activity and popularity are those before the rows that are compared.", "日志中各分组组合的平均效应；虚线为全部组合的平均。活跃度与热度取自所比较的行之前。")}
               tools={
                 <div class="tools">
                   <Choice

@@ -16,7 +16,8 @@ from whyrec.data.read import read_dataset
 from whyrec.data.report import ValidationReport, without_people
 from whyrec.data.schema import Schema
 from whyrec.decide.causal_recommender import CausalRecommender, Ranking, Why
-from whyrec.errors import BadInput
+from whyrec.decide.comparisons import keep
+from whyrec.errors import BadInput, WhyrecError
 from whyrec.estimate import Estimate
 from whyrec.files import atomic_file, write_json
 from whyrec.saved import check_free
@@ -344,6 +345,8 @@ def evaluate(
 ) -> Table:
     """Ranking accuracy of a model on a later log, beside popularity, with bootstrap intervals over users.
 
+    Kept in the model's folder, where one is given: `whyrec serve` shows it beside the model.
+
     Rows of users or items that the model does not know are left out; none left is BadInput.
     """
     from whyrec.recommend.evaluation import evaluate as compare
@@ -363,7 +366,15 @@ def evaluate(
     held = Dataset(later.schema, known, dataset.users, dataset.items, name="test")
     methods = {"causal recommender": fitted.recommender_, "popularity": Popularity().fit(dataset)}
     compared = compare(methods, dataset, held, k=k, exclude_seen=not fitted.repeats_, random_state=random_state)
-    return Table(compared, "methods")
+    notes: tuple[str, ...] = ()
+    if isinstance(model, str | Path):
+        named = Path(test).name if isinstance(test, str | Path) else "a later log"
+        how = f"{named}: {held.interactions.height:,} later rows of users and items of the model, NDCG and its like at {k}"
+        try:
+            keep(Path(model), named, how, compared.to_dicts())
+        except (OSError, WhyrecError) as error:
+            notes = (f"the comparison was not kept beside the model: {error}",)
+    return Table(compared, "methods", notes=notes)
 
 
 def report(model: CausalRecommender | str | Path, out: Path, *, lang: Lang = "en") -> Written:

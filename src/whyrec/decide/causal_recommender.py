@@ -12,6 +12,7 @@ import polars as pl
 
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.data.schema import Schema
+from whyrec.decide.comparisons import kept
 from whyrec.decide.effect_shares import effect_shares
 from whyrec.decide.log_effects import LogEffects
 from whyrec.errors import BadInput, NoOverlap, NotIdentified
@@ -269,6 +270,8 @@ class CausalRecommender:
         model.effects_ = None
         model.estimates_ = content["estimates"]
         model.notes_ = content.get("notes", {})
+        if compared := kept(folder):  # so that a model that is written anew keeps them, too
+            model.notes_ = {**model.notes_, "baselines": {**(model.notes_.get("baselines") or {}), **compared}}
         model.moments_ = Moments.from_state(content.get("moments", []))
         model.taste_ = MomentTaste.load(folder / "taste.safetensors") if content.get("taste") else None
         if content["effects"]:

@@ -1,50 +1,125 @@
-"""In Chinese what other parts of the package say in English: attempts to refute an effect, and what to do about faults of a log."""
+"""Chinese for sentences that the library makes in English: attempts to refute an effect, what it assumes, faults of a log and their remedies.
+
+Each pattern is the English template with its figures as groups; a sentence that none fits is shown as it is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-# By the kind of fault (`whyrec.data.validate`).
-REMEDIES = {
-    "missing_id": "请为每一行给出用户和商品的编号",
-    "unparseable_time": "请使用 ISO 8601（2024-05-31T18:30:00）或 1970 年以来的秒数",
-    "future_time": "晚于当前时刻的时间视为错误；请校正时钟，或传入更晚的 `now`",
-    "impossible_value": "该值不可能出现：结果不能是 NaN 或无穷，倾向得分应大于 0 且不超过 1，权重不能为负；未知时请留空",
-    "duplicate_row": "有时间时保留第一份；若重复事件是真实的，请加一列以区分。没有时间时全部保留，因为重复的行可能是重复的事件",
-    "not_a_number": "视为缺失",
-    "missing_propensity": "没有倾向得分的行无法用它加权",
-    "outlier": "请查看这些值；若是错误，可用 `clean(outcome_outliers=...)` 缩尾或剔除",
-    "constant_outcome": "无法由此估计效应或学习评分；请加入结果不同的行",
-    "no_treated_rows": "缺少一个干预组就无法估计效应；请加入另一组的行",
-    "no_untreated_rows": "缺少一个干预组就无法估计效应；请加入另一组的行",
-    "constant_treatment": "缺少一个干预组就无法估计效应；请加入另一组的行",
-    "not_in_user_table": "该用户的行保留，但没有描述；请在用户表中补充",
-    "not_in_item_table": "该商品的行保留，但没有描述；请在商品表中补充",
+Lang = Literal["en", "zh"]
+_N = r"([+-]?[\d.,]+(?:e[+-]?\d+)?%?|[+-]?(?:nan|inf))"
+_TEMPLATES = (
+    ("* treatments drawn by chance have effects of * on average, 95% of them between * and *; * are significant at 5% (5% "
+     "expected; p-values no smaller than uniform: p = *).",
+     "随机抽取的 {} 组干预的平均效应为 {}，其中 95% 在 {} 至 {} 之间；{} 在 5% 水平上显著（应为 5%；p 值不小于均匀分布：p = {}）。"),
+    ("With a covariate of pure noise the effect is *, * standard errors from *.",
+     "加入纯噪声协变量后效应为 {}，与 {2} 相差 {1} 个标准误。"),
+    ("With covariates of pure noise the effect is * and never further than * standard errors from * in * runs.",
+     "加入纯噪声协变量后效应为 {}，{3} 次中与 {2} 的距离从未超过 {1} 个标准误。"),
+    ("Half of the units gives * on average, 95% of halves between * and *: * times the spread that the standard error promises.",
+     "半数单位平均给出 {}，95% 的半样本在 {} 至 {} 之间：离散程度为标准误所示的 {} 倍。"),
+    ("A simulated hidden cause of * of what is left of treatment and outcome takes the effect from * to *.",
+     "模拟一个解释干预与结果剩余部分各 {} 的隐藏原因，效应从 {} 变为 {}。"),
+    ("A simulated hidden cause of * of what is left of treatment and outcome takes the effect from * to *, whose sign was open already.",
+     "模拟一个解释干预与结果剩余部分各 {} 的隐藏原因，效应从 {} 变为 {}；其符号本来就未定。"),
+    ("A simulated hidden cause of * of what is left of treatment and outcome takes the effect from * to *; one as strong as @ (* and *) to *.",
+     "模拟一个解释干预与结果剩余部分各 {} 的隐藏原因，效应从 {} 变为 {}；若与 {} 同样强（{} 与 {}），则变为 {}。"),
+    ("A simulated hidden cause of * of what is left of treatment and outcome takes the effect from * to *, whose sign was open already; "
+     "one as strong as @ (* and *) to *.",
+     "模拟一个解释干预与结果剩余部分各 {} 的隐藏原因，效应从 {} 变为 {}，其符号本来就未定；若与 {} 同样强（{} 与 {}），则变为 {}。"),
+    ("In * data sets drawn from the fitted models, * of the 95% intervals hold the effect of * that was planted.",
+     "从拟合模型抽取的 {} 个数据集中，{} 的 95% 区间包含植入的效应 {}。"),
+    ("In * data sets drawn from the fitted model, * of the 95% intervals hold the effect of * that was planted.",
+     "从拟合模型抽取的 {} 个数据集中，{} 的 95% 区间包含植入的效应 {}。"),
+    ("On @, which it cannot change, the treatment has an effect of * [*, *], p = *; it must be zero unless something unmeasured moves both.",
+     "干预对其无法改变的 {} 的效应为 {} [{}, {}]，p = {}；除非有未测量因素同时影响二者，否则应为零。"),
+    ("On an outcome that it cannot change the treatment has an effect of * [*, *], p = *; it must be zero unless something unmeasured moves both.",
+     "干预对其无法改变的结果的效应为 {} [{}, {}]，p = {}；除非有未测量因素同时影响二者，否则应为零。"),
+    ("@, which cannot change the outcome, has an effect of * [*, *], p = *; it must be zero unless something unmeasured moves both.",
+     "不可能改变结果的 {} 的效应为 {} [{}, {}]，p = {}；除非有未测量因素同时影响二者，否则应为零。"),
+    ("An exposure that cannot change the outcome has an effect of * [*, *], p = *; it must be zero unless something unmeasured moves both.",
+     "不可能改变结果的暴露的效应为 {} [{}, {}]，p = {}；除非有未测量因素同时影响二者，否则应为零。"),
+    ("nothing unmeasured drives both treatment and outcome, given the features", "给定特征后，没有未测量因素同时影响干预和结果"),
+    ("every pair had a chance of either arm (see positivity)", "每个组合都有机会属于任一组（见正值性）"),
+    ("the treatment of one pair does not change the outcome of another", "一个组合的干预不改变另一个组合的结果"),
+    ("the propensity or the outcome models are right (either suffices)", "倾向模型或结果模型正确（其一即可）"),
+    ("give every row its @", "请为每一行填写 {}"),
+    ("write ISO 8601 (2024-05-31T18:30:00) or seconds since 1970", "请使用 ISO 8601（2024-05-31T18:30:00）或自 1970 年起的秒数"),
+    ("times after @ UTC are taken for errors; correct the clock or pass a later `now`",
+     "晚于 {} UTC 的时间视为错误；请校正时钟或传入更晚的 `now`"),
+    ("NaN and infinity are no outcomes; leave the value empty where it is unknown", "NaN 与无穷不是结果；未知时请留空"),
+    ("a propensity is the probability of what was logged: above 0, at most 1", "倾向得分是所记录行为的概率：大于 0，至多为 1"),
+    ("a weight is a number of 0 or more", "权重是不小于 0 的数"),
+    ("infinity is no measurement; leave the value empty where it is unknown", "无穷不是测量值；未知时请留空"),
+    ("the first copy stays; add a column that tells repeated events apart if they are real",
+     "保留第一份；若重复事件属实，请增加一列加以区分"),
+    ("kept, for without a time a repeated row may be a repeated event", "予以保留：没有时间时，重复的行可能是重复的事件"),
+    ("it counts as missing", "视为缺失"),
+    ("rows without a propensity cannot be weighted by it", "没有倾向得分的行无法据此加权"),
+    ("look at them; `clean(outcome_outliers=...)` winsorises or drops if they are errors",
+     "请检查；若为错误，可用 `clean(outcome_outliers=...)` 缩尾或删除"),
+    ("no effect can be estimated and no rating learned from it; add rows with another outcome",
+     "无法据此估计效应或学习评分；请加入结果不同的行"),
+    ("without both arms no effect can be estimated; add rows of the other arm", "缺少一组便无法估计效应；请加入另一组的行"),
+    ("the @ keeps its rows but has no description; add it to the @ table", "该 {0} 的行被保留但没有描述；请将其加入 {0} 表"),
+)  # fmt: skip
+_PATTERNS = tuple(
+    (re.compile(re.escape(english).replace(r"\*", _N).replace("@", "(.+?)")), chinese)
+    for english, chinese in _TEMPLATES
+)
+KINDS = {
+    "missing_id": "缺少编号",
+    "unparseable_time": "无法解析的时间",
+    "future_time": "未来的时间",
+    "impossible_value": "不可能的取值",
+    "duplicate_row": "重复的行",
+    "not_a_number": "不是数",
+    "missing_propensity": "缺少倾向得分",
+    "outlier": "离群值",
+    "constant_outcome": "结果恒定",
+    "no_treated_rows": "没有受干预的行",
+    "no_untreated_rows": "没有未受干预的行",
+    "constant_treatment": "干预恒定",
+    "not_in_user_table": "不在用户表中",
+    "not_in_item_table": "不在商品表中",
 }
 
 
-def check_words(check: Mapping[str, Any]) -> str:
-    """What an attempt to refute an effect saw (`Refutation.to_dict`)."""
-    low, high = check["interval"]
-    numbers = f"{check['estimate']:+.4g} [{low:+.4g}, {high:+.4g}]"
-    return {
-        "placebo treatment": f"随机产生的干预的平均效应及其范围为 {numbers}，p 值应均匀分布（检验 p = {check['p_value'] or 0:.2f}）。",
-        "random common cause": f"加入纯噪声变量后效应为 {numbers}，应基本不变。",
-        "random halves": f"随机一半单位的效应为 {numbers}，其离散程度应与标准误一致。",
-        "simulated confounder": f"一个解释干预与结果剩余变异各 1% 的隐藏因素会使效应变为 {check['estimate']:+.4g}，符号应不变。",
-        "data-generating resample": f"由拟合模型生成的数据中估计为 {numbers}，95% 区间应包含所植入的效应。",
-        "negative control outcome": f"对不受干预影响的结果的效应为 {numbers}，应与零无法区分。",
-        "negative control exposure": f"不影响结果的暴露的效应为 {numbers}，应与零无法区分。",
-    }.get(check["name"], numbers)
+def in_chinese(sentence: str) -> str:
+    """A sentence of the library in Chinese, its figures as they are; as it is where it is none of those known."""
+    for pattern, chinese in _PATTERNS:
+        found = pattern.fullmatch(sentence)
+        if found is not None:
+            return chinese if not found.groups() else _filled(chinese, found.groups())
+    return sentence
 
 
-def validation(told: Mapping[str, Any]) -> dict[str, Any]:
-    """A kept validation report with its remedies in Chinese."""
-    issues = [{**issue, "remedy": REMEDIES.get(issue["kind"], issue["remedy"])} for issue in told.get("issues", [])]
-    return {**told, "issues": issues}
+def _filled(chinese: str, figures: tuple[str, ...]) -> str:
+    """Numbered places take their own figure, the others the figures that no numbered place takes, in order."""
+    named = {int(place) for place in re.findall(r"{(\d)}", chinese)}
+    rest = iter([figure for place, figure in enumerate(figures) if place not in named])
+    return re.sub(r"{(\d?)}", lambda at: figures[int(at[1])] if at[1] else next(rest), chinese)
 
 
-def checked(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of an effect with the words of its refutations in Chinese."""
-    return {**content, "refutations": [{**row, "words": check_words(row)} for row in content.get("refutations", [])]}
+def sentences_in(rows: Sequence[str], lang: Lang) -> list[str]:
+    """Sentences in a language."""
+    return [in_chinese(row) for row in rows] if lang == "zh" else list(rows)
+
+
+def refutations_in(rows: Sequence[Mapping[str, Any]], lang: Lang) -> list[dict[str, Any]]:
+    """Refutations (`Refutation.to_dict`) with their words in a language."""
+    return [{**row, "words": in_chinese(str(row["words"])) if lang == "zh" else row["words"]} for row in rows]
+
+
+def validation_in(validation: Mapping[str, Any] | None, lang: Lang) -> dict[str, Any] | None:
+    """A validation report (`ValidationReport.to_dict`) with the words of its issues in a language."""
+    if validation is None or lang == "en":
+        return None if validation is None else dict(validation)
+    issues = [
+        {**row, "words": KINDS.get(str(row["kind"]), row["kind"]), "remedy": in_chinese(str(row["remedy"]))}
+        for row in validation["issues"]
+    ]
+    return {**validation, "issues": issues}

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from whyrec.explain import plots
-from whyrec.explain.chinese import check_words
+from whyrec.explain.chinese import in_chinese
 from whyrec.explain.graph_picture import graph_picture, rejected_lines
 from whyrec.explain.page import Page, Words, hidden_share, hidden_share_words, number, with_interval
 from whyrec.explain.policy_plots import decision_part
@@ -270,7 +270,7 @@ def checks_part(page: Page, refutations: Sequence[Mapping[str, Any]], sensitivit
         [
             t(r["name"], _CHECKS.get(r["name"], r["name"])),
             t("passed", "通过") if r["passed"] else t("FAILED", "未通过"),
-            t(r["words"], check_words(r)),
+            t(r["words"], in_chinese(str(r["words"]))),
         ]
         for r in refutations
     ]

@@ -149,9 +149,8 @@ class Client:
         lang: Literal["en", "zh"] = "en",
         model: str | None = None,
     ) -> dict[str, Any]:
-        """The average effect, and by segment."""
-        form = {"lang": lang, **_given(segment=segment)}
-        return self._ask("POST", "/v1/effect", form, params=_given(model=model))
+        """The average effect with what was tried to refute it, and by segment."""
+        return self._ask("POST", "/v1/effect", {**_given(segment=segment), "lang": lang}, params=_given(model=model))
 
     def counterfactual(self, **form: Any) -> dict[str, Any]:
         """Of a pair (pair={"user", "item"}), a saved causal model (model, case or cases, do, target), or a table (rows, graph, ...)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -12,6 +12,7 @@ from whyrec.cause.graph import CausalGraph
 from whyrec.data.dataset import Codes
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import Estimate, FloatArray, jsonable
+from whyrec.explain.chinese import refutations_in, sentences_in
 from whyrec.serve.cases import frame_of, harmless
 from whyrec.serve.scorer import NOW, EffectScorer, Moment, Scorer, User
 
@@ -58,14 +59,20 @@ def uplifts(scorer: Scorer, user: User, items: Sequence[str], moment: Moment = N
     return rows
 
 
-def average_effect(scorer: Scorer, segment: str | None, random_state: int = 0) -> dict[str, Any]:
+def average_effect(
+    scorer: Scorer, segment: str | None, lang: Literal["en", "zh"] = "en", random_state: int = 0
+) -> dict[str, Any]:
     """What was estimated when the model was fitted, and the effect in segments of pairs."""
     content = scorer.model.effects_content()
     if content is None:
         raise NotIdentified(f"the model has no effects: {scorer.model.no_effects_}; log a treatment, and fit again")
-    answer = {name: value for name, value in content.items() if name != "by_segment"}
+    answer = {**content, "refutations": refutations_in(content.get("refutations") or [], lang)}
+    answer["effect"] = {
+        **content["effect"],
+        "assumptions": sentences_in(content["effect"].get("assumptions") or [], lang),
+    }
+    kept = answer.pop("by_segment", None)
     if segment is not None:
-        kept = content.get("by_segment")
         if kept is not None and segment not in kept:
             raise BadInput(_NO_CATEGORY)
         answer["segments"] = segments(scorer, segment, random_state) if kept is None else kept[segment]
@@ -82,17 +89,17 @@ def segments(scorer: Scorer, segment: str, random_state: int = 0) -> list[dict[s
     users = rng.integers(0, dataset.n_users, _SAMPLE).astype(np.int32)
     items = rng.integers(0, dataset.n_items, _SAMPLE).astype(np.int32)
     names = _labels(scorer, segment, users, items)
+    x = effects.effects.modifiers(users, items)
+    pairs = effects.effects.pairs_
     labels, counts = np.unique(names, return_counts=True)
     kept = labels[np.argsort(-counts, kind="stable")][:_MOST_SEGMENTS] if segment == "category" else labels
-    member = np.array([names == label for label in kept], dtype=np.float64)
+    member = names == kept[:, None]
     size = member.sum(axis=1)
-    effect, low, high = effects.effects.pairs_.combination(
-        effects.effects.modifiers(users, items), member / size[:, None]
-    )
+    effect, low, high = pairs.combination(x, member / size[:, None])
     return [
-        {"segment": str(label), "pairs": int(n), "effect": float(e), "interval": [float(a), float(b)]}
-        for label, n, e, a, b in zip(kept, size, effect, low, high, strict=True)
-    ]
+        {"segment": str(kept[j]), "pairs": int(size[j]), "effect": float(effect[j]), "interval": [float(low[j]), float(high[j])]}
+        for j in range(len(kept))
+    ]  # fmt: skip
 
 
 def _labels(scorer: Scorer, segment: str, users: Codes, items: Codes) -> Any:

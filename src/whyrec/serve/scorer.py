@@ -190,7 +190,7 @@ class Scorer:
         if model.taste_ is not None:
             self.tilt[:, : self.n_items] = model.taste_.item_tilt_.T
         self._values = _values(model)
-        self.effects = None if model.effects_ is None else EffectScorer(model.effects_, self)
+        self.effects = None if model.effects_ is None else EffectScorer(model.effects_)
         self.encoder = TextEncoder(recommender.text_model, cache=model.cache, keep=True)
 
     # Users -------------------------------------------------------------------------------------------------------
@@ -466,8 +466,8 @@ class Scorer:
 class EffectScorer:
     """What treating a pair changes, with the pair's habits as of now."""
 
-    def __init__(self, effects: LogEffects, scorer: Scorer) -> None:
-        self.effects, self.scorer = effects, scorer
+    def __init__(self, effects: LogEffects) -> None:
+        self.effects = effects
         early, recent = effects.early_, effects.recent_
         self.heads = Heads(early)
         self.width = early.width

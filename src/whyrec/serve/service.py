@@ -60,6 +60,7 @@ class Settings:
 
     most_bytes: of a request. seconds: a request may take. retention_days: after which events and recommendations are
     deleted (None: never). mature_seconds: after which a recommended item without an outcome counts as 0 in the monitor.
+    log_first: a recommendation is durable before it is given, instead of within 50 ms.
     """
 
     explore: float = 0.05
@@ -69,6 +70,7 @@ class Settings:
     retention_days: float | None = None
     mature_seconds: float = 600.0
     random_state: int | None = None
+    log_first: bool = False
 
 
 @dataclass(frozen=True)
