@@ -118,7 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=200, help="logs of each kind")
     draws = parser.parse_args().draws
-    print(f"| interval of 95% | log | coverage | Monte Carlo error | logs |\n|---|---|---|---|---|")
+    print("| interval of 95% | log | coverage | Monte Carlo error | logs |\n|---|---|---|---|---|")
     for name, draw in (
         ("linear effects", lambda seed: of_pairs(linear, seed)),
         ("curved effects", lambda seed: of_pairs(curved, seed)),

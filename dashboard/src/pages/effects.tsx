@@ -19,8 +19,8 @@ export function Effects() {
   const [segment, setSegment] = useState<Segment>(asked === "category" || asked === "popularity" ? asked : "activity");
   const [order, setOrder] = useState<Order>("effect");
   const [search, setSearch] = useState("");
-  const average = useAnswer<Effect>((signal) => ask("/v1/effect", {}, signal), []);
-  const parts = useAnswer<Effect>((signal) => ask("/v1/effect", { segment }, signal), [segment]);
+  const average = useAnswer<Effect>((signal) => ask("/v1/effect", { lang }, signal), [lang]);
+  const parts = useAnswer<Effect>((signal) => ask("/v1/effect", { segment, lang }, signal), [segment, lang]);
   const choose = (value: Segment) => {
     setSegment(value);
     note("effects", { by: value });
@@ -111,7 +111,7 @@ export function Effects() {
                         <b>{nameOf(row.name, lang)}</b>{" "}
                         <Tag kind={row.passed ? "good" : "bad"}>{row.passed ? w("withstood", "通过") : w("did not withstand", "未通过")}</Tag>
                       </div>
-                      <p lang="en">{row.words}</p>
+                      <p>{row.words}</p>
                     </li>
                   ))}
                 </ul>
@@ -162,7 +162,7 @@ function Average({ found }: { found: Effect }) {
       {effect.assumptions && (
         <details>
           <summary>{w("What it assumes", "所依赖的假设")}</summary>
-          <ul lang="en">
+          <ul>
             {effect.assumptions.map((text) => (
               <li key={text}>{text}</li>
             ))}

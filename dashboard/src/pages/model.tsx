@@ -145,8 +145,8 @@ export function ModelPage() {
               baselines
                 ? null
                 : w(
-                    "No ranking comparison was saved with this model; the demo's model has one. `whyrec benchmark` compares rankers on your own log.",
-                    "此模型未保存排序比较；演示模型有。可用 `whyrec benchmark` 在自己的日志上比较。",
+                    "No ranking comparison is kept with this model. `whyrec evaluate MODEL --test LATER` compares it on a later log and keeps the result.",
+                    "此模型未保存排序比较。可用 `whyrec evaluate MODEL --test LATER` 在之后的日志上比较并保存结果。",
                   )
             }
           >
