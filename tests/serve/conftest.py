@@ -175,6 +175,7 @@ def models(tmp_path_factory: pytest.TempPathFactory, text_model: Path) -> Path:
 def shop_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved causal model named "shop": dearer than usual sells less, on offer elsewhere sells less; 城市 is a text."""
     from whyrec.cause.scm.model import StructuralCausalModel
+    from whyrec.cause.scm.own_cases import keep_own_cases
 
     rng = np.random.default_rng(0)
     n = 1500
@@ -189,6 +190,8 @@ def shop_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mechanisms = {"price": "linear", "bought": "logistic"}
     folder = tmp_path_factory.mktemp("cases") / "shop"
     StructuralCausalModel(graph, mechanisms=mechanisms, bootstrap=10).fit(frame).save(folder)
+    known = frame.filter(pl.col("bought") == 0).head(2).with_columns(user=pl.Series(["u6", "u7"]))
+    keep_own_cases(folder, known, "user", frame.columns)
     return folder
 
 

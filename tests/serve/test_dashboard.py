@@ -260,6 +260,21 @@ def test_what_if_the_price_were_another(read: Callable[..., Reader], dash: Runni
     reader = read()
     page = reader.open("user")
     card = page.get_by_role("region", name="What if price were another?")
+    page.get_by_label("User", exact=True).fill("u6")
+    page.get_by_role("button", name="Show").click()
+    reader.settle()
+    own = httpx.get(f"{dash.url}/v1/cases/shop/users/u6").json()["case"]
+    assert "The last case of user u6" in card.inner_text()
+    asked = {"model": "shop", "case": own, "do": {"price": "price * 0.9"}, "target": "bought"}
+    (told,) = httpx.post(f"{dash.url}/v1/counterfactual", json=asked, timeout=30).json()["rows"]
+    line = card.get_by_role("list", name="Change against what was").get_by_role("listitem").filter(has_text="bought")
+    figures = re.search(r"→ ([\d.]+) \[([−\d.-]+), ([\d.]+)\]", line.inner_text())
+    assert figures is not None
+    assert float(figures[1]) == pytest.approx(told["counterfactual"], abs=0.006)
+    assert float(figures[3]) == pytest.approx(told["high"], abs=0.006)
+    card.get_by_role("button", name="Ask of a typical case").click()
+    reader.settle()
+    assert "a case that you set" in card.inner_text()
     columns = httpx.get(f"{dash.url}/v1/cases").json()["cases"][0]["columns"]
     case = {column["name"]: column["typical"] for column in columns} | {"bought": 0}
     seen = []

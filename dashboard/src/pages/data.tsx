@@ -1,5 +1,5 @@
 // What the model learnt from, and what comes in now: gaps, refusals, drift.
-import { ask, type Card as ModelCard, type Models } from "../api";
+import { ask, query, type Card as ModelCard, type Models } from "../api";
 import { Lines } from "../charts/lines";
 import { day, figure, percent, whole } from "../format";
 import { nameOf } from "../names";
@@ -11,7 +11,7 @@ export function useCard() {
   const { lang } = useShared();
   return useAnswer<ModelCard>(async (signal) => {
     const { roles } = await ask<Models>("/v1/models", undefined, signal);
-    return ask<ModelCard>(`/v1/models/${encodeURIComponent(roles.primary ?? "")}/card?lang=${lang}`, undefined, signal);
+    return ask<ModelCard>(`/v1/models/${encodeURIComponent(roles.primary ?? "")}/card?${query({ lang })}`, undefined, signal);
   }, [lang]);
 }
 
@@ -133,7 +133,9 @@ export function DataQuality() {
                 >
                   {validation.issues.map((issue) => (
                     <tr key={issue.kind + issue.column}>
-                      <th scope="row">{nameOf(issue.kind, lang)}</th>
+                      <th scope="row">
+                        {issue.words ?? issue.kind.replaceAll("_", " ")}
+                      </th>
                       <td>
                         <code>{issue.column}</code>
                       </td>

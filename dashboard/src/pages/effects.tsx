@@ -20,7 +20,7 @@ export function Effects() {
   const [order, setOrder] = useState<Order>("effect");
   const [search, setSearch] = useState("");
   const average = useAnswer<Effect>((signal) => ask("/v1/effect", { lang }, signal), [lang]);
-  const parts = useAnswer<Effect>((signal) => ask("/v1/effect", { segment }, signal), [segment]);
+  const parts = useAnswer<Effect>((signal) => ask("/v1/effect", { segment, lang }, signal), [segment, lang]);
   const choose = (value: Segment) => {
     setSegment(value);
     note("effects", { by: value });
@@ -162,7 +162,7 @@ function Average({ found }: { found: Effect }) {
       {effect.assumptions && (
         <details>
           <summary>{w("What it assumes", "所依赖的假设")}</summary>
-          <ul lang="en">
+          <ul>
             {effect.assumptions.map((text) => (
               <li key={text}>{text}</li>
             ))}

@@ -254,6 +254,11 @@ def create_app(
         """The causal models of cases that are served, with their graph and columns; whyrec serve --cases FOLDER."""
         return _json(service.cases.to_dict())
 
+    @app.get("/v1/cases/{name}/users/{user:path}", tags=["questions"])
+    async def own_case(name: str, user: Id) -> Response:
+        """A user's own last case in a causal model, to ask the two questions below of; null where the model keeps none."""
+        return _json({"user": user, "case": await aside(lambda: service.cases.own(name, user))})
+
     @app.post("/v1/why-not", tags=["questions"])
     async def why_not(form: WhyNotForm) -> Response:
         """Why it did not happen in a case: shares of the reasons, and what actions would have gained, with intervals."""

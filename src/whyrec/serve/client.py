@@ -161,6 +161,13 @@ class Client:
         found: list[dict[str, Any]] = self._ask("GET", "/v1/cases")["cases"]
         return found
 
+    def own_case(self, model: str, user: str) -> dict[str, Any] | None:
+        """A user's own last case in a causal model; None where it keeps none."""
+        found: dict[str, Any] | None = self._ask(
+            "GET", f"/v1/cases/{quote(model, safe='')}/users/{quote(str(user), safe='')}"
+        )["case"]
+        return found
+
     def why_not(
         self,
         model: str,

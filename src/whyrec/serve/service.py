@@ -399,6 +399,7 @@ class Service:
                 for d in self.store.user_decisions(user)
             ],
             "models": in_models,
+            "cases": self.cases.of_user(user),
         }
 
     def erase(self, user: str) -> dict[str, Any]:
@@ -410,6 +411,7 @@ class Service:
         counts = self.store.erase(user)
         self.erased = self.store.erased_digests()
         self.cache.drop(user)
+        self.cases.forget(user)
         self.calibration.drop(identities)
         for identity in identities:
             self._rules.pop(identity, None)
