@@ -135,7 +135,7 @@ class Service:
         self.rng = np.random.default_rng(self.settings.random_state)
         self.erased = store.erased_digests()
         self.lineage: dict[str, str] = store.get("lineage", {})  # version after an erasure -> the one that was fitted
-        self._forgetting = threading.Lock()
+        self._forgetting = threading.RLock()
         self._looked: dict[str, tuple[str, int]] = {}
         self._seen_changes = store.changes()
         self.aside = ThreadPoolExecutor(1, thread_name_prefix="whyrec-shadow")
@@ -407,6 +407,10 @@ class Service:
 
         models_to_refit: those whose folder could not be written; they are tried again every hour. Waits for the disk.
         """
+        with self._forgetting:  # so that what follows other servers does not do half of it before, untold
+            return self._erase(user)
+
+    def _erase(self, user: str) -> dict[str, Any]:
         identities = [decision.id for decision in self.store.user_decisions(user)]
         counts = self.store.erase(user)
         self.erased = self.store.erased_digests()
