@@ -153,7 +153,8 @@ def shapley_weights(coalitions: NDArray[np.bool_]) -> FloatArray:
     size = coalitions.sum(axis=1)
     gained = np.array([0.0] + [1 / (g * math.comb(g - 1, c - 1)) for c in range(1, g + 1)])
     lacked = np.array([1 / (g * math.comb(g - 1, c)) for c in range(g)] + [0.0])
-    return np.where(coalitions.T, gained[size], -lacked[size])
+    weights: FloatArray = np.where(coalitions.T, gained[size], -lacked[size])
+    return weights
 
 
 def _paths(content: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
