@@ -254,7 +254,9 @@ def test_bpr_puts_unknown_items_last_and_serves_unknown_users() -> None:
     model = BPR(factors=4, iterations=10).fit(counted(counts))
     lists, _ = model.recommend(np.arange(61), 21, exclude_seen=False)
     assert (lists[:, -1] == 20).all()
-    assert model.score_all(np.array([60]))[0] == pytest.approx(model.item_bias_)
+    assert model.score_all(np.array([60]))[0] == pytest.approx(np.append((counts[:60, :20] > 0).sum(axis=0), 0) / 61)
+    own = model.user_factors_[:60] @ model.item_factors_.T + model.item_bias_
+    assert model.score_all(np.arange(60)) == pytest.approx(own, abs=1e-5)
 
 
 @pytest.mark.parametrize("wrong", [{"factors": 0}, {"iterations": 0}, {"learning_rate": 0}, {"regularisation": -1}])

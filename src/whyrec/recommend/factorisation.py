@@ -89,11 +89,11 @@ class BPR(Recommender):
     Stochastic gradient descent on sum of -ln sigma(s_ui - s_uj) + regularisation (|p_u|^2 + |q_i|^2 + |q_j|^2 + ...),
     s_ui = p_u . q_i + b_i, over an item i that u had and an item j that u had not. j is drawn from the log (so in
     proportion to its interactions) and not, as in the paper, uniformly from the catalogue: popular items are the
-    harder negatives. A user without history is ranked by b_i alone; an item that nobody had comes last.
+    harder negatives, and b_i is no popularity. A user without history gets the most popular items; an item that nobody had comes last.
 
     debias, debias_strength: see `Debias`. With any but "none" the same loss is descended in batches of `batch_size`
     events by Adam (with `learning_rate`; about .005 suits it), negatives uniform over what the user never had, since
-    `implicit` knows neither weights nor other scores.
+    `implicit` knows neither weights nor other scores; there a user without history is ranked by b_i.
     Learns `user_factors_` (n_users, factors), `item_factors_` (n_items, factors), `item_bias_` (n_items,).
     """
 
@@ -180,17 +180,28 @@ class BPR(Recommender):
 
     def score_all(self, users: Codes) -> Scores:
         """p_u . q_i + b_i; its differences are log odds that the user prefers one item to another. Debiased: see `Debias`."""
-        scores: Scores = self.user_factors_[self._checked_users(users)] @ self.item_factors_.T + self.item_bias_
+        linear = self._inner(self._checked_users(users))
+        scores: Scores = linear.queries @ linear.keys.T
         if len(self.forecast_):
             from whyrec.recommend.debias import with_forecast
 
             return with_forecast(scores, self.forecast_)
-        return scores
+        return self._filled(scores)
+
+    @property
+    def popular_for_unknown(self) -> bool:  # type: ignore[override]
+        """Not where the loss was debiased: there b_i is what is liked, whatever was shown."""
+        return self.debias == "none"
 
     def _linear(self, users: Codes) -> Linear | None:
-        if len(self.forecast_):
-            return None
-        return Linear(self.user_factors_[users], self.item_factors_, self.item_bias_)
+        return None if len(self.forecast_) else self._inner(users)
+
+    def _inner(self, users: Codes) -> Linear:
+        """Factors with the bias as one more of them, which a user without history has only where a loss was debiased."""
+        factors = self.user_factors_[users]
+        levelled = factors.any(axis=1) if self.popular_for_unknown else np.ones(len(users), dtype=bool)
+        queries = np.column_stack([factors, levelled.astype(np.float32)])
+        return Linear(queries, np.column_stack([self.item_factors_, self.item_bias_]))
 
     def _item_vectors(self) -> NDArray[np.float32]:
         return self.item_factors_

@@ -65,7 +65,7 @@ def _csr(matrix: sparse.csr_matrix) -> Any:
     value = torch.from_numpy(matrix.data.astype(np.float32))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
-        return torch.sparse_csr_tensor(starts, column, value, matrix.shape)
+        return torch.sparse_csr_tensor(starts, column, value, matrix.shape, check_invariants=False)
 
 
 def known_items(seen: sparse.csr_matrix, most: int, method: str) -> NDArray[np.int32]:

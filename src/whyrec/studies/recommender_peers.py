@@ -27,8 +27,8 @@ from whyrec.recommend.base import Recommender, Scores
 from whyrec.recommend.evaluation import Measured
 from whyrec.recommend.popularity import Popularity
 from whyrec.recommend.topk import top_k
-from whyrec.studies.effect_benchmark.tables import Claim
 from whyrec.studies.kept_lists import Made, kept, log_key
+from whyrec.studies.measured import Claim
 from whyrec.studies.peers import run_peer
 
 VARIABLES = {name: f"WHYREC_PEER_{name.upper()}" for name in ("RecTools", "RecBole", "LensKit")}
@@ -214,7 +214,10 @@ def side_by_side(measured: Measured, random_state: int) -> list[Claim]:
     values = {name: table[:, 0] for name, table in measured.accuracy.items()}
     theirs = [name for name in values if " of " in name]
     absent = [
-        Claim(f"{library} skipped: {variable} names no Python that has it", None)
+        Claim(
+            f"{library} is not in this table: {variable} names no Python that has it, or its epochs take too long here",
+            None,
+        )
         for library, variable in VARIABLES.items()
         if not any(name.endswith(f" of {library}") for name in theirs)
     ]
