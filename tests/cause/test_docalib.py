@@ -91,7 +91,7 @@ def test_placebo_treatments_have_no_effect_at_the_nominal_rate() -> None:
 @pytest.mark.slow
 def test_rows_of_a_cluster_count_together() -> None:
     """Whole users are treated, and their rows share a mood: without clusters the interval is far too narrow."""
-    together, apart, count = 0, 0, 200
+    together, apart, count = 0, 0, 100
     for run in range(count):
         rng = np.random.default_rng(run)
         user = np.repeat(np.arange(150), 10)
@@ -107,7 +107,7 @@ def test_rows_of_a_cluster_count_together() -> None:
 
 @pytest.mark.slow
 def test_weights_undo_a_sample_that_kept_every_purchase() -> None:
-    weighted, unweighted, count = [], [], 200
+    weighted, unweighted, count = [], [], 100
     for run in range(count):
         log = rare_purchases(10_000, run)
         kept = (log.y == 1) | (np.random.default_rng([run, 1]).random(10_000) < 0.1)

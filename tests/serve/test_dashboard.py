@@ -199,7 +199,7 @@ def test_what_was_read_and_what_it_is_compared_with(read: Callable[..., Reader],
     )
     figures = [float(text) for text in re.findall(r"-?\d+\.\d+", line.inner_text().replace("−", "-"))]
     told = value["values"]["SNIPS"]
-    unit = 10.0 ** round(-_decade(told["estimate"], figures[0]))
+    unit = 10.0 ** round(-_decade(told["estimate"], figures[0]))  # small values are told in hundredths
     assert figures == pytest.approx([v * unit for v in (told["estimate"], *told["interval"])], abs=0.006)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from whyrec.errors import BadInput
+from whyrec.studies.measured import Claim, Part
 from whyrec.studies.policy_benchmark import constraints, open_bandit, speed, structured, synthetic, targeting
-from whyrec.studies.policy_benchmark.claims import Claim, Part
 from whyrec.studies.policy_benchmark.run import policy_benchmark
 from whyrec.studies.policy_benchmark.world import world
 
@@ -61,7 +61,7 @@ def test_frozen_normalisers_fail_and_ours_do_not() -> None:
 
 
 def test_parts_are_printed_with_what_fails() -> None:
-    part = Part("A part", {}, (Claim("a", "b", True), Claim("c", "d", False)), 1.0)
+    part = Part("A part", {}, (Claim("a", True, "b"), Claim("c", False, "d")), 1.0)
     assert "holds: a: b" in part.to_text()
     assert "FAILS: c: d" in part.to_text()
     assert "skipped: no data" in Part("x", skipped="no data").to_text()

@@ -124,19 +124,20 @@ def dose(
 def preference(
     source: str | Path | pl.DataFrame, *, user: str = "user", item: str = "item", outcome: str = "rating",
     users: str | Path | pl.DataFrame | None = None, items: str | Path | pl.DataFrame | None = None,
-    method: RatingMethod = "DoCalib", k: int = 10, out: Path | None = None, picture: Path | None = None, lang: str = "en",
-    random_state: int = 0,
+    method: RatingMethod = "DoCalib", k: int = 10, hidden: float = 0.3, out: Path | None = None, picture: Path | None = None,
+    lang: str = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
     """What users would think of items if they were shown, though ratings are missing not at random.
 
-    out: write the k best unrated items of each user (.parquet or .csv).
+    hidden: how far reasons to rate that nothing shows move the mean, as a share of what the seen ones move it; 0 where a recommender
+    chose the pairs. out: write the k best unrated items of each user (.parquet or .csv).
     """
     from whyrec.studies.table_questions import table_preference
 
     content, rows = table_preference(
         _frame(source, user, item), user, item, outcome,
         users=None if users is None else _frame(users, user), items=None if items is None else _frame(items, item),
-        method=method, k=k, random_state=random_state,
+        method=method, k=k, hidden=hidden, random_state=random_state,
     )  # fmt: skip
     lines = [
         _line(f"mean over all pairs ({method})", content["mean"]),

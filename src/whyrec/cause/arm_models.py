@@ -1,7 +1,7 @@
 """Nuisance models of many arms (items, offers): linear in rows, never rows x arms.
 
-Outcome: mu_a(x) = f(x) + x~'M z_a + x~'v_a with x~ = (1, x): one ridge for everybody, one on features crossed with what is
-known of the arm, and a ridge an arm on what is left, so that an arm of few rows is like others of its kind.
+Outcome: mu_a(x) = x~'M z_a + x~'v_a with x~ = (1, x), z_a = (1, what is known of the arm): one ridge for everybody and for
+features crossed with the arm's kind, and a ridge an arm on what is left, so that an arm of few rows is like others of its kind.
 Chance: Gaussian discriminant analysis, e_a(x) proportional to p_a N(x; m_a, S) (Hastie, Tibshirani and Friedman 2009, section
 4.3), which is a multinomial logit with closed-form coefficients; means of small arms are shrunk.
 """
@@ -15,7 +15,7 @@ from whyrec.cause.glm import with_ones
 from whyrec.estimate import FloatArray, IntArray
 
 RIDGES = (3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 1e6)
-_ROWS = 100_000
+_TABLE = 3_000_000
 _ARMS = 4_096
 _SAMPLED_ARMS = 1_024
 _EXACT_ARMS = 2_048
@@ -54,41 +54,32 @@ class ArmOutcome:
         kinds: FloatArray | None,
         ridge: float,
     ) -> None:
-        self.common_ = _ridge(design, y, weight, 1.0)
-        left = y - design @ self.common_
-        self.own_ = np.zeros((self.arms, design.shape[1]))
-        if kinds is not None:
-            width = design.shape[1]
-            gram, moment = np.zeros((width * kinds.shape[1],) * 2), np.zeros(width * kinds.shape[1])
-            for start in range(0, len(y), _ROWS):
-                rows = slice(start, start + _ROWS)
-                crossed = (design[rows, :, None] * kinds[arm[rows], None, :]).reshape(-1, len(moment))
-                gram += (crossed * weight[rows, None]).T @ crossed
-                moment += crossed.T @ (weight[rows] * left[rows])
-            solved = linalg.solve(gram + 10.0 * np.eye(len(moment)), moment, assume_a="pos")
-            self.own_ = kinds @ solved.reshape(width, -1).T
-            left = left - np.einsum("nd,nd->n", design, self.own_[arm])
+        # Everybody and the kinds in one fit: one after the other, the average would keep how well arms are matched to their rows.
+        kinds = np.column_stack([np.ones(self.arms), *(() if kinds is None else (kinds,))])
+        width, columns = design.shape[1], design.shape[1] * kinds.shape[1]
+        gram, moment = np.diag(np.tile(np.r_[1e-9, np.full(kinds.shape[1] - 1, 10.0)], width)), np.zeros(columns)
+        step = max(_TABLE // columns, 1)
+        for start in range(0, len(y), step):
+            rows = slice(start, start + step)
+            crossed = (design[rows, :, None] * kinds[arm[rows], None, :]).reshape(-1, columns)
+            gram += (crossed * weight[rows, None]).T @ crossed
+            moment += crossed.T @ (weight[rows] * y[rows])
+        gram[np.diag_indices(columns)] += 1e-9 * gram.trace() / columns
+        self.own_ = kinds @ linalg.solve(gram, moment, assume_a="pos").reshape(width, -1).T
+        left = y - np.einsum("nd,nd->n", design, self.own_[arm])
         self.own_ = self.own_ + _per_arm(design, arm, left, weight, self.arms, ridge)
 
     def predict(self, x: FloatArray, arm: IntArray) -> FloatArray:
         """mu of one arm a row, (n,): gathered, never one-hot."""
         design = with_ones(x)
-        result: FloatArray = design @ self.common_ + np.einsum("nd,nd->n", design, self.own_[arm])
+        result: FloatArray = np.einsum("nd,nd->n", design, self.own_[arm])
         return result
 
     def means(self, centre: FloatArray) -> FloatArray:
         """Mean of mu_a over rows whose mean features are `centre` (d,), for every arm, (arms,)."""
         point = np.r_[1.0, centre]
-        result: FloatArray = point @ self.common_ + self.own_ @ point
+        result: FloatArray = self.own_ @ point
         return result
-
-
-def _ridge(design: FloatArray, y: FloatArray, weight: FloatArray, ridge: float) -> FloatArray:
-    penalty = ridge * np.eye(design.shape[1])
-    penalty[0, 0] = 1e-9
-    weighted = design * weight[:, None]
-    result: FloatArray = linalg.solve(weighted.T @ design + penalty, weighted.T @ y, assume_a="pos")
-    return result
 
 
 def _per_arm(

@@ -72,7 +72,8 @@ class DoseResponse:
         self.units_ = np.arange(n) if clusters is None else cluster_codes(clusters, n)[:, 0]
         self.dose_ = a
         fold = assign_folds(self.units_, self.folds, self.random_state)
-        grid = np.quantile(a, (np.arange(_GRID) + 0.5) / _GRID)
+        # To the very ends, where a line weighs rows most: beyond its grid the mean density would stand still.
+        grid = np.unique(np.r_[np.quantile(a, (np.arange(_GRID) + 0.5) / _GRID), np.linspace(a.min(), a.max(), _GRID)])
         self.doses_ = np.unique(np.quantile(a, np.linspace(0, 1, _DOSES)))
         mean, spread, mu = np.empty(n), np.empty(n), np.empty(n)
         self.surface_ = np.empty((n, len(self.doses_)), dtype=np.float32)  # mu(x_i, dose), for m and its own error
@@ -92,7 +93,7 @@ class DoseResponse:
                 self.surface_[rows] = outcome_model.predict(table).reshape(len(rows), -1)
         response = self.surface_.mean(axis=0, dtype=np.float64)
         density, marginal = self._densities(a, mean, spread, grid)
-        weight = np.interp(a, grid, marginal) / density
+        weight = np.exp(np.interp(a, grid, np.log(np.maximum(marginal, 1e-300)))) / density
         bound = self.cap * float(weight.mean())
         self.clipped_share_ = float((weight > bound).mean())
         weight = np.minimum(weight, bound)

@@ -50,7 +50,8 @@ class Linear:
 
     def score(self, features: FloatArray) -> FloatArray:
         """The linear predictor of each row, log odds where `binary`, shape (n,)."""
-        eta: FloatArray = self.design(features) @ self.coefficients_
+        slopes = self.coefficients_[1:] / self.scale_
+        eta: FloatArray = features @ slopes + (self.coefficients_[0] - self.centre_ @ slopes)
         return eta
 
     def design(self, features: FloatArray) -> FloatArray:

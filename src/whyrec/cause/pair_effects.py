@@ -8,8 +8,11 @@ scores (Whitehouse et al. 2024, arXiv 2406.01933), which makes it flat where not
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +20,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whyrec.cause.docalib import DoCalib
-from whyrec.cause.glm import with_ones
 from whyrec.cause.nuisance import Boosting, Linear, Nuisance, fit_or_constant, from_state, state_of
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, normal_quantile
@@ -25,7 +27,8 @@ from whyrec.saved import opening, saving
 
 LEARNERS = ("t", "t-linear", "dr", "linear")
 _OF_OUTCOMES = ("t", "t-linear")
-_CHUNK = 200_000
+_PARALLEL, _MOST_THREADS = 500_000, 8  # rows from which threads pay
+_CHUNK = 16_384  # rows whose features and what is made of them stay in the processor's cache
 
 
 class PairEffects:
@@ -108,16 +111,27 @@ class PairEffects:
     def predict_ranked(self, features: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """What `predict` answers, then `rank_score`: of one look at the features."""
         x = self._expanded(self._check(features))
-        effect, half, score = np.empty(len(x)), np.empty(len(x)), np.empty(len(x))
+        effect, low, high, score = (np.empty(len(x)) for _ in range(4))
         quantile = normal_quantile(self.level)
-        for start in range(0, len(x), _CHUNK):
+
+        def fill(start: int) -> None:
             rows = slice(start, start + _CHUNK)
             candidates = self._candidates(x[rows])
             combined = score[rows] = candidates @ self.mix_
             effect[rows] = self.calibrator_(combined) if self.calibrator_ else combined
-            spread = ((candidates - effect[rows, None]) ** 2) @ self.mix_
-            half[rows] = quantile * np.sqrt(self.projection_.variance(x[rows]) + spread)
-        return effect, effect - half, effect + half, score
+            candidates -= effect[rows, None]
+            candidates *= candidates
+            half = quantile * np.sqrt(self.projection_.variance(x[rows]) + candidates @ self.mix_)
+            low[rows], high[rows] = effect[rows] - half, effect[rows] + half
+
+        starts = range(0, len(x), _CHUNK)
+        if len(x) < _PARALLEL or self._grows_trees():  # LightGBM has threads of its own
+            for start in starts:
+                fill(start)
+        else:
+            with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
+                list(pool.map(fill, starts))
+        return effect, low, high, score
 
     def combination(self, features: ArrayLike, weights: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Weighted sums of effects, and the low and high end of their intervals, each (k,): features (n, d), weights (k, n).
@@ -240,6 +254,11 @@ class PairEffects:
                 )
         return result
 
+    def _grows_trees(self) -> bool:
+        """Whether a candidate that counts is made of trees."""
+        counted = (parts for parts, share in zip(self.models_, self.mix_, strict=True) if share > 0)
+        return any(isinstance(part, Boosting) for parts in counted for part in parts)
+
     def _check(self, features: ArrayLike) -> FloatArray:
         x = np.asarray(features, dtype=np.float64)
         if x.ndim != 2 or x.shape[1] != len(self.names_):
@@ -350,15 +369,26 @@ class Projection:
 
     def variance(self, x: FloatArray) -> FloatArray:
         """Variance of the projection at each row, shape (n,)."""
-        design = with_ones((x - self.centre) / self.scale)
-        result: FloatArray = np.maximum(np.einsum("nd,nd->n", design @ self.covariance, design), 0.0)
+        slopes, constant = self._root
+        rotated = x @ slopes
+        rotated += constant
+        result: FloatArray = np.einsum("nd,nd->n", rotated, rotated)
         return result
 
     def variance_along(self, weights: FloatArray, x: FloatArray) -> FloatArray:
         """Variance of weighted sums of the projection, (k,); weights (k, n), x (n, d)."""
-        along = weights @ with_ones((x - self.centre) / self.scale)
-        result: FloatArray = np.maximum(np.einsum("kd,kd->k", along @ self.covariance, along), 0.0)
+        slopes, constant = self._root
+        rotated = (weights @ x) @ slopes + np.outer(weights.sum(axis=1), constant)
+        result: FloatArray = np.einsum("kd,kd->k", rotated, rotated)
         return result
+
+    @cached_property
+    def _root(self) -> tuple[FloatArray, FloatArray]:
+        """R with R R' the covariance, for features as they come: slopes (d, 1 + d) and constant (1 + d,)."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        slopes = root[1:] / self.scale[:, None]
+        return slopes, root[0] - self.centre @ slopes
 
     def to_state(self) -> dict[str, Any]:
         """JSON-ready."""

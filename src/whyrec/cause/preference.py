@@ -19,12 +19,20 @@ minimum; so the doubly robust methods minimise the squared error of the probabil
 | StableDR (Li et al. 2023) | as DR-JL with normalised weights | as DR-JL, with sum_O (e^ - mean_D e^) / p held near zero |
 | DoCalib | as StableDR's, cross-fitted, with a calibrated p | sees the exposure's state; cross-fitted; calibrated with weights 1 / p |
 
+Who corrects for what is seen knows nothing of reasons that nothing shows: people also rate what they like beyond what their
+attributes and other choices say, and that moves the mean further the same way. Oster (2019) takes the unseen to move an estimate by .3 of
+what the seen moved it, the bound that most randomised results survive. So does DoCalib's mean, and its predictions with it; the interval
+covers the truth anywhere from nothing hidden to that much (Imbens and Manski 2004). `hidden=0` is for pairs that were chosen by what is
+seen alone, as a recommender chooses.
+
 What a user picks says what it likes, so the exposure head's log odds of a pair belong to the pair's representation: with
 them the outcome model need not take pairs that nobody picks for pairs that everybody does.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal, Self, get_args
 
 import numpy as np
@@ -32,10 +40,11 @@ from numpy.typing import ArrayLike
 
 from whyrec.cause.calibration import Calibrator, fit_calibrator
 from whyrec.cause.exposure import ExposureModel, PairSample, pair_folds, sample_pairs
+from whyrec.cause.glm import expit, logit
 from whyrec.cause.inputs import numbers
 from whyrec.cause.pair_model import Attributes, PairModel, Pairs
 from whyrec.errors import BadInput
-from whyrec.estimate import Estimate, FloatArray, IntArray
+from whyrec.estimate import Estimate, FloatArray, IntArray, normal_quantile
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +57,7 @@ _ASSUMPTIONS = (
     "every pair had a chance of being observed",
     "the propensity or the outcome model is right (either suffices)",
 )
+_HIDDEN = "reasons to rate that user, item and exposure state do not show move the mean by at most {hidden:g} of what these move it"
 _DOUBLY_ROBUST = ("DR-JL", "MRDR", "StableDR")
 _STABLE = 10.0  # strength with which StableDR's balance is held, in ratings
 
@@ -57,6 +67,7 @@ class PreferenceModel:
 
     factors, ridge_bias, ridge_factors, ridge_attributes: of the outcome's `PairModel` (rows). rounds: turns of joint
     learning. calibration: of DoCalib's outcome, by held-out error ("auto": none, Platt or isotonic).
+    hidden: how far reasons to rate that nothing shows move DoCalib's mean, as a share of what the seen ones move it (see the module).
     exposure: an `ExposureModel` to use, fitted or not. folds, repeats: of DoCalib's cross-fitting, averaged over partitions.
 
     After `fit`: `exposure_`, `mean_` (Estimate of the mean over all pairs; naive, IPS and SNIPS have their own), and
@@ -73,6 +84,7 @@ class PreferenceModel:
         ridge_attributes: float = 30.0,
         rounds: int = 3,
         calibration: Literal["auto", "isotonic", "platt"] | None = "auto",
+        hidden: float = 0.3,
         exposure: ExposureModel | None = None,
         folds: int = 5,
         repeats: int = 2,
@@ -86,6 +98,7 @@ class PreferenceModel:
         self.ridge_attributes = ridge_attributes
         self.rounds = rounds
         self.calibration = calibration
+        self.hidden = hidden
         self.exposure = exposure
         self.folds = folds
         self.repeats = repeats
@@ -110,6 +123,10 @@ class PreferenceModel:
         """
         if self.method not in METHODS:
             raise BadInput(f"no method {self.method!r}; the methods are {', '.join(METHODS)}")
+        if not 0 <= self.hidden < np.inf:
+            raise BadInput(
+                f"hidden={self.hidden}: at least 0 (nothing moves the mean that is not seen), by default 0.3"
+            )
         y = numbers(outcome, "outcome", len(np.asarray(outcome)))
         pairs = Pairs(_codes(user, "user", len(y), n_users), _codes(item, "item", len(y), n_items))
         if np.all(y == y[0]):
@@ -145,7 +162,7 @@ class PreferenceModel:
 
     def _mean(self, pairs: Pairs) -> FloatArray:
         raw = self._raw(pairs)
-        return self._calibrator(raw) if self.method == "DoCalib" else raw
+        return self._level(self._calibrator(raw)) if self.method == "DoCalib" else raw
 
     def _raw(self, pairs: Pairs) -> FloatArray:
         if self.method != "DoCalib":
@@ -243,7 +260,29 @@ class PreferenceModel:
         imputed = self._calibrator(raw_everywhere)
         place = _places(pairs, sample.pairs, self.n_items_)
         corrected = _doubly_robust(imputed, place, y, inverse, sample, len(pairs))
-        self.mean_ = self._corrected_mean(corrected, sample)
+        self.mean_ = self._partly_identified(corrected, place, y, sample)
+        mean = (self.mean_.estimate - self.shift_) / self.scale_
+        self._level = _Level.fit(imputed, sample.weight, mean, self.binary_)
+
+    def _partly_identified(self, scores: FloatArray, place: IntArray, y: FloatArray, sample: PairSample) -> Estimate:
+        """Oster's adjusted mean, with an interval from where nothing is hidden to where `hidden` is; see the module."""
+        share = sample.weight / sample.weight.mean()
+        seen, naive = float((share * scores).mean()), float(y.mean())
+        moved = share * (scores - seen)
+        rated = np.zeros(len(scores))
+        rated[place] = (y - naive) * len(scores) / len(y)
+        least = self._estimate(seen, moved, sample.pairs)
+        more = self.hidden
+        most = self._estimate(seen + more * (seen - naive), moved + more * (moved - rated), sample.pairs)
+        return replace(
+            most,
+            interval=ends_together(least, most),
+            assumptions=(_HIDDEN.format(hidden=more), *_ASSUMPTIONS[1:]) if more else _ASSUMPTIONS,
+            diagnostics={
+                "hidden": more,
+                "nothing_hidden": {"estimate": least.estimate, "interval": list(least.interval)},
+            },
+        )
 
     def _choose(self, raw: FloatArray, y: FloatArray, weight: FloatArray, fold: IntArray) -> str | None:
         """The calibration of the lowest weighted squared error on held-out folds, if it is lower than none's by a standard error.
@@ -306,6 +345,46 @@ class PreferenceModel:
             ridge_bias=self.ridge_bias, ridge_factors=self.ridge_factors, ridge_attributes=self.ridge_attributes,
             random_state=self.random_state + seed,
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Level:
+    """Moves predictions so that their mean over all pairs is the estimated one: log odds of chances, values otherwise."""
+
+    move: float
+    binary: bool
+
+    @classmethod
+    def fit(cls, predicted: FloatArray, weight: FloatArray, mean: float, binary: bool) -> _Level:
+        """The move at which the weighted mean of predictions is `mean`; as they are where a chance cannot be moved there."""
+        if not binary:
+            return cls(mean - float(np.average(predicted, weights=weight)), binary)
+        from scipy.optimize import brentq
+
+        def excess(move: float) -> float:
+            return float(np.average(cls(move, binary)(predicted), weights=weight)) - mean
+
+        return cls(float(brentq(excess, -10, 10)) if excess(-10) < 0 < excess(10) else 0.0, binary)
+
+    def __call__(self, predicted: FloatArray) -> FloatArray:
+        """Moved predictions, (n,)."""
+        return expit(logit(predicted) + self.move) if self.binary else predicted + self.move
+
+
+def ends_together(one: Estimate, other: Estimate) -> tuple[float, float]:
+    """Interval of a mean known to lie between two others: it covers the mean, wherever it is, with their level.
+
+    Imbens and Manski (2004), equations 6 and 7: each end is widened by c standard errors, P(-c <= N(0, 1) <= c + gap / error) = level.
+    """
+    from scipy.optimize import brentq
+
+    low, high = sorted((one, other), key=lambda end: end.estimate)
+    error = max(low.standard_error, high.standard_error)
+    gap = (high.estimate - low.estimate) / error if error > 0 else np.inf
+    normal = NormalDist()
+    two_sided = normal_quantile(one.level)
+    c = float(brentq(lambda c: normal.cdf(c + gap) - normal.cdf(-c) - one.level, 0.0, two_sided + 1e-9))
+    return low.estimate - c * low.standard_error, high.estimate + c * high.standard_error
 
 
 def _doubly_robust(

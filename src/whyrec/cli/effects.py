@@ -58,6 +58,14 @@ def preference(
         Literal["DoCalib", "naive", "IPS", "SNIPS", "DR-JL", "MRDR", "StableDR"], typer.Option(help="Estimator.")
     ] = "DoCalib",
     k: Annotated[int, typer.Option("-k", min=1, help="Best unrated items to write for each user.")] = 10,
+    hidden: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="How far reasons to rate that nothing shows move the mean, as a share of what the seen ones move it; "
+            "0 where a recommender chose the pairs.",
+        ),
+    ] = 0.3,
     out: Rows = None,
     picture: Picture = None,
     lang: Lang = "en",
@@ -70,8 +78,8 @@ def preference(
     """
     answer(
         lambda api: api.preference(
-            source, user=user, item=item, outcome=outcome, users=users, items=items, method=method, k=k, out=out,
-            picture=picture, lang=lang, random_state=seed,
+            source, user=user, item=item, outcome=outcome, users=users, items=items, method=method, k=k, hidden=hidden,
+            out=out, picture=picture, lang=lang, random_state=seed,
         ),
         as_json,
     )  # fmt: skip

@@ -97,7 +97,6 @@ class BPR(Recommender):
     Learns `user_factors_` (n_users, factors), `item_factors_` (n_items, factors), `item_bias_` (n_items,).
     """
 
-    popular_for_unknown = True
     # PDA's forecast of each item; empty but with debias="pda".
     forecast_: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
 
@@ -189,13 +188,18 @@ class BPR(Recommender):
             return with_forecast(scores, self.forecast_)
         return self._filled(scores)
 
+    @property
+    def popular_for_unknown(self) -> bool:  # type: ignore[override]
+        """Not where the loss was debiased: there b_i is what is liked, whatever was shown."""
+        return self.debias == "none"
+
     def _linear(self, users: Codes) -> Linear | None:
         return None if len(self.forecast_) else self._inner(users)
 
     def _inner(self, users: Codes) -> Linear:
         """Factors with the bias as one more of them, which a user without history has only where a loss was debiased."""
         factors = self.user_factors_[users]
-        levelled = factors.any(axis=1) if self.debias == "none" else np.ones(len(users), dtype=bool)
+        levelled = factors.any(axis=1) if self.popular_for_unknown else np.ones(len(users), dtype=bool)
         queries = np.column_stack([factors, levelled.astype(np.float32)])
         return Linear(queries, np.column_stack([self.item_factors_, self.item_bias_]))
 

@@ -17,7 +17,7 @@ from whyrec.recommend.base import Recommender, Scores
 from whyrec.recommend.content import ContentBased
 from whyrec.recommend.evaluation import measure
 from whyrec.recommend.two_tower import TwoTowerRecommender
-from whyrec.studies.effect_benchmark.tables import Claim, MeasuredTable
+from whyrec.studies.measured import Claim, Part
 
 _TEXT = ("two towers", "text alone")
 _BARE = ("genre popularity", "random")
@@ -74,7 +74,7 @@ def genre_popularity(train: Dataset) -> NDArray[np.float32]:
     return result
 
 
-def cold_items(data: Path, random_state: int = 0) -> MeasuredTable:
+def cold_items(data: Path, random_state: int = 0) -> Part:
     """The table. Settings of the towers are the defaults, chosen on a tenth of the training items hidden in the same way."""
     dataset = films(data)
     split = split_cold_items(dataset, 0.1, random_state)
@@ -108,7 +108,7 @@ def cold_items(data: Path, random_state: int = 0) -> MeasuredTable:
         "all ranked for every user who rated one, k = 10; text is title and genres by MiniLM in int8; differences and "
         "p-values (paired sign flips, Holm) against genre popularity; the towers at their defaults, which were chosen on training items"
     )
-    return MeasuredTable(
+    return Part.of(
         "cold items",
         "MovieLens latest-small, items nobody has touched",
         shown.sort("ndcg", descending=True),

@@ -36,8 +36,8 @@ from whyrec.recommend.sasrec import SASRec
 from whyrec.recommend.sequence import SequenceRecommender
 from whyrec.recommend.slim import SLIM
 from whyrec.studies.cold_items import cold_items
-from whyrec.studies.effect_benchmark.tables import Claim, MeasuredTable, MeasuredTables
 from whyrec.studies.kept_lists import Made, kept, log_key
+from whyrec.studies.measured import Benchmark, Claim, Part
 from whyrec.studies.recommender_peers import of_implicit, peers, side_by_side
 
 TABLES = ("ml-100k last", "ml-100k time", "ml-100k ratings", "ml-1m-sequences", "cold items")
@@ -114,7 +114,7 @@ def recommender_benchmark(
     budget: float | None = None,
     keep: Path | None = None,
     random_state: int = 0,
-) -> MeasuredTables:
+) -> Benchmark:
     """Run the tables (or `only` some of TABLES); quick: MovieLens-100K's two rankings without peers, and the cold items.
 
     budget: CPU seconds that each transformer, and each of a peer's, trains for; by default BUDGETS.
@@ -127,25 +127,25 @@ def recommender_benchmark(
     if unknown:
         raise BadInput(f"no table {sorted(unknown)[0]!r}; the tables are {', '.join(TABLES)}")
     small = budget or BUDGETS["quick" if quick else "ml-100k"]
-    makers: dict[str, Callable[[], MeasuredTable]] = {
+    makers: dict[str, Callable[[], Part]] = {
         "ml-100k last": lambda: _last(data, small, quick, keep, random_state),
         "ml-100k time": lambda: _global_time(data, small, quick, keep, random_state),
         "ml-100k ratings": lambda: ratings(data, 5),
         "ml-1m-sequences": lambda: _sequences(data, budget or BUDGETS["ml-1m"], keep, random_state),
         "cold items": lambda: cold_items(data, random_state),
     }
-    found, skipped = [], {}
+    found: list[Part] = []
     for name in only or (_QUICK if quick else TABLES):
         start = time.perf_counter()
         try:
             table = makers[name]()
         except BadInput as error:
-            skipped[name] = str(error)
+            found.append(Part(name, skipped=str(error)))
             continue
         found.append(replace(table, seconds=time.perf_counter() - start))
-    if not found:
-        raise BadInput("; ".join(skipped.values()))
-    return MeasuredTables(tuple(found), skipped, quick)
+    if all(part.skipped for part in found):
+        raise BadInput("; ".join(part.skipped for part in found))
+    return Benchmark(tuple(found), quick)
 
 
 def ml_100k(data: Path) -> tuple[Dataset, np.ndarray]:
@@ -245,7 +245,7 @@ def _given(model: Recommender) -> dict[str, Any]:
     return given
 
 
-def ratings(data: Path, repetitions: int) -> MeasuredTable:
+def ratings(data: Path, repetitions: int) -> Part:
     """RMSE of rating predictors over random 80/20 splits: the same splits for all, settings fixed beforehand."""
     from whyrec.recommend.svdpp import SVDpp
 
@@ -269,10 +269,10 @@ def ratings(data: Path, repetitions: int) -> MeasuredTable:
         for name, found in errors.items()
     ]
     made = f"{repetitions} random 80/20 splits, seeds 0 to {repetitions - 1}; defaults; predictions not clipped"
-    return MeasuredTable("ml-100k ratings", "MovieLens-100K, error of ratings", pl.DataFrame(rows), made)
+    return Part.of("ml-100k ratings", "MovieLens-100K, error of ratings", pl.DataFrame(rows), made)
 
 
-def _last(data: Path, budget: float, quick: bool, keep: Path | None, random_state: int) -> MeasuredTable:
+def _last(data: Path, budget: float, quick: bool, keep: Path | None, random_state: int) -> Part:
     dataset, genres = ml_100k(data)
     how, split = "leave-last-out, equal times by item code", split_last(dataset, 1)
     return _table(
@@ -280,7 +280,7 @@ def _last(data: Path, budget: float, quick: bool, keep: Path | None, random_stat
     )
 
 
-def _global_time(data: Path, budget: float, quick: bool, keep: Path | None, random_state: int) -> MeasuredTable:
+def _global_time(data: Path, budget: float, quick: bool, keep: Path | None, random_state: int) -> Part:
     dataset, genres = ml_100k(data)
     how = "the last fifth of the log by time, all rows of the moment of the cut in the test part"
     split = split_time(dataset, 0.2)
@@ -289,7 +289,7 @@ def _global_time(data: Path, budget: float, quick: bool, keep: Path | None, rand
     )
 
 
-def _sequences(data: Path, budget: float, keep: Path | None, random_state: int) -> MeasuredTable:
+def _sequences(data: Path, budget: float, keep: Path | None, random_state: int) -> Part:
     split = ml_1m_sequences(data)
     how = "leave-last-out as stored (the item before most test items is missing); one setting a method where costly"
     grid = GRID | _FEW_EPOCHS | {"BPR": GRID["BPR"][:1], "SLIM": GRID["SLIM"][:1]}
@@ -311,7 +311,7 @@ def _table(
     beside: bool,
     keep: Path | None,
     random_state: int,
-) -> MeasuredTable:
+) -> Part:
     ours = transformers(budget, random_state)
     neighbours = of_implicit(random_state) if beside else {}
     # An epoch of RecBole's on a million targets takes half an hour on one thread.
@@ -335,7 +335,7 @@ def _table(
         f"{how}; whole catalogue ranked, seen items left out, k = 10. Transformers train for {budget:.0f} CPU seconds. "
         f"Chosen on each user's last training item: {told}"
     )
-    return MeasuredTable(name, title, frame, made, tuple(claims))
+    return Part.of(name, title, frame, made, tuple(claims))
 
 
 def _classics_beside(frame: pl.DataFrame, classics: set[str], transformers: set[str]) -> Claim:

@@ -27,8 +27,8 @@ from whyrec.recommend.base import Recommender, Scores
 from whyrec.recommend.evaluation import Measured
 from whyrec.recommend.popularity import Popularity
 from whyrec.recommend.topk import top_k
-from whyrec.studies.effect_benchmark.tables import Claim
 from whyrec.studies.kept_lists import Made, kept, log_key
+from whyrec.studies.measured import Claim
 from whyrec.studies.peers import run_peer
 
 VARIABLES = {name: f"WHYREC_PEER_{name.upper()}" for name in ("RecTools", "RecBole", "LensKit")}

@@ -135,11 +135,12 @@ def table_dose(
 
 def table_preference(
     frame: pl.DataFrame, user: str, item: str, outcome: str, *, users: pl.DataFrame | None = None,
-    items: pl.DataFrame | None = None, method: RatingMethod = "DoCalib", k: int = 10, random_state: int = 0,
+    items: pl.DataFrame | None = None, method: RatingMethod = "DoCalib", k: int = 10, hidden: float = 0.3, random_state: int = 0,
 ) -> tuple[dict[str, Any], pl.DataFrame]:  # fmt: skip
     """What every user would think of every item: the answer, and the k best unrated items of each user.
 
     users, items: tables with the id in the column of the same name; all other columns are attributes (text becomes indicators).
+    hidden: how far reasons to rate that nothing shows move the mean (see `PreferenceModel`); 0 where a recommender chose the pairs.
     The answer has the mean over all pairs beside the mean of the ratings, overlap and calibration of who rates what.
     """
     for name in (user, item, outcome):
@@ -163,7 +164,7 @@ def table_preference(
     known = user_features is not None or item_features is not None
     attributes = Attributes(user_features, item_features) if known else None
     say("Who rates what, and how")
-    model = PreferenceModel(method, random_state=random_state).fit(
+    model = PreferenceModel(method, hidden=hidden, random_state=random_state).fit(
         codes[user], codes[item], y, n_users=len(user_ids), n_items=len(item_ids), attributes=attributes
     )
     naive = Estimate.from_influence(

@@ -12,16 +12,18 @@ from whyrec.studies.effect_benchmark.coat import coat
 from whyrec.studies.effect_benchmark.hillstrom import hillstrom
 from whyrec.studies.effect_benchmark.ihdp import ihdp
 from whyrec.studies.effect_benchmark.many_arms import many_arms
+from whyrec.studies.effect_benchmark.pair_intervals import pair_intervals
 from whyrec.studies.effect_benchmark.rankers import rankers
+from whyrec.studies.effect_benchmark.ratings import ratings
 from whyrec.studies.effect_benchmark.simulated import simulated
-from whyrec.studies.effect_benchmark.tables import MeasuredTable, MeasuredTables
+from whyrec.studies.measured import Benchmark, Part
 
-TABLES = ("simulated", "arms", "rankers", "ihdp", "hillstrom", "coat", "coat-attributes")
+TABLES = ("simulated", "pairs", "ratings", "arms", "rankers", "ihdp", "hillstrom", "coat", "coat-attributes")
 
 
 def effect_benchmark(
     data: Path, *, quick: bool = False, only: Sequence[str] | None = None, random_state: int = 0
-) -> MeasuredTables:
+) -> Benchmark:
     """Run the tables (or `only` some of TABLES); quick: fewer repetitions, no slow learners, under five minutes.
 
     A table whose data are not below `data` is skipped, and the reason is told.
@@ -29,8 +31,10 @@ def effect_benchmark(
     unknown = set(only or ()) - set(TABLES)
     if unknown:
         raise BadInput(f"no table {sorted(unknown)[0]!r}; the tables are {', '.join(TABLES)}")
-    makers: dict[str, Callable[[], MeasuredTable]] = {
+    makers: dict[str, Callable[[], Part]] = {
         "simulated": lambda: simulated(100 if quick else 500, random_state=random_state),
+        "pairs": lambda: pair_intervals(quick=quick, random_state=random_state),
+        "ratings": lambda: ratings(quick=quick, random_state=random_state),
         "arms": lambda: many_arms(quick=quick, random_state=random_state),
         "rankers": lambda: rankers(quick=quick, random_state=random_state),
         "ihdp": lambda: ihdp(data, quick=quick),
@@ -41,15 +45,15 @@ def effect_benchmark(
     chosen = [
         name for name in TABLES if name in (only or TABLES) and not (quick and name == "coat-attributes" and not only)
     ]
-    found, skipped = [], {}
+    found: list[Part] = []
     for name in chosen:
         start = time.perf_counter()
         try:
             table = makers[name]()
         except BadInput as error:
-            skipped[name] = str(error)
+            found.append(Part(name, skipped=str(error)))
             continue
         found.append(replace(table, seconds=time.perf_counter() - start))
-    if not found:
-        raise BadInput("; ".join(skipped.values()))
-    return MeasuredTables(tuple(found), skipped, quick)
+    if all(part.skipped for part in found):
+        raise BadInput("; ".join(part.skipped for part in found))
+    return Benchmark(tuple(found), quick)

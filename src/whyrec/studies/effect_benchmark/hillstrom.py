@@ -22,7 +22,7 @@ from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, IntArray
 from whyrec.metrics.effect import qini
 from whyrec.progress import track
-from whyrec.studies.effect_benchmark.tables import Claim, MeasuredTable
+from whyrec.studies.measured import Claim, Part
 from whyrec.studies.table_effect import design_matrix
 
 _COLUMNS = ("recency", "history", "mens", "womens", "zip_code", "newbie", "channel")
@@ -50,7 +50,7 @@ def kept(features: FloatArray, names: tuple[str, ...], mailed: IntArray, generat
     return generator.random(len(mailed)) < expit(np.where(mailed == 1, s, -s))
 
 
-def hillstrom(data: Path, *, repetitions: int = 50, quick: bool = False, random_state: int = 0) -> MeasuredTable:
+def hillstrom(data: Path, *, repetitions: int = 50, quick: bool = False, random_state: int = 0) -> Part:
     """Bias, coverage and Qini over the repetitions; EconML's DR-learner beside ours where it is installed."""
     repetitions = min(repetitions, 5) if quick else repetitions
     features, names, mailed, visit = read(data)
@@ -110,7 +110,7 @@ def hillstrom(data: Path, *, repetitions: int = 50, quick: bool = False, random_
             claims.append(
                 Claim(f"Qini of DoCalib less {name}'s: {gap:+.2f} (standard error {error:.2f}) per 1,000", gap > 0)
             )
-    return MeasuredTable(
+    return Part.of(
         "hillstrom", "Hillstrom as a constructed observational study", frame,
         f"{repetitions} repetitions, {len(visit):,} randomised rows, truth {truth:.4f}; Qini on the untouched half", tuple(claims),
     )  # fmt: skip

@@ -17,7 +17,7 @@ from whyrec.errors import BadInput
 from whyrec.estimate import Estimate, FloatArray, IntArray
 from whyrec.metrics.effect import pehe
 from whyrec.progress import track
-from whyrec.studies.effect_benchmark.tables import Claim, MeasuredTable
+from whyrec.studies.measured import Claim, Part
 
 FILES = 5
 Fitted = tuple[Callable[[FloatArray], FloatArray], Estimate]
@@ -77,7 +77,7 @@ def methods(forest: bool) -> dict[str, Callable[[FloatArray, IntArray, FloatArra
     return table
 
 
-def ihdp(data: Path, *, quick: bool = False) -> MeasuredTable:
+def ihdp(data: Path, *, quick: bool = False) -> Part:
     """Root PEHE within and out of sample (a tenth held out), and the average effect against each file's own truth."""
     chosen = methods(forest=not quick and _has_econml())
     if quick:
@@ -112,7 +112,7 @@ def ihdp(data: Path, *, quick: bool = False) -> MeasuredTable:
         Claim(f"{best}: out-of-sample root PEHE {ours['out_mean']:.3f}, best of the published learners here {min(rivals):.3f}", ours["out_mean"] <= min(rivals)),
         Claim(f"{best}: the interval of the average effect covers {ours['covered']} of {FILES} truths", ours["covered"] == FILES),
     )  # fmt: skip
-    return MeasuredTable(
+    return Part.of(
         "ihdp", "IHDP: root PEHE and error of the average effect", frame,
         f"{FILES} files, a tenth of each held out; published for the average of 100 files: CausalPFN .58, T-learner 1.9, causal forest 3.7",
         claims,

@@ -23,13 +23,11 @@ from whyrec.metrics.effect import (
     random_causal_precision,
 )
 from whyrec.progress import track
-from whyrec.studies.effect_benchmark.tables import Claim, MeasuredTable
+from whyrec.studies.measured import Claim, Part
 from whyrec.studies.proof import basis, basis_names
 
 
-def rankers(
-    *, repetitions: int = 20, quick: bool = False, households: int = 1_000, random_state: int = 0
-) -> MeasuredTable:
+def rankers(*, repetitions: int = 20, quick: bool = False, households: int = 1_000, random_state: int = 0) -> Part:
     """CP@10, CP@100 of pairs kept by household, CDCG and Qini of every ranker, over simulated logs of real households and products."""
     repetitions = min(repetitions, 3) if quick else repetitions
     world = shop_world()
@@ -83,7 +81,7 @@ def rankers(
         for row in frame.to_dicts()
         if row["method"] != "DoCalib"
     ]
-    return MeasuredTable(
+    return Part.of(
         "rankers", "Recommendation by effect, known truth", frame.sort("cp_at_10", descending=True),
         f"{repetitions} logs of {households:,} households x {len(world.product_ids)} products; random is a closed form", tuple(claims),
     )  # fmt: skip

@@ -16,7 +16,7 @@ from whyrec.cause.glm import expit
 from whyrec.cause.nuisance import Linear, Nuisance, OnColumns
 from whyrec.estimate import FloatArray, IntArray
 from whyrec.progress import track
-from whyrec.studies.effect_benchmark.tables import Claim, MeasuredTable
+from whyrec.studies.measured import Claim, Part
 
 CELLS = ("both right", "propensity wrong", "outcome wrong", "both wrong")
 TRUTH = 1.0
@@ -49,7 +49,7 @@ def blind_outcome() -> Nuisance:
     return OnColumns(Linear(binary=False), (2,))
 
 
-def simulated(repetitions: int = 500, rows: int = 1_000, random_state: int = 0) -> MeasuredTable:
+def simulated(repetitions: int = 500, rows: int = 1_000, random_state: int = 0) -> Part:
     """Bias, coverage and width of DoCalib and its relatives in the four cells."""
     found: list[dict[str, Any]] = []
     with threadpool_limits(1):
@@ -74,7 +74,7 @@ def simulated(repetitions: int = 500, rows: int = 1_000, random_state: int = 0) 
         words = f"{cell}: coverage {row['coverage']:.3f} (0.95 +- {margin:.3f}), bias {row['bias']:+.4f} (standard error {row['bias_error']:.4f})"
         right = abs(row["coverage"] - 0.95) <= margin and abs(row["bias"]) <= 3 * row["bias_error"]
         claims.append(Claim(words, None if cell == "both wrong" else bool(right)))
-    return MeasuredTable(
+    return Part.of(
         "simulated", "Known truth: one nuisance model wrong at a time", frame,
         f"{repetitions} simulated logs of {rows:,} rows; a wrong model sees one column, which confounds nothing", tuple(claims),
     )  # fmt: skip

@@ -22,7 +22,7 @@ from whyrec.decide.fairness import exposure, fair_lists
 from whyrec.errors import NoOverlap
 from whyrec.estimate import Estimate, FloatArray, IntArray
 from whyrec.metrics.ranking import hits, ndcg
-from whyrec.studies.policy_benchmark.claims import Claim, Part
+from whyrec.studies.measured import Claim, Part
 
 PEER = "WHYREC_PEER_ORTOOLS"
 _K, _CANDIDATES = 10, 100
@@ -89,8 +89,8 @@ def knapsack(folder: Path | None = None, *, users: int = 10_000, offers: int = 5
         else f"the relaxation's bound ({PEER} is unset: OR-Tools was skipped)"
     )
     claims = (
-        Claim("the allocation is within 1% of the optimum", f"at least {share:.4%} of {against}", share >= 0.99),
-        Claim("and takes under 2 s", f"{slowest:.2f} s at most", slowest < 2),
+        Claim("the allocation is within 1% of the optimum", share >= 0.99, f"at least {share:.4%} of {against}"),
+        Claim("and takes under 2 s", slowest < 2, f"{slowest:.2f} s at most"),
     )
     return Part(f"Budget: {users:,} users x {offers} offers", {"": table}, claims, time.monotonic() - start)
 
@@ -147,14 +147,14 @@ def lists(folder: Path, *, random_state: int = 0) -> Part:
     claims = [
         Claim(
             "miscalibration is halved for less than 5% of NDCG@10",
+            bool(cheapest and cheapest["ndcg lost"] < 0.05),
             f"{cheapest['miscalibration']:.3f} from {rows[0]['miscalibration']:.3f}, NDCG {cheapest['ndcg lost']:.1%} lost "
             f"[{cheapest['lost low']:.1%}, {cheapest['lost high']:.1%}]" if cheapest else "never halved",
-            bool(cheapest and cheapest["ndcg lost"] < 0.05),
         ),
         Claim(
             "a tenth more diversity costs less than 5% of NDCG@10",
-            f"{spread['method']}: {spread['diversity']:.3f} from {rows[0]['diversity']:.3f}, NDCG {spread['ndcg lost']:.1%} lost" if spread else "never reached",
             bool(spread and spread["ndcg lost"] < 0.05),
+            f"{spread['method']}: {spread['diversity']:.3f} from {rows[0]['diversity']:.3f}, NDCG {spread['ndcg lost']:.1%} lost" if spread else "never reached",
         ),
     ]  # fmt: skip
     fair = _fair(codes, scores, dataset, split.train)

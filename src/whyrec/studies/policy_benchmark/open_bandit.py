@@ -15,7 +15,7 @@ from whyrec.decide.off_policy.value import off_policy_values
 from whyrec.decide.weighted_poisson import clopper_pearson
 from whyrec.errors import BadInput
 from whyrec.estimate import Estimate, FloatArray, IntArray
-from whyrec.studies.policy_benchmark.claims import Claim, Part
+from whyrec.studies.measured import Claim, Part
 from whyrec.studies.randomised import DIRECTIONS, Logged, average_choices, smoothed_rates
 
 _FOLDS = 5
@@ -56,8 +56,8 @@ def open_bandit(folder: Path, *, random_state: int = 0) -> Part:
     claims = (
         Claim(
             "every weighted estimator's interval meets the exact interval of what the other policy earned, in both directions",
-            f"{sum(covered)} of {len(covered)}",
             all(covered),
+            f"{sum(covered)} of {len(covered)}",
         ),
     )
     return Part(

@@ -4,49 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from whyrec.errors import BadInput
 from whyrec.progress import say
+from whyrec.studies.measured import Benchmark, Part
 from whyrec.studies.policy_benchmark import constraints, open_bandit, speed, structured, synthetic, targeting
-from whyrec.studies.policy_benchmark.claims import Claim, Part
 
 
-@dataclass(frozen=True)
-class PolicyBenchmark:
-    """All parts; quick: whether it was the short form."""
-
-    parts: tuple[Part, ...]
-    quick: bool
-
-    @property
-    def claims(self) -> tuple[Claim, ...]:
-        """Those of all parts."""
-        return tuple(claim for part in self.parts for claim in part.claims)
-
-    def to_dict(self) -> dict[str, Any]:
-        """quick, holds (of how many claims), parts."""
-        return {
-            "quick": self.quick,
-            "claims": len(self.claims),
-            "holds": sum(claim.holds for claim in self.claims),
-            "parts": [part.to_dict() for part in self.parts],
-        }
-
-    def to_text(self) -> str:
-        """Every part, and how many claims hold."""
-        held = sum(claim.holds for claim in self.claims)
-        end = f"{held} of {len(self.claims)} claims hold"
-        return "\n\n".join([*(part.to_text() for part in self.parts), end])
-
-    def to_markdown(self) -> str:
-        """All parts as sections of a document."""
-        return "\n\n".join(part.to_markdown() for part in self.parts) + "\n"
-
-
-def policy_benchmark(data: Path | None = None, *, quick: bool = False, random_state: int = 0) -> PolicyBenchmark:
+def policy_benchmark(data: Path | None = None, *, quick: bool = False, random_state: int = 0) -> Benchmark:
     """data: folder with open-bandit/, hillstrom/ and ml-latest-small/ (default: WHYREC_DATA); parts whose data are absent are skipped.
 
     quick: fewer repetitions and settings, under 5 minutes on one core; the coverage study keeps its 500 repetitions.
@@ -92,4 +58,4 @@ def policy_benchmark(data: Path | None = None, *, quick: bool = False, random_st
             done.append(part())
         except BadInput as error:
             done.append(Part(name, skipped=str(error)))
-    return PolicyBenchmark(tuple(done), quick)
+    return Benchmark(tuple(done), quick)

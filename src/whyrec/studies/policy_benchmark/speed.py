@@ -22,7 +22,7 @@ from whyrec.decide.off_policy.rounds import Rounds
 from whyrec.decide.off_policy.value import off_policy_values
 from whyrec.decide.policies import Scores, ShortLists, Softmax
 from whyrec.estimate import FloatArray
-from whyrec.studies.policy_benchmark.claims import Claim, Part
+from whyrec.studies.measured import Claim, Part
 
 PEER = "WHYREC_PEER_OBP"
 _ACTIONS = 10
@@ -72,11 +72,11 @@ def speed(
     memory = table["memory, MB"].to_numpy()
     whole, quarter = table["seconds"][2], table["seconds"][0]
     claims = [
-        Claim(f"all estimators with intervals on {rounds:,} rounds take under 5 s together", f"{whole:.2f} s of processor", whole < 5),
+        Claim(f"all estimators with intervals on {rounds:,} rounds take under 5 s together", whole < 5, f"{whole:.2f} s of processor"),
         Claim("time and memory grow with the rounds, no faster",
-              f"4 times the rounds: {whole / quarter:.1f} times the time, {memory[2] / max(memory[0], 1):.1f} times the memory above start",
-              bool(whole / quarter < 6 and memory[2] / max(memory[0], 1) < 6)),
-        Claim("1 million rounds x 100,000 actions stay within 4 GB", f"{memory[3:].max():.0f} MB above start at most", bool(memory[3:].max() < 4000)),
+              bool(whole / quarter < 6 and memory[2] / max(memory[0], 1) < 6),
+              f"4 times the rounds: {whole / quarter:.1f} times the time, {memory[2] / max(memory[0], 1):.1f} times the memory above start"),
+        Claim("1 million rounds x 100,000 actions stay within 4 GB", bool(memory[3:].max() < 4000), f"{memory[3:].max():.0f} MB above start at most"),
     ]  # fmt: skip
     tables = {"": table}
     peer = _peer(peer_rounds, draws, random_state)
@@ -84,9 +84,9 @@ def speed(
         tables["Open Bandit Pipeline 0.5.7 beside whyrec"] = peer
         least = float(peer["times as fast, with interval"].to_numpy().min())
         claims.append(Claim(f"at least 20 times as fast as OBP with its {draws}-draw bootstrap interval against our default interval",
-                            f"{least:.0f} to {peer['times as fast, with interval'].to_numpy().max():.0f} times", least >= 20))  # fmt: skip
+                            least >= 20, f"{least:.0f} to {peer['times as fast, with interval'].to_numpy().max():.0f} times"))  # fmt: skip
         apart = float(np.abs(peer["OBP value"].to_numpy() - peer["value"].to_numpy()).max())
-        claims.append(Claim("and the values are the same", f"apart by {apart:.1e} at most", apart < 1e-9))
+        claims.append(Claim("and the values are the same", apart < 1e-9, f"apart by {apart:.1e} at most"))
     notes = () if peer is not None else (f"{PEER} is unset: OBP was skipped",)
     return Part("Speed and memory", tables, tuple(claims), time.monotonic() - start, notes=notes)
 

@@ -19,7 +19,7 @@ from whyrec.decide.off_policy.value import off_policy_values
 from whyrec.decide.policies import PlackettLuce, Scores
 from whyrec.estimate import Estimate, FloatArray, IntArray
 from whyrec.progress import track
-from whyrec.studies.policy_benchmark.claims import Claim, Part
+from whyrec.studies.measured import Claim, Part
 
 _ITEMS, _USERS = 10, 5
 
@@ -42,14 +42,14 @@ def structured(repetitions: int, *, random_state: int = 0) -> Part:
     priced = float(tables["prices"]["coverage"].to_numpy().min())
     claims = (
         Claim("reward-interaction IPS and cascade DR are unbiased under a cascade (McInerney et al. 2020; Kiyohara et al. 2022)",
-              f"within {z.max():.1f} Monte Carlo errors", bool(z.max() < 4)),
+              bool(z.max() < 4), f"within {z.max():.1f} Monte Carlo errors"),
         Claim("with six positions cascade DR errs less than reward-interaction IPS, and that less than slate IPS",
-              ", ".join(f"{name} {longest[name]:.3f}" for name in ("cascade DR", "reward-interaction IPS", "slate IPS")),
-              longest["cascade DR"] < longest["reward-interaction IPS"] < longest["slate IPS"]),
-        Claim("balanced weights err less than pooled ones (Agarwal et al. 2017)", f"{loggers['balanced']:.4f} and {loggers['pooled']:.4f}",
-              loggers["balanced"] < loggers["pooled"]),
-        Claim("intervals of kernel estimators, undersmoothed, cover at 95%", f"least {priced:.3f}", priced >= low),
-        Claim("intervals of quantiles and tail means cover at 95%", f"least {least:.3f}", least >= low),
+              longest["cascade DR"] < longest["reward-interaction IPS"] < longest["slate IPS"],
+              ", ".join(f"{name} {longest[name]:.3f}" for name in ("cascade DR", "reward-interaction IPS", "slate IPS"))),
+        Claim("balanced weights err less than pooled ones (Agarwal et al. 2017)", loggers["balanced"] < loggers["pooled"],
+              f"{loggers['balanced']:.4f} and {loggers['pooled']:.4f}"),
+        Claim("intervals of kernel estimators, undersmoothed, cover at 95%", priced >= low, f"least {priced:.3f}"),
+        Claim("intervals of quantiles and tail means cover at 95%", least >= low, f"least {least:.3f}"),
     )  # fmt: skip
     return Part("Slates, loggers, prices, tails", tables, claims, time.monotonic() - start)
 

@@ -17,7 +17,7 @@ from whyrec.decide.off_policy.value import off_policy_values, terms_of, weights_
 from whyrec.decide.off_policy.weights import METHODS
 from whyrec.estimate import FloatArray, normal_quantile
 from whyrec.progress import track
-from whyrec.studies.policy_benchmark.claims import Claim, Part
+from whyrec.studies.measured import Claim, Part
 from whyrec.studies.policy_benchmark.world import DISTANCES, Distance, World, world
 
 CHOSEN = {"mse": "chosen (mse)", "slope": "chosen (slope)"}
@@ -116,8 +116,8 @@ def coverage(
             Claim(
                 f"{kind} intervals cover at 95%, at least {floor:.3f} in {repetitions} logs, where 100 or more rounds count"
                 + (" of 2,000" if kind in ("normal", "bootstrap") else ""),
-                f"least {least['coverage']:.3f} ({least['method']}, {least['actions']} actions, {least['rounds']} rounds)",
                 bool(least["coverage"] >= floor - 1e-9),
+                f"least {least['coverage']:.3f} ({least['method']}, {least['actions']} actions, {least['rounds']} rounds)",
             )
         )
     return Part("Coverage of every kind of interval", {"": table}, tuple(claims), time.monotonic() - start)
@@ -161,9 +161,9 @@ def sequences(repetitions: int, *, rounds: int = 5000, random_state: int = 0) ->
     wrong = dict(zip(table["method"], table["wrong at some look"], strict=True))
     claims = (
         Claim(f"confidence sequences are wrong at any look from round {_FIRST_LOOK} on in at most 5% of logs",
-              ", ".join(f"{name} {wrong[name]:.3f}" for name in list(missed)[1:]), all(wrong[n] <= high for n in list(missed)[1:])),
-        Claim("an interval that is looked at after every round is not", f"{wrong['normal interval at every round']:.3f}",
-              wrong["normal interval at every round"] > 2 * high),
+              all(wrong[n] <= high for n in list(missed)[1:]), ", ".join(f"{name} {wrong[name]:.3f}" for name in list(missed)[1:])),
+        Claim("an interval that is looked at after every round is not", wrong["normal interval at every round"] > 2 * high,
+              f"{wrong['normal interval at every round']:.3f}"),
     )  # fmt: skip
     return Part("Monitoring: looks after every round", {"": table}, claims, time.monotonic() - start)
 
@@ -209,10 +209,10 @@ def frozen_normaliser(repetitions: int, *, rounds: int = 1000, random_state: int
     ours = table.filter(pl.col("normaliser") != "frozen")["coverage"].to_numpy()
     tolerance = 3 * np.sqrt(0.95 * 0.05 / repetitions)
     claims = (
-        Claim("a frozen normaliser is far too wide or far too narrow", "; ".join(
-            f"{r['world']}: coverage {r['coverage']:.3f}, {r['width against delta']:.1f} times the width" for r in frozen),
-            frozen[0]["width against delta"] > 3 and frozen[1]["coverage"] < 0.8),
-        Claim("intervals that normalise anew cover at 95%", f"{ours.min():.3f} to {ours.max():.3f}", bool(np.abs(ours - 0.95).max() <= tolerance)),
+        Claim("a frozen normaliser is far too wide or far too narrow", frozen[0]["width against delta"] > 3 and frozen[1]["coverage"] < 0.8,
+            "; ".join(
+            f"{r['world']}: coverage {r['coverage']:.3f}, {r['width against delta']:.1f} times the width" for r in frozen)),
+        Claim("intervals that normalise anew cover at 95%", bool(np.abs(ours - 0.95).max() <= tolerance), f"{ours.min():.3f} to {ours.max():.3f}"),
     )  # fmt: skip
     return Part("The frozen normaliser", {"": table}, claims, time.monotonic() - start)
 
@@ -269,23 +269,23 @@ def _orders(table: pl.DataFrame) -> tuple[Claim, ...]:
     if many.height:
         ratio = rmse("MIPS", many) / rmse("IPS", many)
         claims.append(Claim("MIPS errs less than IPS with 1,000 actions or more and 2,000 rounds or more, in every setting (Saito and Joachims 2022)",
-                            f"error ratios {ratio.min():.2f} to {ratio.max():.2f}", bool(ratio.max() < 1)))  # fmt: skip
+                            bool(ratio.max() < 1), f"error ratios {ratio.min():.2f} to {ratio.max():.2f}"))  # fmt: skip
     for better in ("DR", "DRos"):
         ratio = rmse(better, table) / rmse("IPS", table)
         share = float((ratio < 1).mean())
         claims.append(Claim(f"{better} errs less than IPS (Dudik et al. 2011; Su et al. 2020), in 9 of 10 settings and on average",
-                            f"in {share:.0%}; geometric mean of error ratios {np.exp(np.log(ratio).mean()):.2f}",
-                            bool(share >= 0.9 and np.log(ratio).mean() < 0)))  # fmt: skip
+                            bool(share >= 0.9 and np.log(ratio).mean() < 0),
+                            f"in {share:.0%}; geometric mean of error ratios {np.exp(np.log(ratio).mean()):.2f}"))  # fmt: skip
     ratio = rmse("SNIPS", hard) / rmse("IPS", hard)
     claims.append(Claim("SNIPS is more stable than IPS where policies differ (Swaminathan and Joachims 2015)",
-                        f"geometric mean of error ratios {np.exp(np.log(ratio).mean()):.2f}", bool(np.log(ratio).mean() < 0)))  # fmt: skip
+                        bool(np.log(ratio).mean() < 0), f"geometric mean of error ratios {np.exp(np.log(ratio).mean()):.2f}"))  # fmt: skip
     ratio = rmse("DRos", hard) / rmse("DR", hard)
     claims.append(Claim("DRos errs no more than DR where policies differ",
-                        f"geometric mean of error ratios {np.exp(np.log(ratio).mean()):.2f}", bool(np.log(ratio).mean() <= 0.02)))  # fmt: skip
+                        bool(np.log(ratio).mean() <= 0.02), f"geometric mean of error ratios {np.exp(np.log(ratio).mean()):.2f}"))  # fmt: skip
     unbiased = table.filter(pl.col("method").is_in(["IPS", "DR", "MIPS", "OffCEM"]) & (pl.col("policy") != "far"))
     z = np.abs(unbiased["bias"].to_numpy() / unbiased["bias_error"].to_numpy())
     claims.append(Claim("IPS, DR, MIPS and OffCEM are unbiased: within 4 Monte Carlo errors for near and middle policies",
-                        f"largest {z.max():.1f} of {len(z)}", bool(z.max() < 4)))  # fmt: skip
+                        bool(z.max() < 4), f"largest {z.max():.1f} of {len(z)}"))  # fmt: skip
     fixed = table.filter(pl.col("method").is_in(["IPS", "SNIPS", "DM", "DR", "SNDR"]))
     best = (
         fixed.group_by("actions", "policy", "rounds", maintain_order=True).agg(pl.col("rmse").min())["rmse"].to_numpy()
@@ -293,7 +293,7 @@ def _orders(table: pl.DataFrame) -> tuple[Claim, ...]:
     ratios = {rule: rmse(label, table) / best for rule, label in CHOSEN.items()}
     told = "; ".join(f"{rule} median {np.median(r):.2f}, largest {r.max():.2f}" for rule, r in ratios.items())
     claims.append(Claim("the estimator chosen by the data (mse) errs at most 2.5 times as much as the best of IPS, SNIPS, DM, DR, SNDR",
-                        f"error ratios {told}", bool(ratios["mse"].max() <= 2.5)))  # fmt: skip
+                        bool(ratios["mse"].max() <= 2.5), f"error ratios {told}"))  # fmt: skip
     tamed = table.filter(
         pl.col("method").is_in(
             ["clipped IPS", "sub-Gaussian IPS", "clipped DR", "SWITCH-DR", "DRos", "sub-Gaussian DR"]
@@ -303,7 +303,7 @@ def _orders(table: pl.DataFrame) -> tuple[Claim, ...]:
     if enough.height:
         least = float(enough["coverage"].to_numpy().min())
         claims.append(Claim("intervals of tamed estimators, which reach as far as those without taming, cover 90% or more where 100 rounds or more count",
-                            f"least {least:.3f}", least >= 0.9))  # fmt: skip
+                            least >= 0.9, f"least {least:.3f}"))  # fmt: skip
     return tuple(claims)
 
 

@@ -25,7 +25,7 @@ from whyrec.errors import BadInput
 from whyrec.estimate import Estimate, FloatArray, IntArray, normal_quantile, two_sided
 from whyrec.metrics.significance import holm
 from whyrec.progress import track
-from whyrec.studies.policy_benchmark.claims import Claim, Part
+from whyrec.studies.measured import Claim, Part
 
 ARMS = ("no e-mail", "e-mail")
 CAMPAIGNS = {"women's e-mail": (2,), "men's e-mail": (1,), "either e-mail": (1, 2)}
@@ -114,10 +114,10 @@ def _judged(gains: list[dict[str, Any]]) -> list[Claim]:
         Claim(
             "the learnt policy earns more visits than random targeting and than targeting by predicted visit with as many "
             f"e-mails, after correction for all {len(gains)} comparisons, in: {', '.join(both) or 'no campaign'}",
-            shown,
             bool(both),
+            shown,
         ),
-        Claim("in no campaign is it surely worse than either", f"{len(worse)} of {len(gains)} comparisons", not worse),
+        Claim("in no campaign is it surely worse than either", not worse, f"{len(worse)} of {len(gains)} comparisons"),
     ]
 
 
