@@ -377,8 +377,9 @@ class Projection:
 
     def variance_along(self, weights: FloatArray, x: FloatArray) -> FloatArray:
         """Variance of weighted sums of the projection, (k,); weights (k, n), x (n, d)."""
-        along = weights @ with_ones((x - self.centre) / self.scale)
-        result: FloatArray = np.maximum(np.einsum("kd,kd->k", along @ self.covariance, along), 0.0)
+        slopes, constant = self._root
+        rotated = weights @ x @ slopes + weights.sum(axis=1)[:, None] * constant
+        result: FloatArray = np.einsum("kd,kd->k", rotated, rotated)
         return result
 
     @cached_property
