@@ -378,7 +378,7 @@ class Projection:
     def variance_along(self, weights: FloatArray, x: FloatArray) -> FloatArray:
         """Variance of weighted sums of the projection, (k,); weights (k, n), x (n, d)."""
         slopes, constant = self._root
-        rotated = (weights @ x) @ slopes + np.outer(weights.sum(axis=1), constant)
+        rotated = weights @ x @ slopes + weights.sum(axis=1)[:, None] * constant
         result: FloatArray = np.einsum("kd,kd->k", rotated, rotated)
         return result
 

@@ -100,6 +100,7 @@ def run(
 
     begun = time.monotonic()
     _quick_threads(threadpool_limits)
+    gc.disable()  # what is loaded stays: eight walks over it took a second of the start
     settings = Settings(explore, rate, max_bytes, timeout, retention_days, random_state=seed, log_first=log_first)
     service = open_service(model, store=store, cache=cache, settings=settings, cases=cases or ())
     public = host not in LOOPBACK
@@ -118,6 +119,7 @@ def run(
     # The models stay: the collector need not walk over them, which stops every request for as long as it takes.
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(*gc.get_threshold()[:2], 1_000_000)  # old objects: `app` walks over them every ten minutes
     sys.setswitchinterval(0.001)  # the store's thread waits for its turn a millisecond at most, not five
     try:
