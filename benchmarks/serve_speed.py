@@ -298,6 +298,14 @@ def main() -> None:
     found["rss_mb"] = process.memory_info().rss / 2**20
     server.terminate()
     server.wait()
+    port = free_port()
+    command[command.index("--port") + 1] = str(port)
+    server, _ = start([*command, "--log-first"], port, "/readyz")
+    for name, more in (("recommend, log first", {}), ("by mix, log first", {"by": "mix"})):
+        found[name] = measured(port, psutil.Process(server.pid), wishes(count, 3, **more), arguments.rate)
+        told(name, found[name])
+    server.terminate()
+    server.wait()
     found["search"] = search(folder)
     for name in ("p50_ms", "p99_ms", "cpu_ms"):
         found[f"overhead_{name}"] = found["recommend"][name] - found["yardstick"][name]

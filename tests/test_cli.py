@@ -157,6 +157,11 @@ def test_evaluate_beside_popularity(folder, whyrec):
     assert {row["method"] for row in methods} == {"causal recommender", "popularity"}
     for row in methods:
         assert 0 <= row["ndcg_low"] <= row["ndcg"] <= row["ndcg_high"] <= 1
+    told = methods
+    from whyrec.decide.causal_recommender import CausalRecommender
+
+    baselines = CausalRecommender.load(folder / "model").notes_["baselines"]  # kept beside the model, its seal unharmed
+    assert baselines["later.csv"]["methods"] == told and "later rows" in baselines["later.csv"]["how"]
     code, out, _ = whyrec("evaluate", folder / "model", "--test", folder / "later.csv")
     assert code == 0
     assert max(map(len, out.splitlines())) < 120

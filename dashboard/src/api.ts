@@ -72,6 +72,7 @@ export interface Column {
 
 export interface Issue {
   kind: string;
+  words?: string;
   column: string;
   count: number;
   example: string;

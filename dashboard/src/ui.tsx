@@ -69,6 +69,19 @@ export function Shown<T>(props: {
   return <div class={loading ? "asked again" : "asked"}>{props.children(data)}</div>;
 }
 
+// By the kind of problem that the service names; its own words follow below.
+const REFUSALS: Record<string, [string, string]> = {
+  "unknown-id": ["The service does not know this.", "服务不认识此编号。"],
+  "not-identified": ["The log cannot tell this.", "日志无法回答此问题。"],
+  "bad-input": ["This does not fit what can be asked.", "所问内容不合要求。"],
+  "not-as-described": ["This does not fit what can be asked.", "所问内容不合要求。"],
+  "incompatible-model": ["The model cannot be read.", "模型无法读取。"],
+  "deploy-check": ["The deploy check does not let it in force.", "未通过上线检查。"],
+  "storage-full": ["The disk of the service is full.", "服务的磁盘已满。"],
+  "storage-down": ["The store of the service cannot be reached.", "服务的存储不可用。"],
+  "http-404": ["There is no such thing here.", "这里没有该内容。"],
+};
+
 export function Refused({ error, again }: { error: Refusal; again?: () => void }) {
   const { w } = useShared();
   const words =
@@ -78,7 +91,7 @@ export function Refused({ error, again }: { error: Refusal; again?: () => void }
         ? w("This needs an API key.", "需要 API 密钥。")
         : error.status === 403
           ? w("Your key may not ask this.", "你的密钥无权询问此项。")
-          : w("The service cannot answer this.", "服务无法回答此问题。");
+          : (w(...(REFUSALS[error.kind] ?? ["The service cannot answer this.", "服务无法回答此问题。"])));
   return (
     <div class="refused" role="status">
       <p>{words}</p>

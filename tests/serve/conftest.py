@@ -137,18 +137,6 @@ def shop_log(rows: int = 2500, users: int = 80, seed: int = 0) -> pl.DataFrame:
 KINDS = ("apple", "milk", "bread", "soap")
 
 
-def baselines(dataset: Any) -> dict[str, Any]:
-    """What the demo keeps beside its model, small: two rankers on the last fifth of the time."""
-    from whyrec.data.split import split_time
-    from whyrec.recommend.ease import EASE
-    from whyrec.recommend.evaluation import evaluate
-    from whyrec.recommend.popularity import Popularity
-
-    split = split_time(dataset, share=0.2)
-    rankers = {"popularity": Popularity().fit(split.train), "EASE": EASE().fit(split.train)}
-    return {"temporal": {"how": split.how, "methods": evaluate(rankers, split.train, split.test, draws=100).to_dicts()}}
-
-
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory, text_model: Path) -> Path:
     """A folder with two fitted models, "first" and "second"."""
@@ -156,6 +144,7 @@ def models(tmp_path_factory: pytest.TempPathFactory, text_model: Path) -> Path:
     from whyrec.data.report import without_people
     from whyrec.data.schema import Schema
     from whyrec.decide.causal_recommender import CausalRecommender
+    from whyrec.studies.beside import beside_baselines
 
     folder = tmp_path_factory.mktemp("models")
     items = pl.DataFrame(
@@ -176,7 +165,8 @@ def models(tmp_path_factory: pytest.TempPathFactory, text_model: Path) -> Path:
         dataset, report = read_dataset(pl.concat([log, nobodys]), items=items, schema=schema)
         model = CausalRecommender(epochs=2, text_model=str(text_model), cache=cache, random_state=seed).fit(dataset)
         if name == "second":
-            model.notes_ = {"validation": without_people(report.to_dict()), "baselines": baselines(dataset)}
+            beside = beside_baselines(dataset, text_model=str(text_model), cache=cache, epochs=1)
+            model.notes_ = {"validation": without_people(report.to_dict()), "baselines": beside}
         model.save(folder / name)
     return folder
 
@@ -185,6 +175,7 @@ def models(tmp_path_factory: pytest.TempPathFactory, text_model: Path) -> Path:
 def shop_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved causal model named "shop": dearer than usual sells less, on offer elsewhere sells less; 城市 is a text."""
     from whyrec.cause.scm.model import StructuralCausalModel
+    from whyrec.cause.scm.own_cases import keep_own_cases
 
     rng = np.random.default_rng(0)
     n = 1500
@@ -199,6 +190,8 @@ def shop_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mechanisms = {"price": "linear", "bought": "logistic"}
     folder = tmp_path_factory.mktemp("cases") / "shop"
     StructuralCausalModel(graph, mechanisms=mechanisms, bootstrap=10).fit(frame).save(folder)
+    known = frame.filter(pl.col("bought") == 0).head(2).with_columns(user=pl.Series(["u6", "u7"]))
+    keep_own_cases(folder, known, "user", frame.columns)
     return folder
 
 

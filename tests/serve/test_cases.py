@@ -1,5 +1,6 @@
 """Saved causal models in the service: the library's own answers, and no text of a request that is run."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,3 +117,24 @@ def test_folders_are_checked(shop_case: Path, models: Path, tmp_path: Path) -> N
 def test_help_names_the_option(capsys: pytest.CaptureFixture[str]) -> None:
     whyrec("serve", "run", "--help")
     assert "--cases" in capsys.readouterr().out
+
+
+def test_a_users_own_case_is_found_and_erased_with_them(
+    serve: Callable[..., Running], shop_case: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shop"
+    shutil.copytree(shop_case, folder)
+    running = serve(cases=[folder])
+    with Client(running.url) as client:
+        case = client.own_case("shop", "u7")
+        assert case is not None and set(case) == set(CASE) and case["bought"] == 0
+        (row,) = client.counterfactual(model="shop", case=case, do={"price": "price * 0.5"}, target="bought")["rows"]
+        assert row["low"] < row["counterfactual"] <= row["high"]
+        assert client.own_case("shop", "nobody") is None
+        assert client.export_user("u7")["cases"] == {"shop": case}
+        httpx.delete(f"{running.url}/v1/users/u7", timeout=60)
+        assert client.own_case("shop", "u7") is None and client.own_case("shop", "u6") is not None
+        with pytest.raises(ServiceError, match="404"):
+            client.own_case("nothing", "u6")
+    running.stop()
+    StructuralCausalModel.load(folder)  # its seal holds

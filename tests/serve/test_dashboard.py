@@ -199,7 +199,8 @@ def test_what_was_read_and_what_it_is_compared_with(read: Callable[..., Reader],
     )
     figures = [float(text) for text in re.findall(r"-?\d+\.\d+", line.inner_text().replace("−", "-"))]
     told = value["values"]["SNIPS"]
-    assert figures == pytest.approx([told["estimate"], *told["interval"]], abs=0.006)
+    unit = 10.0 ** round(-_decade(told["estimate"], figures[0]))  # small values are told in hundredths
+    assert figures == pytest.approx([v * unit for v in (told["estimate"], *told["interval"])], abs=0.006)
 
 
 def test_one_user_by_pointer_and_nothing_is_logged(read: Callable[..., Reader], dash: Running) -> None:
@@ -260,6 +261,21 @@ def test_what_if_the_price_were_another(read: Callable[..., Reader], dash: Runni
     reader = read()
     page = reader.open("user")
     card = page.get_by_role("region", name="What if price were another?")
+    page.get_by_label("User", exact=True).fill("u6")
+    page.get_by_role("button", name="Show").click()
+    reader.settle()
+    own = httpx.get(f"{dash.url}/v1/cases/shop/users/u6").json()["case"]
+    assert "The last case of user u6" in card.inner_text()
+    asked = {"model": "shop", "case": own, "do": {"price": "price * 0.9"}, "target": "bought"}
+    (told,) = httpx.post(f"{dash.url}/v1/counterfactual", json=asked, timeout=30).json()["rows"]
+    line = card.get_by_role("list", name="Change against what was").get_by_role("listitem").filter(has_text="bought")
+    figures = re.search(r"→ ([\d.]+) \[([−\d.-]+), ([\d.]+)\]", line.inner_text())
+    assert figures is not None
+    assert float(figures[1]) == pytest.approx(told["counterfactual"], abs=0.006)
+    assert float(figures[3]) == pytest.approx(told["high"], abs=0.006)
+    card.get_by_role("button", name="Ask of a typical case").click()
+    reader.settle()
+    assert "a case that you set" in card.inner_text()
     columns = httpx.get(f"{dash.url}/v1/cases").json()["cases"][0]["columns"]
     case = {column["name"]: column["typical"] for column in columns} | {"bought": 0}
     seen = []
@@ -407,7 +423,12 @@ def test_a_card_tells_what_the_model_was_fitted_on(dash: Running) -> None:
     assert card["validation"] is None and card["baselines"] is None  # saved by the library, without a report
     noted = httpx.get(f"{dash.url}/v1/models/second/card", timeout=30).json()
     assert noted["validation"]["rows_rejected"] == 3
-    assert {row["method"] for row in noted["baselines"]["temporal"]["methods"]} == {"popularity", "EASE"}
+    assert {row["method"] for row in noted["baselines"]["temporal"]["methods"]} == {
+        "popularity",
+        "item-kNN",
+        "EASE",
+        "causal recommender",
+    }
     assert httpx.get(f"{dash.url}/v1/models/..%2Ffirst/card").status_code == 404
 
 

@@ -19,8 +19,10 @@ import polars as pl
 import pytest
 from tests.serve.conftest import Running, free_port, whyrec
 
+from whyrec.decide.causal_recommender import CausalRecommender
 from whyrec.decide.forgetting import user_ids
 from whyrec.serve.cache import Memory
+from whyrec.serve.card import model_card
 from whyrec.serve.client import Client, Recommendation, ServiceError
 from whyrec.serve.service import Service
 from whyrec.serve.store import open_store
@@ -140,12 +142,28 @@ def test_preference_agrees_with_the_order_of_recommendations(client: Client) -> 
     assert ranks == list(range(1, 11))
 
 
+def test_what_a_model_keeps_of_its_log_and_of_rankers_beside_it(client: Client, models: Path) -> None:
+    rows = {row["name"]: row for row in client.models()["models"]}
+    assert rows["first"]["baselines"] is None and rows["first"]["moments"][0]["name"] == "price"
+    assert client.card("first", lang="zh")["baselines"] is None
+    kept = CausalRecommender.load(models / "second")
+    english, chinese = (model_card(kept, lang=lang) for lang in ("en", "zh"))
+    assert {row["method"] for row in english["baselines"]["temporal"]["methods"]} >= {"EASE", "causal recommender"}
+    (fault,) = english["validation"]["issues"]
+    assert fault["kind"] == "missing_id" and "give every row" in fault["remedy"]
+    assert "填写" in chinese["validation"]["issues"][0]["remedy"]
+    assert client.users(limit=2)["next"] == 2 and client.event_page(limit=1)["events"] is not None
+    assert client.healthy() and "whyrec_requests_total" in client.metrics()
+
+
 def test_effect_why_graph_and_counterfactual(client: Client, http: httpx.Client) -> None:
     effect = client.effect("category")
     assert effect["effect"]["interval"][0] < effect["effect"]["estimate"] < effect["effect"]["interval"][1]
     assert effect["refutations"] and effect["sensitivity"]
     assert {row["segment"] for row in effect["segments"]} == {"apple", "milk", "bread", "soap"}
-    assert len(client.effect("activity")["segments"]) >= 2
+    assert [row["segment"] for row in client.effect("activity")["segments"]] == ["1 low", "2 middle", "3 high"]
+    for english, chinese in zip(effect["refutations"], client.effect(lang="zh")["refutations"], strict=True):
+        assert english["estimate"] == chinese["estimate"] and re.search("[\u4e00-\u9fff]", chinese["words"])
     why = client.why("u1", "i1", lang="zh")
     assert "用户" in why["sentences"][0] and why["low"] < why["effect"] < why["high"]
     told = client.why("u1", "i1", detail=True)["explanation"]
@@ -169,6 +187,11 @@ def test_counterfactual_of_a_table(client: Client) -> None:
     # The line at 1.5 is 7.0; this case lies 0.5 above the line, and would have done so there.
     assert row["low"] < 7.5 < row["high"]
     assert row["counterfactual"] == pytest.approx(7.5, abs=0.05)
+    both = client.counterfactual(
+        rows=rows, graph="price -> sales", cases=[case, {**case, "price": 1.0}], do={"price": "least(price, 1.5)"}
+    )["rows"]
+    assert both[0]["counterfactual"] == pytest.approx(row["counterfactual"])
+    assert both[1]["change"] == pytest.approx(0)  # nothing was changed in it
 
 
 def test_new_items_are_recommended_at_once(client: Client) -> None:
@@ -299,7 +322,13 @@ def test_export_and_erase_a_user_everywhere(serve: Callable[..., Running], model
         assert len(answered) > 3 and set(answered) == {200}
         assert erased["deleted"]["events"] == 1 and erased["deleted"]["decisions"] >= 1
         assert erased["models_rewritten"] == ["first", "second"] and erased["models_to_refit"] == []
-        assert client.export_user(user) == {"user": user, "events": [], "recommendations": [], "models": {}}
+        assert client.export_user(user) == {
+            "user": user,
+            "events": [],
+            "recommendations": [],
+            "models": {},
+            "cases": {},
+        }
         new = client.recommend(user, 5, exclude_seen=False)
         assert new.content["cold"]
         stranger = client.recommend("a stranger", 5, exclude_seen=False)
@@ -503,3 +532,11 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     whyrec("serve", "run", "--help")
     told = capsys.readouterr().out
     assert "curl" in told and "--store" in told and "WHYREC_STORE" in told
+
+
+def test_logged_first_is_in_the_log_when_it_is_given(serve: Callable[..., Running]) -> None:
+    running = serve(log_first=True)
+    answer = httpx.post(f"{running.url}/v1/recommend", json={"user": "u1", "k": 2}).json()
+    assert answer["logged"] is True
+    assert running.service.store.decision(answer["id"]) is not None
+    running.stop()

@@ -8,13 +8,19 @@ import { useAnswer, useRested, useShared } from "../state";
 import { Card, Shown, Slider } from "../ui";
 
 /** Hidden where the service has no models of cases. */
-export function Cases() {
+export function Cases({ user }: { user: string }) {
   const answer = useAnswer<{ cases: CaseModel[] }>((signal) => ask("/v1/cases", undefined, signal), []);
   const [name, setName] = useState<string | null>(null);
   const cases = answer.data?.cases ?? [];
   const model = cases.find((one) => one.name === name) ?? cases[0];
+  const chosen = model?.name;
+  const own = useAnswer<{ user: string; case: CaseRow | null }>(
+    chosen && user ? (signal) => ask(`/v1/cases/${encodeURIComponent(chosen)}/users/${encodeURIComponent(user)}`, undefined, signal) : null,
+    [chosen, user],
+  );
   if (!model) return null;
-  return <Case key={model.name} model={model} names={cases.map((one) => one.name)} onName={setName} />;
+  const mine = own.data?.user === user ? own.data.case : null;
+  return <Case key={`${model.name} ${mine ? user : ""}`} model={model} own={mine} user={user} names={cases.map((one) => one.name)} onName={setName} />;
 }
 
 const isChoice = (column: CaseColumn) => Boolean(column.labels?.length || column.levels?.length);
@@ -29,7 +35,16 @@ function usual(column: CaseColumn): string | number {
   return isChoice(column) ? options(column)[0]! : ((column.low ?? 0) + (column.high ?? 1)) / 2;
 }
 
-function Case({ model, names, onName }: { model: CaseModel; names: string[]; onName: (name: string) => void }) {
+interface CaseProps {
+  model: CaseModel;
+  own: CaseRow | null;
+  user: string;
+  names: string[];
+  onName: (name: string) => void;
+}
+
+/** own: the user's own last case, where the model keeps one; otherwise a typical one, to be set. */
+function Case({ model, own, user, names, onName }: CaseProps) {
   const { w, lang } = useShared();
   const edges = [...model.graph.matchAll(/([^\s;]+)\s*->\s*([^\s;]+)/g)].map((found) => [found[1]!, found[2]!] as const);
   const causes = new Set(edges.map(([from]) => from));
@@ -39,9 +54,11 @@ function Case({ model, names, onName }: { model: CaseModel; names: string[]; onN
   const price = levers.find((column) => column.name === "price") ?? levers.find((column) => column.name.includes("price")) ?? levers[0];
   const [lever, setLever] = useState(price?.name ?? "");
   const [factor, setFactor] = useState(0.9);
-  const [row, setRow] = useState<CaseRow>(() =>
-    Object.fromEntries(model.columns.map((column) => [column.name, column === outcome ? (options(column)[0] ?? 0) : usual(column)])),
+  const typical: CaseRow = Object.fromEntries(
+    model.columns.map((column) => [column.name, column === outcome ? (options(column)[0] ?? 0) : usual(column)]),
   );
+  const [row, setRow] = useState<CaseRow>(own ?? typical);
+  const isOwn = own !== null && model.columns.every((column) => row[column.name] === own[column.name]);
   const [why, setWhy] = useState(false);
   const asked = useRested(JSON.stringify({ factor, row, lever }), 200);
   const answer = useAnswer<CaseAnswer>(
@@ -81,10 +98,17 @@ function Case({ model, names, onName }: { model: CaseModel; names: string[]; onN
   return (
     <Card
       title={w(`What if ${nameOf(lever, lang)} were another?`, `如果${nameOf(lever, lang)}不同？`)}
-      note={w(
-        "One case of a saved structural causal model, all else of this very case kept. It is a case that you set, not this user's.",
-        "已保存的结构因果模型中的一个案例，此案例其余条件不变。案例由你设定，并非上面的用户。",
-      )}
+      note={
+        isOwn
+          ? w(
+              `The last case of user ${user} in a saved structural causal model, all else of this very case kept.`,
+              `已保存的结构因果模型中用户 ${user} 最近的案例，此案例其余条件不变。`,
+            )
+          : w(
+              "One case of a saved structural causal model, all else of this very case kept. It is a case that you set, not this user's.",
+              "已保存的结构因果模型中的一个案例，此案例其余条件不变。案例由你设定，并非上面的用户。",
+            )
+      }
       tools={
         <div class="tools">
           {names.length > 1 && (
@@ -125,6 +149,11 @@ function Case({ model, names, onName }: { model: CaseModel; names: string[]; onN
             right="+50%"
             onChange={setFactor}
           />
+          {own && (
+            <button type="button" class="quiet" onClick={() => setRow(isOwn ? typical : own)}>
+              {isOwn ? w("Ask of a typical case", "改问典型案例") : w("Ask of this user's own case", "改问该用户自己的案例")}
+            </button>
+          )}
           <details open>
             <summary>{w("The case", "案例")}</summary>
             <div class="case">
@@ -172,7 +201,7 @@ function Case({ model, names, onName }: { model: CaseModel; names: string[]; onN
                   rows={found.rows.map((one) => ({
                     key: one.target,
                     label: nameOf(one.target, lang),
-                    note: `${figure(one.factual)} → ${figure(one.counterfactual)}`,
+                    note: `${figure(one.factual)} → ${figure(one.counterfactual)}` + (one.low === null ? "" : ` [${figure(one.low)}, ${figure(one.high)}]`),
                     estimate: one.change,
                     low: one.low === null ? null : one.low - one.factual,
                     high: one.high === null ? null : one.high - one.factual,

@@ -1,5 +1,5 @@
 // What the model learnt from, and what comes in now: gaps, refusals, drift.
-import { ask, type Card as ModelCard, type Models } from "../api";
+import { ask, query, type Card as ModelCard, type Models } from "../api";
 import { Lines } from "../charts/lines";
 import { day, figure, percent, whole } from "../format";
 import { nameOf } from "../names";
@@ -8,10 +8,11 @@ import { Card, Meter, Shown, Stat, Table, Tag } from "../ui";
 import { DriftList, useMonitor } from "./overview";
 
 export function useCard() {
+  const { lang } = useShared();
   return useAnswer<ModelCard>(async (signal) => {
     const { roles } = await ask<Models>("/v1/models", undefined, signal);
-    return ask<ModelCard>(`/v1/models/${encodeURIComponent(roles.primary ?? "")}/card`, undefined, signal);
-  }, []);
+    return ask<ModelCard>(`/v1/models/${encodeURIComponent(roles.primary ?? "")}/card?${query({ lang })}`, undefined, signal);
+  }, [lang]);
 }
 
 export function DataQuality() {
@@ -132,8 +133,8 @@ export function DataQuality() {
                 >
                   {validation.issues.map((issue) => (
                     <tr key={issue.kind + issue.column}>
-                      <th scope="row" lang="en">
-                        {issue.kind}
+                      <th scope="row">
+                        {issue.words ?? issue.kind.replaceAll("_", " ")}
                       </th>
                       <td>
                         <code>{issue.column}</code>
@@ -143,7 +144,7 @@ export function DataQuality() {
                         <Tag kind={issue.action === "rejected" ? "bad" : "plain"}>{nameOf(issue.action, lang)}</Tag>
                       </td>
                       <td lang="en">{issue.example}</td>
-                      <td lang="en">{issue.remedy}</td>
+                      <td>{issue.remedy}</td>
                     </tr>
                   ))}
                 </Table>

@@ -19,8 +19,8 @@ export function Effects() {
   const [segment, setSegment] = useState<Segment>(asked === "category" || asked === "popularity" ? asked : "activity");
   const [order, setOrder] = useState<Order>("effect");
   const [search, setSearch] = useState("");
-  const average = useAnswer<Effect>((signal) => ask("/v1/effect", {}, signal), []);
-  const parts = useAnswer<Effect>((signal) => ask("/v1/effect", { segment }, signal), [segment]);
+  const average = useAnswer<Effect>((signal) => ask("/v1/effect", { lang }, signal), [lang]);
+  const parts = useAnswer<Effect>((signal) => ask("/v1/effect", { segment, lang }, signal), [segment, lang]);
   const choose = (value: Segment) => {
     setSegment(value);
     note("effects", { by: value });
@@ -37,7 +37,7 @@ export function Effects() {
             <Card
               wide
               title={w("By segment", "按分组")}
-              note={w("Mean effect of random pairs of users and items in each segment; the log's own pairs, whose average is marked, were chosen and can differ from all of them.", "各分组中随机用户-商品组合的平均效应；日志中的组合（虚线为其平均）经过选择，可能与所有分组都不同。")}
+              note={w("Mean effect of the log's pairs in each segment; the line marks the average of all. Activity and popularity are those before the rows that are compared.", "日志中各分组组合的平均效应；虚线为全部组合的平均。活跃度与热度取自所比较的行之前。")}
               tools={
                 <div class="tools">
                   <Choice
@@ -111,7 +111,7 @@ export function Effects() {
                         <b>{nameOf(row.name, lang)}</b>{" "}
                         <Tag kind={row.passed ? "good" : "bad"}>{row.passed ? w("withstood", "通过") : w("did not withstand", "未通过")}</Tag>
                       </div>
-                      <p lang="en">{row.words}</p>
+                      <p>{row.words}</p>
                     </li>
                   ))}
                 </ul>
@@ -162,7 +162,7 @@ function Average({ found }: { found: Effect }) {
       {effect.assumptions && (
         <details>
           <summary>{w("What it assumes", "所依赖的假设")}</summary>
-          <ul lang="en">
+          <ul>
             {effect.assumptions.map((text) => (
               <li key={text}>{text}</li>
             ))}

@@ -145,8 +145,8 @@ export function ModelPage() {
               baselines
                 ? null
                 : w(
-                    "No ranking comparison was saved with this model; the demo's model has one. `whyrec benchmark` compares rankers on your own log.",
-                    "此模型未保存排序比较；演示模型有。可用 `whyrec benchmark` 在自己的日志上比较。",
+                    "No ranking comparison is kept with this model. `whyrec fit LOGS --compare` makes one on the last fifth of the log, `whyrec evaluate MODEL --test LATER` on a later log.",
+                    "此模型未保存排序比较。`whyrec fit LOGS --compare` 用日志的最后五分之一比较，`whyrec evaluate MODEL --test LATER` 用之后的日志比较，均会保存。",
                   )
             }
           >

@@ -135,7 +135,7 @@ export function UserPage() {
         )}
         {!wide && detail && !answer.data?.items.some((row) => row.item === item) && detail}
       </div>
-      <Cases />
+      <Cases user={user} />
     </>
   );
 }

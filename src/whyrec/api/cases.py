@@ -101,10 +101,12 @@ def counterfactual(
     source: a table of units, the name of a sample ("nhefs"), or the folder of a model that `out` kept, which takes no graph.
     graph: text or CausalGraph. case: values by column; or a
     row number of the table from 1, or several; or a table (file) of cases. do: what is set: a number, a text, or an
-    expression of columns such as "price * 0.9". exact: NotIdentified where the answer would be an average over noise.
+    expression of columns such as "price * 0.9". out: keeps the model, and with `cluster` (the user) each one's last case beside it. exact: NotIdentified where the answer would be an average over noise.
     """
     from whyrec.cause.scm.model import StructuralCausalModel
+    from whyrec.cause.scm.own_cases import keep_own_cases
 
+    table: pl.DataFrame | None = None
     if case is None or not do:
         raise BadInput("counterfactual: name the case, and what is set in it (do)")
     if isinstance(source, str | Path) and (Path(source) / "model.json").is_file():
@@ -123,6 +125,8 @@ def counterfactual(
         fitted = model.fit(table, cluster=cluster, weight=weight)
     if out is not None:
         fitted.save(Path(out))
+        if table is not None and cluster is not None:
+            keep_own_cases(Path(out), table, cluster, list(fitted.columns_))
     return CounterfactualAnswer(fitted.counterfactual(cases, do, target, exact=exact), fitted, out)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +16,8 @@ from whyrec.data.read import read_dataset
 from whyrec.data.report import ValidationReport, without_people
 from whyrec.data.schema import Schema
 from whyrec.decide.causal_recommender import CausalRecommender, Ranking, Why
-from whyrec.errors import BadInput
+from whyrec.decide.comparisons import keep
+from whyrec.errors import BadInput, WhyrecError
 from whyrec.estimate import Estimate
 from whyrec.files import atomic_file, write_json
 from whyrec.saved import check_free
@@ -80,6 +81,7 @@ class Fitted:
             "effect": effects.effect_.to_dict() if effects else None,
             "naive": effects.naive_.to_dict() if effects else None,
             "no_effects": self.model.no_effects_ or None,
+            "baselines": self.model.notes_.get("baselines"),
             "validation": self.validation.to_dict(),
         }
 
@@ -90,6 +92,9 @@ class Fitted:
         words += (
             [repr(effects.effect_), repr(effects.naive_)] if effects else [f"No effects: {self.model.no_effects_}."]
         )
+        for found in (self.model.notes_.get("baselines") or {}).values():
+            best = sorted(found["methods"], key=lambda row: -row["ndcg"])
+            words.append(f"NDCG@10, {found['how']}: " + "; ".join(f"{row['method']} {row['ndcg']:.4f}" for row in best))
         words += (
             [f"Saved in {self.folder}. Next: whyrec recommend {self.folder} --user ID -k 10"] if self.folder else []
         )
@@ -161,12 +166,14 @@ def fit(
     out: str | Path | None = None,
     strict: bool = False,
     epochs: int = 6,
+    compare: bool = False,
     random_state: int = 0,
 ) -> Fitted:
     """Fit the causal recommender on a log (file or frame) and save it in `out`.
 
     schema: roles of the columns, or a TOML file of them; inferred from usual names where absent. strict: raise
-    BadInput for the first faulty row instead of leaving it out of the model and in the report.
+    BadInput for the first faulty row instead of leaving it out of the model and in the report. compare: also rank the last fifth of the
+    log with the recommender and with simple ones, each fitted on the rest; the model keeps the table (`whyrec serve` shows it).
     """
     if out is not None:
         check_free(Path(out))
@@ -174,6 +181,12 @@ def fit(
     dataset, validation = read_dataset(log, items=items, users=users, schema=roles, strict=strict)
     model = CausalRecommender(epochs=epochs, random_state=random_state).fit(dataset)
     model.notes_ = {"validation": without_people(validation.to_dict())}
+    if compare:
+        from whyrec.studies.beside import beside_baselines
+
+        model.notes_["baselines"] = beside_baselines(
+            dataset, text_model=model.text_model, cache=model.cache, epochs=epochs, random_state=random_state
+        )
     if out is not None:
         model.save(Path(out))
     return Fitted(model, validation, None if out is None else Path(out))
@@ -197,13 +210,15 @@ def recommend(
     out: Path | None = None,
     picture: Path | None = None,
     lang: Lang = "en",
+    context: Mapping[str, Any] | None = None,
 ) -> Table:
     """Top k items of users, with effects and a reason each; see `CausalRecommender.recommend` for the columns.
 
     by: "uplift" is another name of "effect"; "policy" takes whichever of preference, effect and mix the log is surest of.
     diversity (0 to 1) and budget (of all recommendations together, each of `cost`, a number or a column of the items):
     see `whyrec.decide.constrained_lists`; what they cost stands in the answer's `constraints`. picture: .svg or .html of the
-    Pareto front of score and diversity, or of gain against budget.
+    Pareto front of score and diversity, or of gain against budget. context: of the moment, {"weather": "rain"}; which of its columns
+    change anything in this model stands in `context_used`.
     """
     from whyrec.decide.constrained_lists import best_ranking, constrained, words_of
     from whyrec.explain.reasons import short_reasons
@@ -211,7 +226,15 @@ def recommend(
     fitted = _model(model)
     ranking: Ranking = "effect" if by == "uplift" else best_ranking(fitted) if by == "policy" else by
     found = constrained(
-        fitted, list(users) if users else None, k, by=ranking, mix=mix, diversity=diversity, budget=budget, cost=cost
+        fitted,
+        list(users) if users else None,
+        k,
+        by=ranking,
+        mix=mix,
+        diversity=diversity,
+        budget=budget,
+        cost=cost,
+        context=context,
     )
     frame = found.frame.with_columns(reason=short_reasons(fitted, found.frame, lang))
     if out is not None:
@@ -220,6 +243,9 @@ def recommend(
         _draw_constraints(found, Path(picture))
     more: dict[str, Any] = {"constraints": found.told} if found.told else {}
     notes = words_of(found.told)
+    if context:
+        used = more["context_used"] = list(fitted.context_used(context))
+        notes.append(f"context: {', '.join(used)}" if used else "context: nothing in this model depends on it")
     if by == "policy":
         more["policy"] = ranking
         notes.insert(0, f"policy: by {ranking}, of whose value the log is surest")
@@ -319,6 +345,8 @@ def evaluate(
 ) -> Table:
     """Ranking accuracy of a model on a later log, beside popularity, with bootstrap intervals over users.
 
+    Kept in the model's folder, where one is given: `whyrec serve` shows it beside the model.
+
     Rows of users or items that the model does not know are left out; none left is BadInput.
     """
     from whyrec.recommend.evaluation import evaluate as compare
@@ -338,7 +366,15 @@ def evaluate(
     held = Dataset(later.schema, known, dataset.users, dataset.items, name="test")
     methods = {"causal recommender": fitted.recommender_, "popularity": Popularity().fit(dataset)}
     compared = compare(methods, dataset, held, k=k, exclude_seen=not fitted.repeats_, random_state=random_state)
-    return Table(compared, "methods")
+    notes: tuple[str, ...] = ()
+    if isinstance(model, str | Path):
+        named = Path(test).name if isinstance(test, str | Path) else "a later log"
+        how = f"{named}: {held.interactions.height:,} later rows of users and items of the model, NDCG and its like at {k}"
+        try:
+            keep(Path(model), named, how, compared.to_dicts())
+        except (OSError, WhyrecError) as error:
+            notes = (f"the comparison was not kept beside the model: {error}",)
+    return Table(compared, "methods", notes=notes)
 
 
 def report(model: CausalRecommender | str | Path, out: Path, *, lang: Lang = "en") -> Written:

@@ -37,7 +37,8 @@ class PairEffects:
     learners: which of "t" (T-learner with the outcome models of the DoCalib), "t-linear" (with linear or logistic ones), "dr"
     (boosting on the scores) and "linear" (linear regression of the scores) compete. calibrate: whether the combination is calibrated (Whitehouse et al.
     2024: regressed on the scores by a monotone map), where that lowers its held-out doubly robust loss: with few rows
-    there are few bins, and they take more from the effects than they mend. level: of the intervals.
+    there are few bins, and they take more from the effects than they mend. level: of the intervals. crosses: pairs of columns whose products
+    count as features, too: where one changes what the other does to the effect.
 
     After `fit`: `out_of_fold_` ((n,), the combined effect of each row before calibration, by models that never saw its
     fold), `mix_` (weight of each candidate), `names_`, `blp_slope_` (slope of the scores on the
@@ -48,12 +49,19 @@ class PairEffects:
     """
 
     def __init__(
-        self, *, learners: Sequence[str] = LEARNERS, calibrate: bool = True, level: float = 0.95, random_state: int = 0
+        self,
+        *,
+        learners: Sequence[str] = LEARNERS,
+        calibrate: bool = True,
+        level: float = 0.95,
+        random_state: int = 0,
+        crosses: Sequence[tuple[int, int]] = (),
     ) -> None:
         self.learners = learners
         self.calibrate = calibrate
         self.level = level
         self.random_state = random_state
+        self.crosses = crosses
 
     def fit(
         self, model: DoCalib, features: ArrayLike | None = None, feature_names: Sequence[str] | None = None
@@ -78,6 +86,7 @@ class PairEffects:
             raise BadInput("learners: only T-learners, which need all features of the model; add 'dr' or 'linear'")
         names = model.feature_names_ if features is None else feature_names
         self.names_ = tuple(names) if names is not None else tuple(f"modifier_{k}" for k in range(x.shape[1]))
+        x = self._expanded(x)
         held_out = self._held_out(model, x, scores, weight)
         self.mix_ = exponential_weights(held_out, scores, weight, model.clusters_)
         combined = held_out @ self.mix_
@@ -95,19 +104,19 @@ class PairEffects:
 
     def rank_score(self, features: ArrayLike) -> FloatArray:
         """A score that orders pairs as `predict` does and breaks its ties by the effect before calibration, shape (n,)."""
-        x = self._check(features)
-        parts = [self.candidates(x[start : start + _CHUNK]) @ self.mix_ for start in range(0, len(x), _CHUNK)]
+        x = self._expanded(self._check(features))
+        parts = [self._candidates(x[start : start + _CHUNK]) @ self.mix_ for start in range(0, len(x), _CHUNK)]
         return np.concatenate(parts) if parts else np.empty(0)
 
     def predict_ranked(self, features: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """What `predict` answers, then `rank_score`: of one look at the features."""
-        x = self._check(features)
+        x = self._expanded(self._check(features))
         effect, low, high, score = (np.empty(len(x)) for _ in range(4))
         quantile = normal_quantile(self.level)
 
         def fill(start: int) -> None:
             rows = slice(start, start + _CHUNK)
-            candidates = self.candidates(x[rows])
+            candidates = self._candidates(x[rows])
             combined = score[rows] = candidates @ self.mix_
             effect[rows] = self.calibrator_(combined) if self.calibrator_ else combined
             candidates -= effect[rows, None]
@@ -124,6 +133,20 @@ class PairEffects:
                 list(pool.map(fill, starts))
         return effect, low, high, score
 
+    def combination(self, features: ArrayLike, weights: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Weighted sums of effects, and the low and high end of their intervals, each (k,): features (n, d), weights (k, n).
+
+        Averages of pairs, and differences of them such as Shapley shares, are such sums. The interval is built as that of one effect:
+        the covariance of the linear projection along the weighted features, widened by the distance of the candidates' own sums.
+        """
+        x, w = self._expanded(self._check(features)), np.asarray(weights, dtype=np.float64)
+        candidates = self._candidates(x)
+        combined = candidates @ self.mix_
+        value = w @ (self.calibrator_(combined) if self.calibrator_ else combined)
+        spread = ((w @ candidates - value[:, None]) ** 2) @ self.mix_
+        half = normal_quantile(self.level) * np.sqrt(self.projection_.variance_along(w, x) + spread)
+        return value, value - half, value + half
+
     def to_state(self) -> dict[str, Any]:
         """Everything that `predict` needs, JSON-ready."""
         return {
@@ -132,6 +155,7 @@ class PairEffects:
                 "calibrate": self.calibrate,
                 "level": self.level,
                 "random_state": self.random_state,
+                "crosses": [list(pair) for pair in self.crosses],
             },
             "names": list(self.names_),
             "mix": self.mix_.tolist(),
@@ -210,8 +234,18 @@ class PairEffects:
             else Linear(False, ridge=0.01)
         )
 
-    def candidates(self, x: FloatArray) -> FloatArray:
+    def candidates(self, features: ArrayLike) -> FloatArray:
         """Predictions of every candidate, shape (n, candidates); those without weight are not computed."""
+        return self._candidates(self._expanded(self._check(features)))
+
+    def _expanded(self, x: FloatArray) -> FloatArray:
+        """The features and the products of those that cross."""
+        if not self.crosses:
+            return x
+        a, b = np.array(self.crosses).T
+        return np.hstack([x, x[:, a] * x[:, b]])
+
+    def _candidates(self, x: FloatArray) -> FloatArray:
         result = np.zeros((len(x), len(self.mix_)))
         for column, parts in enumerate(self.models_):
             if self.mix_[column] > 0:
@@ -339,6 +373,13 @@ class Projection:
         rotated = x @ slopes
         rotated += constant
         result: FloatArray = np.einsum("nd,nd->n", rotated, rotated)
+        return result
+
+    def variance_along(self, weights: FloatArray, x: FloatArray) -> FloatArray:
+        """Variance of weighted sums of the projection, (k,); weights (k, n), x (n, d)."""
+        slopes, constant = self._root
+        rotated = weights @ x @ slopes + weights.sum(axis=1)[:, None] * constant
+        result: FloatArray = np.einsum("kd,kd->k", rotated, rotated)
         return result
 
     @cached_property

@@ -50,7 +50,12 @@ def counterfactual(
     exact: Annotated[
         bool, typer.Option("--exact", help="Refuse an answer that does not follow from the case alone.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Keep the fitted model in this folder, to ask it again.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep the fitted model in this folder, to ask it again; with --cluster each user's last case, too."
+        ),
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:

@@ -51,12 +51,17 @@ def fit(
     strict: Annotated[
         bool, typer.Option(help="Refuse the log when any row is faulty, instead of leaving it out.")
     ] = False,
+    compare: Annotated[
+        bool, typer.Option(help="Also rank the last fifth beside simple recommenders; the model keeps the table.")
+    ] = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Fit the causal recommender on your own log and save it."""
     answer(
-        lambda api: api.fit(logs, items=items, users=users, schema=schema, out=out, strict=strict, random_state=seed),
+        lambda api: api.fit(
+            logs, items=items, users=users, schema=schema, out=out, strict=strict, compare=compare, random_state=seed
+        ),
         as_json,
     )
 
@@ -80,11 +85,16 @@ def recommend(
     picture: Annotated[
         Path | None, typer.Option(help="Draw score against diversity, or gain against budget: .svg or .html.")
     ] = None,
+    context: Annotated[
+        list[str] | None, typer.Option(help='The moment: a context column of the log, "weather=rain"; may be repeated.')
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the table to this .parquet or .csv file.")] = None,
     lang: Lang = "en",
     as_json: Json = False,
 ) -> None:
     """The top k items of users, with effects, intervals and reasons; diverse, or within a budget."""
+    from whyrec.represent.moment import read_context
+
     try:
         price: float | str = float(cost)
     except ValueError:
@@ -102,6 +112,7 @@ def recommend(
             out=out,
             picture=picture,
             lang=lang,
+            context=read_context(context or []),
         ),
         as_json,
     )

@@ -75,6 +75,10 @@ def run(
     retention_days: Annotated[
         float | None, typer.Option(min=0.001, help="Delete events and recommendations that are older. Default: keep.")
     ] = None,
+    log_first: Annotated[
+        bool,
+        typer.Option("--log-first", help="A recommendation is on the disk before it is given, instead of within 50 ms; it then waits for the disk."),
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Seed of exploration, for tests; leave it out in production.")] = None,
 ) -> None:  # fmt: skip
     """Serve a model. Ctrl-C ends it, after what waits is committed.
@@ -96,7 +100,8 @@ def run(
 
     begun = time.monotonic()
     _quick_threads(threadpool_limits)
-    settings = Settings(explore, rate, max_bytes, timeout, retention_days, random_state=seed)
+    gc.disable()  # what is loaded stays: eight walks over it took a second of the start
+    settings = Settings(explore, rate, max_bytes, timeout, retention_days, random_state=seed, log_first=log_first)
     service = open_service(model, store=store, cache=cache, settings=settings, cases=cases or ())
     public = host not in LOOPBACK
     if public and not service.keys.any():
@@ -114,6 +119,8 @@ def run(
     # The models stay: the collector need not walk over them, which stops every request for as long as it takes.
     gc.collect()
     gc.freeze()
+    gc.enable()
+    gc.set_threshold(*gc.get_threshold()[:2], 1_000_000)  # old objects: `app` walks over them every ten minutes
     sys.setswitchinterval(0.001)  # the store's thread waits for its turn a millisecond at most, not five
     try:
         sockets = [config.bind_socket()]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,12 +12,16 @@ import polars as pl
 
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.data.schema import Schema
+from whyrec.decide.comparisons import kept
+from whyrec.decide.effect_shares import effect_shares
 from whyrec.decide.log_effects import LogEffects
 from whyrec.errors import BadInput, NoOverlap, NotIdentified
 from whyrec.estimate import FloatArray, jsonable
 from whyrec.progress import say, track
+from whyrec.recommend.moment_taste import MomentTaste
+from whyrec.recommend.topk import top_k
 from whyrec.recommend.two_headed import TwoHeadedRecommender
-from whyrec.represent.pairs import GROUPS
+from whyrec.represent.moment import Moments
 from whyrec.represent.vectors import unit_rows
 from whyrec.saved import opening, saving
 
@@ -63,7 +66,8 @@ class CausalRecommender:
     epochs: of the representation. text_model: text encoder by name or folder. cache: folder of encoded texts.
     After `fit`: `recommender_` (TwoHeadedRecommender), `effects_` (LogEffects, or None with the reason in
     `no_effects_`), `dataset_`, `repeats_` (whether the log has repeat choices, so that an item already taken
-    may be recommended again).
+    may be recommended again), `moments_` and `taste_` (the log's context of the moment, and how it tilts preferences: `MomentTaste`;
+    None where the log does not surely say that it does).
     """
 
     def __init__(
@@ -92,6 +96,11 @@ class CausalRecommender:
         self.recommender_ = TwoHeadedRecommender(
             text_model=self.text_model, cache=self.cache, epochs=self.epochs, random_state=self.random_state
         ).fit(dataset)
+        self.moments_ = Moments.of(dataset)
+        taste = MomentTaste(self.random_state)
+        if self.moments_.columns:
+            taste.fit(dataset, self.moments_, self.recommender_.item_states())
+        self.taste_ = taste if self.moments_.columns and taste.matters_ else None
         self.effects_: LogEffects | None = None
         self.no_effects_ = "the log has no treatment column"
         if dataset.has("treatment") and dataset.has("outcome"):
@@ -114,12 +123,14 @@ class CausalRecommender:
         mix: float = 0.5,
         exclude_seen: bool | None = None,
         candidates: Any = None,
+        context: Mapping[str, Any] | None = None,
     ) -> pl.DataFrame:
         """Top k items of users (ids; None: all), best first.
 
         by: "preference", "effect", or "mix" of the two ranks with a share `mix` of effect. Effects are compared
         among each user's 200 most preferred items. exclude_seen: leave out what the user has taken; None: only
-        where the log has no repeat choices. candidates: item ids to choose from; None: all.
+        where the log has no repeat choices. candidates: item ids to choose from; None: all. context: of the moment (column to value:
+        weather, holiday), which changes preferences and effects where the log says so; `context_used` tells which columns do.
 
         Columns: user, item, rank, by, score (in the unit of `by`: the model's score, the effect, or mean rank),
         preference, effect, effect_low, effect_high (null without effects), text.
@@ -132,12 +143,14 @@ class CausalRecommender:
         allowed = None if candidates is None else self.dataset_.item_codes(candidates)
         seen = not self.repeats_ if exclude_seen is None else exclude_seen
         depth = k if by == "preference" else max(_CANDIDATES, k)
-        lists, scores = self.recommender_.recommend(
-            codes, min(depth, self.dataset_.n_items), exclude_seen=seen, candidates=allowed
-        )
+        depth = min(depth, self.dataset_.n_items)
+        if context and self.taste_ is not None:
+            lists, scores = self._tilted(codes, depth, seen, allowed, self.moments_.encode(context)[0])
+        else:
+            lists, scores = self.recommender_.recommend(codes, depth, exclude_seen=seen, candidates=allowed)
         frame = _long(codes, lists, scores)
         frame = frame.filter(pl.col("item_code") >= 0)
-        frame = self._with_effects(frame)
+        frame = self._with_effects(frame, context)
         frame = _ranked(frame, by, mix).filter(pl.col("rank") <= k).sort("user_code", "rank", maintain_order=True)
         order = pl.DataFrame({"user_code": codes, "_order": np.arange(len(codes))}).unique("user_code", keep="first")
         frame = frame.join(order, on="user_code", how="left").sort("_order", "rank", maintain_order=True)
@@ -188,6 +201,35 @@ class CausalRecommender:
             drivers=drivers,
         )
 
+    def context_used(self, context: Mapping[str, Any]) -> tuple[str, ...]:
+        """The columns of a context by which preferences or effects differ in this model; BadInput where a value does not fit."""
+        by_taste = self.moments_.encode(context)[1] if self.taste_ is not None else ()
+        by_effect = self.effects_.moments_.encode(context)[1] if self.effects_ is not None else ()
+        return tuple(name for name in context if name in {*by_taste, *by_effect})
+
+    def _tilted(
+        self, users: Codes, depth: int, seen: bool, allowed: Codes | None, moment: FloatArray
+    ) -> tuple[Codes, Any]:
+        """What `Recommender.recommend` answers, of chances tilted by a moment."""
+        if self.taste_ is None:
+            raise TypeError("no tilt was learnt")
+        tilt = self.taste_.item_tilt_ @ moment.astype(np.float32)
+        lists, values = [], []
+        for _, part in self.recommender_.batches(users):
+            scores = self.recommender_.score_all(part) + tilt
+            scores -= np.log(np.exp(scores, dtype=np.float64).sum(axis=1, keepdims=True)).astype(np.float32)
+            if seen:
+                rows = self.recommender_.seen_[part].tocoo()
+                scores[rows.row, rows.col] = -np.inf
+            if allowed is not None:
+                barred = np.ones(scores.shape[1], dtype=bool)
+                barred[allowed] = False
+                scores[:, barred] = -np.inf
+            best, value = top_k(scores, depth)
+            lists.append(best.astype(np.int32))
+            values.append(value)
+        return np.concatenate(lists), np.concatenate(values)
+
     def effects_content(self) -> dict[str, Any] | None:
         """What `LogEffects.to_dict` gave when the model was fitted, also after loading; None without effects."""
         return self.estimates_
@@ -202,12 +244,16 @@ class CausalRecommender:
             "no_effects": self.no_effects_,
             "effects": self.effects_.content() if self.effects_ else None,
             "estimates": self.estimates_,
+            "moments": self.moments_.to_state(),
+            "taste": self.taste_ is not None,
             "notes": self.notes_,
         }
         with saving(Path(path), "CausalRecommender", content) as folder:
             self.recommender_.save(folder / "recommender")
             if self.effects_:
                 self.effects_.save(folder / "effects")
+            if self.taste_ is not None:
+                self.taste_.save(folder / "taste.safetensors")
             for name in ("log", "users", "items"):
                 getattr(self.dataset_, name).write_parquet(folder / f"{name}.parquet")
 
@@ -224,49 +270,39 @@ class CausalRecommender:
         model.effects_ = None
         model.estimates_ = content["estimates"]
         model.notes_ = content.get("notes", {})
+        if compared := kept(folder):  # so that a model that is written anew keeps them, too
+            model.notes_ = {**model.notes_, "baselines": {**(model.notes_.get("baselines") or {}), **compared}}
+        model.moments_ = Moments.from_state(content.get("moments", []))
+        model.taste_ = MomentTaste.load(folder / "taste.safetensors") if content.get("taste") else None
         if content["effects"]:
             model.effects_ = LogEffects.load(folder / "effects", content["effects"], model.dataset_)
         return model
 
-    def _with_effects(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def _with_effects(self, frame: pl.DataFrame, context: Mapping[str, Any] | None = None) -> pl.DataFrame:
         if self.effects_ is None:
             empty = pl.lit(None, dtype=pl.Float64)
             return frame.with_columns(effect=empty, effect_low=empty, effect_high=empty, effect_order=empty)
         users, items = frame["user_code"].to_numpy(), frame["item_code"].to_numpy()
+        moment = self.effects_.moments_.encode(context or {})[0]
         parts = []
         for start in track(range(0, len(users), 1 << 17), "Effects of pairs"):
             part = slice(start, start + (1 << 17))
-            predicted = self.effects_.predict(users[part], items[part])
-            parts.append(np.column_stack([*predicted, self.effects_.rank_score(users[part], items[part])]))
+            x = self.effects_.modifiers(users[part], items[part], moment)
+            parts.append(np.column_stack(self.effects_.pairs_.predict_ranked(x)))
         columns = (np.concatenate(parts) if parts else np.zeros((0, 4))).T
         names = ("effect", "effect_low", "effect_high", "effect_order")
         return frame.with_columns(pl.Series(name, values) for name, values in zip(names, columns, strict=True))
 
 
 def effect_drivers(effects: LogEffects, user: Codes, item: Codes) -> tuple[float, dict[str, float]]:
-    """Average effect, and what each feature group adds to it in one pair; see `shares_of_effect`."""
+    """Average effect, and what each feature group adds to it in one pair; see `effect_shares`."""
     return shares_of_effect(effects, effects.modifiers(user, item)[0])
 
 
 def shares_of_effect(effects: LogEffects, pair: FloatArray) -> tuple[float, dict[str, float]]:
-    """Average effect, and each feature group's exact Shapley share of one pair's effect above it; pair: its modifiers (d,).
-
-    Baseline Shapley (Lundberg and Lee 2017; Sundararajan and Najmi 2020): a group that is absent stands at the
-    mean of the log's pairs. All coalitions of at most 8 groups are evaluated, in one call.
-    """
-    groups = [group for group in GROUPS if group in effects.modifier_groups_]
-    member = np.array([[name == group for name in effects.modifier_groups_] for group in groups])
-    coalitions = np.array(list(itertools.product((False, True), repeat=len(groups))))
-    rows = np.where(coalitions @ member, pair, effects.mean_modifiers_)
-    values: FloatArray = effects.pairs_.predict(rows)[0]
-    shares = {}
-    weights = 1 << np.arange(len(groups))[::-1]
-    for place, group in enumerate(groups):
-        without = np.flatnonzero(~coalitions[:, place])
-        size = coalitions[without].sum(axis=1)
-        chance = np.array([1 / (len(groups) * math.comb(len(groups) - 1, int(s))) for s in size])
-        shares[group] = float(chance @ (values[without + weights[place]] - values[without]))
-    return float(values[0]), shares
+    """Average effect, and each feature group's Shapley share of one pair's effect above it; pair: its modifiers (d,)."""
+    average, drivers = effect_shares(effects.pairs_, effects.modifier_groups_, effects.mean_modifiers_, pair)
+    return average, {driver.group: driver.share for driver in drivers}
 
 
 def _long(users: Codes, lists: Codes, scores: Any) -> pl.DataFrame:

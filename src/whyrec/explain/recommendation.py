@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -21,11 +20,11 @@ from numpy.typing import NDArray
 
 from whyrec.cause.graph import CausalGraph
 from whyrec.decide.causal_recommender import CausalRecommender, Why
+from whyrec.decide.effect_shares import Driver, effect_shares
 from whyrec.decide.log_effects import LogEffects
 from whyrec.decide.standing import standing
-from whyrec.estimate import FloatArray, jsonable, normal_quantile
+from whyrec.estimate import FloatArray, jsonable
 from whyrec.explain.reasons import group_name, sentences
-from whyrec.represent.pairs import GROUPS
 from whyrec.represent.vectors import unit_rows
 
 Lang = Literal["en", "zh"]
@@ -40,16 +39,6 @@ _READABLE = {
     "category_count": ("count", "times the user chose its category", "该用户选择同类的次数"),
     "item_treated_share": ("share", "share of its occasions that were treated", "它受到干预的比例"),
 }
-
-
-@dataclass(frozen=True)
-class Driver:
-    """A group of features and its share of the pair's effect above the average pair's, with an interval."""
-
-    group: str
-    share: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -131,41 +120,10 @@ def explain(model: CausalRecommender, user: Any, item: Any, *, k: int = 10, lang
 
 
 def drivers_of(effects: LogEffects, user: int, item: int) -> tuple[Driver, ...]:
-    """Shapley shares of a pair's effect with intervals, the largest first (baseline Shapley, as in `effect_drivers`).
-
-    The interval is built as that of the effect (`PairEffects`): the covariance of the best linear projection along the group's
-    departure from the mean, widened by how far the candidates' own shares lie from the one told.
-    """
-    pairs = effects.pairs_
+    """Shapley shares of a pair's effect with intervals, the largest first; see `effect_shares`."""
     pair = effects.modifiers(np.array([user]), np.array([item]))[0]
-    groups = [group for group in GROUPS if group in effects.modifier_groups_]
-    member = np.array([[name == group for name in effects.modifier_groups_] for group in groups])
-    coalitions = np.array(list(itertools.product((False, True), repeat=len(groups))))
-    rows = np.where(coalitions @ member, pair, effects.mean_modifiers_)
-    values: FloatArray = pairs.predict(rows)[0]
-    each = pairs.candidates(rows)
-    projection, quantile = pairs.projection_, normal_quantile(pairs.level)
-    departure = (pair - effects.mean_modifiers_) / projection.scale
-    found = []
-    for place, group in enumerate(groups):
-        share = _share(values[:, None], coalitions, place)[0]
-        spread = float(pairs.mix_ @ (_share(each, coalitions, place) - share) ** 2)
-        along = np.r_[0.0, departure * member[place]]
-        variance = max(float(along @ projection.covariance @ along), 0.0)
-        half = quantile * math.sqrt(variance + spread)
-        found.append(Driver(group, float(share), float(share - half), float(share + half)))
+    _, found = effect_shares(effects.pairs_, effects.modifier_groups_, effects.mean_modifiers_, pair)
     return tuple(sorted(found, key=lambda driver: -abs(driver.share)))
-
-
-def _share(values: FloatArray, coalitions: NDArray[Any], place: int) -> FloatArray:
-    """Shapley value of one player, (columns,), from the values of all coalitions (2^g, columns)."""
-    size = coalitions.shape[1]
-    bit = 1 << (size - 1 - place)
-    without = np.flatnonzero(~coalitions[:, place])
-    count = coalitions[without].sum(axis=1)
-    chance = np.array([1 / (size * math.comb(size - 1, int(c))) for c in count])
-    result: FloatArray = chance @ (values[without + bit] - values[without])
-    return result
 
 
 def _paths(content: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:

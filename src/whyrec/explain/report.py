@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from whyrec.explain import plots
+from whyrec.explain.chinese import in_chinese
 from whyrec.explain.graph_picture import graph_picture, rejected_lines
 from whyrec.explain.page import Page, Words, hidden_share, hidden_share_words, number, with_interval
 from whyrec.explain.policy_plots import decision_part
@@ -63,20 +64,6 @@ _VERDICTS = {"good": "良好", "fair": "一般", "poor": "较差"}
 def node_name(name: str, lang: str) -> str:
     """A graph node's name in a language."""
     return _NODES.get(name, name) if lang == "zh" else name.replace("_", " ")
-
-
-def _check_in_chinese(check: Mapping[str, Any]) -> str:
-    low, high = check["interval"]
-    numbers = f"{check['estimate']:+.4g} [{low:+.4g}, {high:+.4g}]"
-    return {
-        "placebo treatment": f"随机产生的干预的平均效应及其范围为 {numbers}，p 值应均匀分布（检验 p = {check['p_value'] or 0:.2f}）。",
-        "random common cause": f"加入纯噪声变量后效应为 {numbers}，应基本不变。",
-        "random halves": f"随机一半单位的效应为 {numbers}，其离散程度应与标准误一致。",
-        "simulated confounder": f"一个解释干预与结果剩余变异各 1% 的隐藏因素会使效应变为 {check['estimate']:+.4g}，符号应不变。",
-        "data-generating resample": f"由拟合模型生成的数据中估计为 {numbers}，95% 区间应包含所植入的效应。",
-        "negative control outcome": f"对不受干预影响的结果的效应为 {numbers}，应与零无法区分。",
-        "negative control exposure": f"不影响结果的暴露的效应为 {numbers}，应与零无法区分。",
-    }.get(check["name"], numbers)
 
 
 def chooser(lang: Lang) -> Words:
@@ -283,7 +270,7 @@ def checks_part(page: Page, refutations: Sequence[Mapping[str, Any]], sensitivit
         [
             t(r["name"], _CHECKS.get(r["name"], r["name"])),
             t("passed", "通过") if r["passed"] else t("FAILED", "未通过"),
-            t(r["words"], _check_in_chinese(r)),
+            t(r["words"], in_chinese(str(r["words"]))),
         ]
         for r in refutations
     ]

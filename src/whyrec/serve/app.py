@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import logging
 import threading
@@ -22,13 +23,14 @@ import polars as pl
 from fastapi import FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
-from pydantic import ValidationError
+from pydantic import StringConstraints, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from whyrec import __version__
 from whyrec.errors import BadInput, UnknownId, WhyrecError
 from whyrec.estimate import jsonable
+from whyrec.represent.moment import read_context
 from whyrec.serve import questions
 from whyrec.serve.card import model_card
 from whyrec.serve.forms import (
@@ -40,7 +42,6 @@ from whyrec.serve.forms import (
     Id,
     ItemsForm,
     Lang,
-    Pair,
     PairsForm,
     RecommendBatch,
     RecommendForm,
@@ -56,12 +57,13 @@ from whyrec.serve.store import Event, StorageDown, StorageFull, insert_decision,
 T = TypeVar("T")
 F = TypeVar("F", bound=Form)
 log = logging.getLogger("whyrec.serve")
-_HOURLY, _FOLLOW = 3600.0, 1.0
+_HOURLY, _FOLLOW, _COLLECT = 3600.0, 1.0, 600.0
 Idempotency = Annotated[
     str | None,
     Header(alias="Idempotency-Key", min_length=1, max_length=150, pattern=r"^[\x21-\x7e]+$",
            description="The same key again gives the same result and stores nothing twice."),
 ]  # fmt: skip
+ContextText = Annotated[str, StringConstraints(max_length=300)]
 Model = Annotated[str | None, Query(max_length=64, description="A loaded model by name; by default the user's own.")]
 After = Annotated[int, Query(ge=0, le=2**53, description="The `next` of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=1000)]
@@ -81,7 +83,7 @@ def create_app(
     async def life(_: FastAPI) -> AsyncIterator[None]:
         stopped = threading.Event()
         warm = asyncio.create_task(asyncio.to_thread(_warm, service, stopped))
-        keepers = [asyncio.create_task(_keep_house(service))]
+        keepers = [asyncio.create_task(_keep_house(service)), asyncio.create_task(_collect())]
         if service.store.dialect.shared:
             keepers.append(asyncio.create_task(_follow(service)))
         yield
@@ -150,7 +152,7 @@ def create_app(
         if not kept:
             return answer | {"logged": False}
         work = insert_decision(decision)
-        if identity is None:
+        if identity is None and not service.settings.log_first:
             # Nobody waits for its log. It stands before every event that answers it, and is durable when that is.
             service.store.later(work)
             answer["logged"] = service.store.refused is None
@@ -168,8 +170,8 @@ def create_app(
     async def recommend(form: RecommendForm, key: Idempotency = None) -> Response:
         """Items for a user, best first: with the chance of each, what showing (treating) it changes, and why.
 
-        It is in the log within 50 ms, and surely before an event that answers it is acknowledged; with an Idempotency-Key it is in the
-        log before it is given. `logged` is false while the store takes nothing.
+        It is in the log within 50 ms, and surely before an event that answers it is acknowledged; with an Idempotency-Key, and under
+        `whyrec serve --log-first`, it is in the log before it is given. `logged` is false while the store takes nothing.
 
         Send the answer's `id` as `recommendation` of the events that follow from it.
         """
@@ -192,35 +194,38 @@ def create_app(
     # Questions ---------------------------------------------------------------------------------------------------
 
     async def of_pairs(
-        pairs: Sequence[Pair], model: str | None, ask: Callable[..., list[dict[str, Any]]]
+        form: PairsForm, model: str | None, ask: Callable[..., list[dict[str, Any]]]
     ) -> Response:  # fmt: skip
+        pairs = form.pairs
         by_user: dict[str, list[int]] = {}
         for place, pair in enumerate(pairs):
             by_user.setdefault(pair.user, []).append(place)
         found: list[dict[str, Any]] = [{}] * len(pairs)
         for user, places in by_user.items():
             served = served_of(user, model)
-            rows = ask(served.scorer, service.user(served, user), [pairs[place].item for place in places])
+            moment = served.scorer.moment(form.context)
+            rows = ask(served.scorer, service.user(served, user), [pairs[place].item for place in places], moment)
+            told = {"model": served.to_dict()} | ({"context_used": list(moment.used)} if form.context else {})
             for place, row in zip(places, rows, strict=True):
-                found[place] = {**row, "model": served.to_dict()}
+                found[place] = {**row, **told}
             await asyncio.sleep(0)  # others' requests come between
         return _json({"pairs": found})
 
     @app.post("/v1/preference", tags=["questions"])
     async def preference(form: PairsForm, model: Model = None) -> Response:
         """What users would think of items: rank and log chance among all, and the expected outcome."""
-        return await of_pairs(form.pairs, model, questions.preferences)
+        return await of_pairs(form, model, questions.preferences)
 
     @app.post("/v1/uplift", tags=["questions"])
     async def uplift(form: PairsForm, model: Model = None) -> Response:
         """What recommending (treating) these items to these users changes, with intervals."""
-        return await of_pairs(form.pairs, model, questions.uplifts)
+        return await of_pairs(form, model, questions.uplifts)
 
     @app.post("/v1/effect", tags=["questions"])
     async def effect(form: EffectForm, model: Model = None) -> Response:
         """The average effect with its refutations and sensitivity, as estimated when the model was fitted; and by segment."""
         served = service.registry.roles.primary if model is None else service.registry.named(model)
-        found = await aside(lambda: questions.average_effect(served.scorer, form.segment))
+        found = await aside(lambda: questions.average_effect(served.scorer, form.segment, form.lang))
         return _json({"model": served.to_dict(), **found})
 
     @app.post("/v1/counterfactual", tags=["questions"])
@@ -239,15 +244,20 @@ def create_app(
             user = service.user(served, form.pair.user)
             found = questions.pair_counterfactual(served.scorer, user, form.pair.item, form.do)
             return _json({"model": served.to_dict(), **found})
-        if form.pair is not None or form.rows is None or form.graph is None or len(cases) != 1 or form.do is None:
-            raise BadInput("send pair, or model with case and do, or rows with graph, case and do")
+        if form.pair is not None or form.rows is None or form.graph is None or not cases or form.do is None:
+            raise BadInput("send pair, or model with case and do, or rows with graph, case (or cases) and do")
         rows, graph, do = form.rows, form.graph, form.do
-        return _json(await aside(lambda: questions.table_counterfactual(rows, graph, cases[0], do, form.target)))
+        return _json(await aside(lambda: questions.table_counterfactual(rows, graph, cases, do, form.target)))
 
     @app.get("/v1/cases", tags=["questions"])
     async def causal_models() -> Response:
         """The causal models of cases that are served, with their graph and columns; whyrec serve --cases FOLDER."""
         return _json(service.cases.to_dict())
+
+    @app.get("/v1/cases/{name}/users/{user:path}", tags=["questions"])
+    async def own_case(name: str, user: Id) -> Response:
+        """A user's own last case in a causal model, to ask the two questions below of; null where the model keeps none."""
+        return _json({"user": user, "case": await aside(lambda: service.cases.own(name, user))})
 
     @app.post("/v1/why-not", tags=["questions"])
     async def why_not(form: WhyNotForm) -> Response:
@@ -267,6 +277,9 @@ def create_app(
         detail: Annotated[
             bool, Query(description="Also the model's whole explanation, as of the end of its log.")
         ] = False,
+        context: Annotated[
+            list[ContextText], Query(max_length=32, description="The moment: a column each, such as weather=rain.")
+        ] = [],  # noqa: B006
     ) -> Response:
         """Why this item for this user, as of now: evidence, effect with interval, what drives it; in words.
 
@@ -277,8 +290,11 @@ def create_app(
 
         served = served_of(user, model)
         known = service.user(served, user)
-        found = served.scorer.why(known, item)
+        moment = served.scorer.moment(read_context(context))
+        found = served.scorer.why(known, item, moment)
         answer = {"model": served.to_dict(), **jsonable(found.to_dict()), "sentences": list(sentences(found, lang))}
+        if context:
+            answer["context_used"] = list(moment.used)
         if detail:
             answer["explanation"] = await aside(lambda: questions.explanation(served.scorer, known, item, lang))
         return _json(answer)
@@ -368,10 +384,11 @@ def create_app(
         return _json(await aside(service.registry.to_dict))
 
     @app.get("/v1/models/{name}/card", tags=["models"])
-    async def card(name: str) -> Response:
+    async def card(name: str, lang: Lang = "en") -> Response:
         """What a loaded model knows of itself: its log's columns and gaps, how it was read, training, baselines beside it."""
         served = service.registry.named(name)
-        return _json({"model": served.to_dict(), **await aside(lambda: model_card(served.scorer.model))})
+        folder = service.registry.discover().get(name)
+        return _json({"model": served.to_dict(), **await aside(lambda: model_card(served.scorer.model, folder, lang))})
 
     @app.get("/v1/models/{name}/check", tags=["models"])
     async def check(name: str) -> Response:
@@ -556,6 +573,17 @@ def _warm(service: Service, stopped: threading.Event) -> None:
         service.registry.roles.primary.scorer.encoder.warm()
     with contextlib.suppress(WhyrecError):
         service.cases.warm(stopped)
+    gc.freeze()  # what is loaded stays: the collector need not walk over it
+
+
+async def _collect() -> None:
+    """Walk over the old objects seldom: `whyrec serve` leaves them out of the collections that requests set off.
+
+    A walk over what some thousand live users left behind takes 30 ms, and stops every request for as long.
+    """
+    while True:
+        await asyncio.sleep(_COLLECT)
+        gc.collect()
 
 
 async def _keep_house(service: Service) -> None:

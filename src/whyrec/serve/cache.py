@@ -26,7 +26,7 @@ _DAY = 86_400
 class Cache(Protocol):
     """What every cache answers."""
 
-    def acts(self, user: str) -> list[Act] | None:
+    def acts(self, user: str) -> Sequence[Act] | None:
         """The user's recent acts, oldest first; None where they are not cached."""
 
     def fill(self, user: str, acts: Sequence[Act]) -> None:
@@ -50,10 +50,11 @@ class Memory:
 
     def __init__(self, length: int = 100, users: int = _USERS) -> None:
         self.length, self.users = length, users
-        self._acts: OrderedDict[str, list[Act]] = OrderedDict()
+        # Tuples: the collector lets go of those that hold no container, so that users who are live cost it nothing.
+        self._acts: OrderedDict[str, tuple[Act, ...]] = OrderedDict()
         self._second, self._calls = 0, dict[str, int]()
 
-    def acts(self, user: str) -> list[Act] | None:
+    def acts(self, user: str) -> Sequence[Act] | None:
         """The user's recent acts."""
         found = self._acts.get(user)
         if found is not None:
@@ -62,7 +63,7 @@ class Memory:
 
     def fill(self, user: str, acts: Sequence[Act]) -> None:
         """Cache, and let go of the user who was away longest."""
-        self._acts[user] = list(acts[-self.length :])
+        self._acts[user] = tuple(acts[-self.length :])
         while len(self._acts) > self.users:
             self._acts.popitem(last=False)
 
@@ -70,7 +71,7 @@ class Memory:
         """Add to a cached user."""
         known = self._acts.get(user)
         if known is not None:
-            self._acts[user] = (known + list(acts))[-self.length :]
+            self._acts[user] = (*known, *acts)[-self.length :]
 
     def drop(self, user: str) -> None:
         """Forget."""
@@ -104,7 +105,7 @@ class Redis:
         except self._errors as error:
             raise BadInput(f"--cache: Redis does not answer ({error}); start it, or leave --cache out") from error
 
-    def acts(self, user: str) -> list[Act] | None:
+    def acts(self, user: str) -> Sequence[Act] | None:
         """The user's recent acts; the first entry of every list marks that it is filled."""
         found = self._ask(lambda: self._server.lrange(self._key(user), 0, -1))
         if not found:

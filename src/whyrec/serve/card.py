@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from whyrec.data.dataset import Dataset
 from whyrec.decide.causal_recommender import CausalRecommender
+from whyrec.decide.comparisons import kept
 from whyrec.estimate import jsonable
+from whyrec.explain.chinese import Lang, validation_in
 
 _SPANS = 40  # bins of the log's time
 
 
-def model_card(model: CausalRecommender) -> dict[str, Any]:
-    """log: see `log_card`. training: loss by epoch and arms. validation, baselines: as they were when it was fitted, None if not kept."""
+def model_card(model: CausalRecommender, folder: Path | None = None, lang: Lang = "en") -> dict[str, Any]:
+    """log: see `log_card`. training: loss by epoch and arms. validation: as it was when it was fitted; baselines: what was compared
+    with it, then and since by `whyrec evaluate` (kept in its folder). None of what was not kept.
+    """
     recommender, dataset = model.recommender_, model.dataset_
     arms = [float(arm) for arm in recommender.arms_]
     answer: dict[str, Any] = jsonable(
@@ -23,8 +28,8 @@ def model_card(model: CausalRecommender) -> dict[str, Any]:
             "training": {"losses": [float(loss) for loss in recommender.losses_], "arms": arms},
             "no_effects": model.no_effects_ or None,
             "log": log_card(dataset),
-            "validation": model.notes_.get("validation"),
-            "baselines": model.notes_.get("baselines"),
+            "validation": validation_in(model.notes_.get("validation"), lang),
+            "baselines": {**(model.notes_.get("baselines") or {}), **({} if folder is None else kept(folder))} or None,
         }
     )
     return answer

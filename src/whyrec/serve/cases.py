@@ -18,6 +18,7 @@ import polars as pl
 
 from whyrec.cause.scm.columns import Column
 from whyrec.cause.scm.model import StructuralCausalModel
+from whyrec.cause.scm.own_cases import forget_own_case, own_case
 from whyrec.errors import BadInput, UnknownId
 from whyrec.estimate import jsonable
 
@@ -45,6 +46,7 @@ class Cases:
             if twice is not None:
                 raise BadInput(f"--cases: two models are named {twice!r}; rename one of their folders")
             found |= inside
+        self.folders = found
         self.models = {name: StructuralCausalModel.load(folder) for name, folder in sorted(found.items())}
         self._typical = {name: typical(model) for name, model in self.models.items()}
 
@@ -71,6 +73,21 @@ class Cases:
         ]  # fmt: skip
         answer: dict[str, Any] = jsonable({"cases": rows})
         return answer
+
+    def own(self, name: str, user: str) -> dict[str, Any] | None:
+        """The user's own last case, where the model keeps one (whyrec counterfactual --cluster USER --out FOLDER)."""
+        self.named(name)
+        found: dict[str, Any] | None = jsonable(own_case(self.folders[name], user))
+        return found
+
+    def of_user(self, user: str) -> dict[str, dict[str, Any]]:
+        """The user's own case in each model that keeps one."""
+        found = {name: self.own(name, user) for name in self.models}
+        return {name: case for name, case in found.items() if case is not None}
+
+    def forget(self, user: str) -> list[str]:
+        """Take the user's own cases away; names of the models that kept one."""
+        return [name for name, folder in self.folders.items() if forget_own_case(folder, user)]
 
     def counterfactual(
         self, name: str, cases: Sequence[Mapping[str, Any]], do: Mapping[str, Any], target: str | None

@@ -126,17 +126,31 @@ class Client:
             Recommendation.of(row) if "items" in row else ServiceError(row["status"], row) for row in found["results"]
         ]
 
-    def preference(self, pairs: Sequence[tuple[str, str]], *, model: str | None = None) -> list[dict[str, Any]]:
-        """Rank, log chance and expected outcome of (user, item) pairs."""
-        return self._pairs("/v1/preference", pairs, model)
+    def event_page(self, after: int = 0, limit: int = 100) -> dict[str, Any]:
+        """A page of stored events, and `next`, where the next begins."""
+        return self._ask("GET", "/v1/events", params={"after": after, "limit": limit})
 
-    def uplift(self, pairs: Sequence[tuple[str, str]], *, model: str | None = None) -> list[dict[str, Any]]:
-        """Effect of (user, item) pairs with interval."""
-        return self._pairs("/v1/uplift", pairs, model)
+    def preference(
+        self, pairs: Sequence[tuple[str, str]], *, context: Mapping[str, Any] | None = None, model: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Rank, log chance and expected outcome of (user, item) pairs, in a moment."""
+        return self._pairs("/v1/preference", pairs, context, model)
 
-    def effect(self, segment: Literal["category", "activity", "popularity"] | None = None) -> dict[str, Any]:
-        """The average effect, and by segment."""
-        return self._ask("POST", "/v1/effect", {"segment": segment} if segment else {})
+    def uplift(
+        self, pairs: Sequence[tuple[str, str]], *, context: Mapping[str, Any] | None = None, model: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Effect of (user, item) pairs with interval, in a moment."""
+        return self._pairs("/v1/uplift", pairs, context, model)
+
+    def effect(
+        self,
+        segment: Literal["category", "activity", "popularity"] | None = None,
+        *,
+        lang: Literal["en", "zh"] = "en",
+        model: str | None = None,
+    ) -> dict[str, Any]:
+        """The average effect with what was tried to refute it, and by segment."""
+        return self._ask("POST", "/v1/effect", {**_given(segment=segment), "lang": lang}, params=_given(model=model))
 
     def counterfactual(self, **form: Any) -> dict[str, Any]:
         """Of a pair (pair={"user", "item"}), a saved causal model (model, case or cases, do, target), or a table (rows, graph, ...)."""
@@ -145,6 +159,13 @@ class Client:
     def cases(self) -> list[dict[str, Any]]:
         """The causal models of cases: name, graph, columns, rows."""
         found: list[dict[str, Any]] = self._ask("GET", "/v1/cases")["cases"]
+        return found
+
+    def own_case(self, model: str, user: str) -> dict[str, Any] | None:
+        """A user's own last case in a causal model; None where it keeps none."""
+        found: dict[str, Any] | None = self._ask(
+            "GET", f"/v1/cases/{quote(model, safe='')}/users/{quote(str(user), safe='')}"
+        )["case"]
         return found
 
     def why_not(
@@ -161,18 +182,32 @@ class Client:
         form = {"model": model, "case": dict(case), "outcome": outcome, "causes": causes, "actions": actions or {}}
         return self._ask("POST", "/v1/why-not", {**form, "lang": lang})
 
-    def why(self, user: str, item: str, *, lang: Literal["en", "zh"] = "en", detail: bool = False) -> dict[str, Any]:
-        """Why this item for this user; detail: with the model's whole explanation."""
-        more = {"detail": "true"} if detail else {}
-        return self._ask("GET", "/v1/why", params={"user": user, "item": item, "lang": lang, **more})
+    def why(
+        self,
+        user: str,
+        item: str,
+        *,
+        lang: Literal["en", "zh"] = "en",
+        detail: bool = False,
+        context: Mapping[str, Any] | None = None,
+        model: str | None = None,
+    ) -> dict[str, Any]:
+        """Why this item for this user, in a moment; detail: with the model's whole explanation."""
+        more = _given(detail="true" if detail else None, model=model)
+        told = [f"{name}={value}" for name, value in (context or {}).items()]
+        return self._ask("GET", "/v1/why", params={"user": user, "item": item, "lang": lang, "context": told, **more})
 
-    def graph(self) -> dict[str, Any]:
-        """The causal graph of the model in force."""
-        return self._ask("GET", "/v1/graph")
+    def graph(self, *, lang: Literal["en", "zh"] = "en", model: str | None = None) -> dict[str, Any]:
+        """The causal graph of a model (by default the one in force), with what the data say of it and its picture (svg)."""
+        return self._ask("GET", "/v1/graph", params={"lang": lang, **_given(model=model)})
 
     def policy_value(self, target: str = "uniform", *, last: int = 20_000) -> dict[str, Any]:
         """What another policy would have earned, from the service's own log."""
         return self._ask("GET", "/v1/policies/value", params={"target": target, "last": last})
+
+    def policy_log(self, *, last: int = 20_000) -> str:
+        """The service's own log as CSV, for `whyrec policy evaluate`."""
+        return self._answer("GET", "/v1/policies/log", params={"last": last}).text
 
     def add_items(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Items that the model was not fitted with: id, text, category."""
@@ -193,6 +228,10 @@ class Client:
         form: dict[str, Any] = {"role": role, "force": force} | ({"share": share} if share is not None else {})
         return self._ask("POST", f"/v1/models/{quote(name, safe='')}/role", form)
 
+    def card(self, name: str, *, lang: Literal["en", "zh"] = "en") -> dict[str, Any]:
+        """What a loaded model knows of itself: its log, how it was read, training, baselines."""
+        return self._ask("GET", f"/v1/models/{quote(name, safe='')}/card", params={"lang": lang})
+
     def check(self, name: str) -> dict[str, Any]:
         """The deploy check of a model that ran in the shadow."""
         return self._ask("GET", f"/v1/models/{quote(name, safe='')}/check")
@@ -200,6 +239,10 @@ class Client:
     def rollback(self) -> dict[str, Any]:
         """Put the previous model in force."""
         return self._ask("POST", "/v1/models/rollback")
+
+    def users(self, after: int = 0, limit: int = 100, search: str | None = None) -> dict[str, Any]:
+        """A page of the ids of the model's users."""
+        return self._ask("GET", "/v1/users", params={"after": after, "limit": limit, **_given(search=search)})
 
     def export_user(self, user: str) -> dict[str, Any]:
         """Everything kept of a user."""
@@ -213,6 +256,17 @@ class Client:
         """Traffic, drift, calibration."""
         return self._ask("GET", "/v1/monitor")
 
+    def metrics(self) -> str:
+        """The figures of /metrics, in Prometheus' text."""
+        return self._answer("GET", "/metrics").text
+
+    def healthy(self) -> bool:
+        """Whether the process lives."""
+        try:
+            return self._http.get("/healthz").status_code == 200
+        except httpx.TransportError:
+            return False
+
     def ready(self) -> bool:
         """Whether the service can answer."""
         try:
@@ -220,14 +274,22 @@ class Client:
         except httpx.TransportError:
             return False
 
-    def _pairs(self, path: str, pairs: Sequence[tuple[str, str]], model: str | None) -> list[dict[str, Any]]:
-        form = {"pairs": [{"user": user, "item": item} for user, item in pairs]}
-        found: list[dict[str, Any]] = self._ask("POST", path, form, params={"model": model} if model else None)["pairs"]
+    def _pairs(
+        self, path: str, pairs: Sequence[tuple[str, str]], context: Mapping[str, Any] | None, model: str | None
+    ) -> list[dict[str, Any]]:
+        form = {"pairs": [{"user": user, "item": item} for user, item in pairs], "context": dict(context or {})}
+        found: list[dict[str, Any]] = self._ask("POST", path, form, params=_given(model=model))["pairs"]
         return found
 
     def _ask(
         self, method: str, path: str, form: Any = None, *, params: Mapping[str, Any] | None = None, again: str | None = None
     ) -> dict[str, Any]:  # fmt: skip
+        found: dict[str, Any] = self._answer(method, path, form, params=params, again=again).json()
+        return found
+
+    def _answer(
+        self, method: str, path: str, form: Any = None, *, params: Mapping[str, Any] | None = None, again: str | None = None
+    ) -> httpx.Response:  # fmt: skip
         headers = {"idempotency-key": again} if again else {}
         for left in range(self.retries, -1, -1):
             try:
@@ -239,12 +301,16 @@ class Client:
                     ) from error
             else:
                 if answer.is_success:
-                    found: dict[str, Any] = answer.json()
-                    return found
+                    return answer
                 if answer.status_code not in _AGAIN or left == 0:
                     raise ServiceError(answer.status_code, _problem(answer))
             time.sleep(0.2 * (self.retries - left + 1))
         raise AssertionError("unreachable")
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    """Those that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _problem(answer: httpx.Response) -> dict[str, Any]:

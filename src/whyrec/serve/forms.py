@@ -160,6 +160,7 @@ class PairsForm(Form):
     """Pairs, 1 to 1,000."""
 
     pairs: Annotated[list[Pair], Field(min_length=1, max_length=1000)]
+    context: Context = {}
 
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True,
@@ -173,6 +174,7 @@ class EffectForm(Form):
     segment: Literal["category", "activity", "popularity"] | None = Field(
         None, description="Also by category of the item, by how active the user is, by how popular the item is."
     )
+    lang: Lang = Field("en", description="Of the words of the refutations.")
 
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, json_schema_extra={"examples": [{}, {"segment": "category"}]}
@@ -192,7 +194,7 @@ class CounterfactualForm(Form):
     )
     case: CaseRow | None = Field(None, description="The case, by column.")
     cases: Annotated[list[CaseRow], Field(min_length=1, max_length=1000)] | None = Field(
-        None, description="Several cases, of a saved causal model."
+        None, description="Several cases, of a saved causal model or of the table."
     )
     do: Setting | None = None
     target: ColumnName | None = None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -12,18 +11,20 @@ import polars as pl
 from whyrec.cause.graph import CausalGraph
 from whyrec.data.dataset import Codes
 from whyrec.errors import BadInput, NotIdentified
-from whyrec.estimate import Estimate, FloatArray, jsonable, normal_quantile
-from whyrec.serve.scorer import EffectScorer, Scorer, User
+from whyrec.estimate import Estimate, FloatArray, jsonable
+from whyrec.explain.chinese import refutations_in, sentences_in
+from whyrec.serve.cases import frame_of, harmless
+from whyrec.serve.scorer import NOW, EffectScorer, Moment, Scorer, User
 
-_EXPRESSION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*(\s*[-+*/]\s*[0-9.]+)?|-?[0-9.]+")
 _SAMPLE = 20_000  # pairs over which a segment's effect is averaged
 _MOST_SEGMENTS = 20
+_NO_CATEGORY = "the items of this model have no category; name item_category in the schema, and fit again"
 
 
-def preferences(scorer: Scorer, user: User, items: Sequence[str]) -> list[dict[str, Any]]:
+def preferences(scorer: Scorer, user: User, items: Sequence[str], moment: Moment = NOW) -> list[dict[str, Any]]:
     """What a user would think of items: rank and log chance among all, expected outcome, and in each arm of the treatment."""
     codes = np.array([scorer.code(item) for item in items], dtype=np.int64)
-    z, offset = scorer.score(user)
+    z, offset = scorer.score(user, moment)
     outcomes = scorer.outcome(user, codes)
     ordered = np.sort(z)
     rank = len(z) - np.searchsorted(ordered, z[codes], side="right") + 1
@@ -41,11 +42,11 @@ def preferences(scorer: Scorer, user: User, items: Sequence[str]) -> list[dict[s
     return rows
 
 
-def uplifts(scorer: Scorer, user: User, items: Sequence[str]) -> list[dict[str, Any]]:
+def uplifts(scorer: Scorer, user: User, items: Sequence[str], moment: Moment = NOW) -> list[dict[str, Any]]:
     """What treating pairs changes, with intervals, in the outcome's unit."""
     effects = _effects(scorer)
     codes = np.array([scorer.code(item) for item in items], dtype=np.int64)
-    effect, low, high, _ = effects.predict(user, codes)
+    effect, low, high, _ = effects.predict(user, codes, moment)
     rows: list[dict[str, Any]] = jsonable(
         [
             {
@@ -58,20 +59,29 @@ def uplifts(scorer: Scorer, user: User, items: Sequence[str]) -> list[dict[str, 
     return rows
 
 
-def average_effect(scorer: Scorer, segment: str | None, random_state: int = 0) -> dict[str, Any]:
+def average_effect(
+    scorer: Scorer, segment: str | None, lang: Literal["en", "zh"] = "en", random_state: int = 0
+) -> dict[str, Any]:
     """What was estimated when the model was fitted, and the effect in segments of pairs."""
     content = scorer.model.effects_content()
     if content is None:
         raise NotIdentified(f"the model has no effects: {scorer.model.no_effects_}; log a treatment, and fit again")
-    answer = dict(content)
+    answer = {**content, "refutations": refutations_in(content.get("refutations") or [], lang)}
+    answer["effect"] = {
+        **content["effect"],
+        "assumptions": sentences_in(content["effect"].get("assumptions") or [], lang),
+    }
+    kept = answer.pop("by_segment", None)
     if segment is not None:
-        answer["segments"] = segments(scorer, segment, random_state)
+        if kept is not None and segment not in kept:
+            raise BadInput(_NO_CATEGORY)
+        answer["segments"] = segments(scorer, segment, random_state) if kept is None else kept[segment]
     return answer
 
 
 def segments(scorer: Scorer, segment: str, random_state: int = 0) -> list[dict[str, Any]]:
-    """Mean effect of random pairs in each segment. The interval is that of the linear projection at the segment's mean
-    features, widened by the distance of the mean effect from it: a guide, as `PairEffects` says.
+    """Mean effect of random pairs in each segment by the linear projection, of a model that was saved without its segments: a guide, as
+    `PairEffects` says.
     """
     effects = _effects(scorer)
     dataset = scorer.model.dataset_
@@ -81,21 +91,15 @@ def segments(scorer: Scorer, segment: str, random_state: int = 0) -> list[dict[s
     names = _labels(scorer, segment, users, items)
     x = effects.effects.modifiers(users, items)
     pairs = effects.effects.pairs_
-    effect = pairs.predict(x)[0]
-    rows = []
     labels, counts = np.unique(names, return_counts=True)
     kept = labels[np.argsort(-counts, kind="stable")][:_MOST_SEGMENTS] if segment == "category" else labels
-    for label in kept:
-        member = names == label
-        centre = x[member].mean(axis=0, keepdims=True)
-        mean, at_mean = float(effect[member].mean()), float(pairs.predict(centre)[0][0])
-        half = normal_quantile(pairs.level) * float(
-            np.sqrt(pairs.projection_.variance(centre)[0] + (mean - at_mean) ** 2)
-        )
-        rows.append(
-            {"segment": str(label), "pairs": int(member.sum()), "effect": mean, "interval": [mean - half, mean + half]}
-        )
-    return rows
+    member = names == kept[:, None]
+    size = member.sum(axis=1)
+    effect, low, high = pairs.combination(x, member / size[:, None])
+    return [
+        {"segment": str(kept[j]), "pairs": int(size[j]), "effect": float(effect[j]), "interval": [float(low[j]), float(high[j])]}
+        for j in range(len(kept))
+    ]  # fmt: skip
 
 
 def _labels(scorer: Scorer, segment: str, users: Codes, items: Codes) -> Any:
@@ -103,7 +107,7 @@ def _labels(scorer: Scorer, segment: str, users: Codes, items: Codes) -> Any:
     if segment == "category":
         column = dataset.schema.item_category
         if column is None or column not in dataset.items.columns:
-            raise BadInput("the items of this model have no category; name item_category in the schema, and fit again")
+            raise BadInput(_NO_CATEGORY)
         return dataset.items[column].cast(pl.String).fill_null("(none)").to_numpy()[items].astype(str)
     axis = 1 if segment == "activity" else 0
     counts = np.asarray(dataset.matrix.sum(axis=axis)).ravel()
@@ -153,9 +157,13 @@ def pair_counterfactual(scorer: Scorer, user: User, item: str, do: Mapping[str, 
 
 
 def table_counterfactual(
-    rows: Sequence[Mapping[str, Any]], graph: str, case: Mapping[str, Any], do: Mapping[str, Any], target: str | None
+    rows: Sequence[Mapping[str, Any]],
+    graph: str,
+    cases: Sequence[Mapping[str, Any]],
+    do: Mapping[str, Any],
+    target: str | None,
 ) -> dict[str, Any]:
-    """A structural causal model of a table that was sent, and what would have been in one case.
+    """A structural causal model of a table that was sent, and what would have been in some cases, with intervals.
 
     Mechanisms are linear, or logistic for columns of few values: `whyrec counterfactual` chooses among richer ones, which takes
     longer than a request may.
@@ -163,13 +171,6 @@ def table_counterfactual(
     from whyrec.cause.scm.columns import Column
     from whyrec.cause.scm.model import StructuralCausalModel
 
-    for name, value in do.items():
-        if (
-            isinstance(value, str)
-            and not _EXPRESSION.fullmatch(value.strip())
-            and value not in {r.get(name) for r in rows}
-        ):
-            raise BadInput(f"do({name} = {value!r}): give a number, a value of the column, or COLUMN * NUMBER")
     try:
         table = pl.from_dicts([dict(row) for row in rows], infer_schema_length=None)
         drawn = CausalGraph.from_text(graph)
@@ -179,7 +180,7 @@ def table_counterfactual(
             if name in table.columns
         }
         model = StructuralCausalModel(drawn, mechanisms=kinds).fit(table)
-        found = model.counterfactual(dict(case), dict(do), target)
+        found = model.counterfactual(frame_of(model, cases), harmless(model, do), target)
     except (pl.exceptions.PolarsError, np.linalg.LinAlgError, ValueError, TypeError, KeyError, OverflowError) as error:
         words = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(f"rows: a model of this graph cannot be learnt from them ({words})") from error

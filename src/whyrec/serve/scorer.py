@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,18 @@ class User:
     def cold(self) -> bool:
         """Whether nothing at all is known of the user."""
         return self.remembered == 0
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The context of a request as the model knows it: features for preferences and for effects (None: it has none), and the columns used."""
+
+    taste: Float32 | None = None
+    effect: FloatArray | None = None
+    used: tuple[str, ...] = ()
+
+
+NOW = Moment()
 
 
 @dataclass(frozen=True)
@@ -175,8 +187,10 @@ class Scorer:
         self.last_day = float(dataset.histories.days.max(initial=0))
         totals = np.asarray(dataset.matrix.sum(axis=0)).ravel()
         self.taken, self._sorted_taken = totals, np.sort(totals)
+        if model.taste_ is not None:
+            self.tilt[:, : self.n_items] = model.taste_.item_tilt_.T
         self._values = _values(model)
-        self.effects = None if model.effects_ is None else EffectScorer(model.effects_, self)
+        self.effects = None if model.effects_ is None else EffectScorer(model.effects_)
         self.encoder = TextEncoder(recommender.text_model, cache=model.cache, keep=True)
 
     # Users -------------------------------------------------------------------------------------------------------
@@ -250,7 +264,22 @@ class Scorer:
 
     # Preference --------------------------------------------------------------------------------------------------
 
-    def score(self, user: User) -> tuple[Float32, float]:
+    def moment(self, context: Mapping[str, Any] | None) -> Moment:
+        """What of a context takes part; BadInput where a value does not fit its column."""
+        if not context:
+            return NOW
+        model, used = self.model, set[str]()
+        taste: Float32 | None = None
+        effect: FloatArray | None = None
+        if model.taste_ is not None:
+            x, names = model.moments_.encode(context)
+            taste, used = x.astype(np.float32) if names else None, used | set(names)
+        if model.effects_ is not None:
+            x, names = model.effects_.moments_.encode(context)
+            effect, used = x if names else None, used | set(names)
+        return Moment(taste, effect, tuple(sorted(used)))
+
+    def score(self, user: User, moment: Moment = NOW) -> tuple[Float32, float]:
         """Scores of all items, and what to add to one for the log of its chance (`TwoHeadedRecommender.score_all`).
 
         p_i = (c softmax(z)_i + R_i) / (c + sum R). Where R_i is 0 that is z_i plus a constant, so only the few items with a
@@ -271,13 +300,24 @@ class Scorer:
         if len(user.items):
             chance = np.exp(z[user.items].astype(np.float64) + math.log(self.novelty) - log_sum) + user.item_weights
             z[user.items] = np.log(chance) - math.log(self.novelty) + log_sum
+        if moment.taste is not None:
+            z += moment.taste @ self.tilt[:, :n]
+            best = float(z.max())
+            np.subtract(z, best, out=mass)
+            offset = -best - math.log(float(np.exp(mass, out=mass).sum(dtype=np.float64)))
         return z, offset
 
     def rank(
-        self, user: User, k: int, *, barred: Sequence[int] | IntArray = (), candidates: IntArray | None = None
+        self,
+        user: User,
+        k: int,
+        *,
+        barred: Sequence[int] | IntArray = (),
+        candidates: IntArray | None = None,
+        moment: Moment = NOW,
     ) -> Ranked:
         """The k items that the user would most likely choose; candidates: only of these codes."""
-        z, offset = self.score(user)
+        z, offset = self.score(user, moment)
         if len(barred):
             z[np.asarray(barred)] = -np.inf
         if candidates is not None:
@@ -339,6 +379,8 @@ class Scorer:
             for place, item in enumerate(fresh):
                 code = first + place
                 self.keys[:, code] = self.states[code] = projected[place]
+                if self.model.taste_ is not None:
+                    self.tilt[:, code] = self.model.taste_.of_states(projected[[place]])[0]
                 self.category[code] = self.category_of.get(str(item.get("category") or ""), self._n_categories - 1)
                 self.ids.append(item["id"])
                 self.texts.append(str(item.get("text") or ""))
@@ -357,6 +399,7 @@ class Scorer:
             "popularity": ((size, recommender.popularity_.shape[1]), np.float32),
             "level": ((size,), np.float32),
             "category": ((size,), np.int64),
+            "tilt": ((0 if self.model.taste_ is None else len(self.model.moments_.names), size), np.float32),
         }
         for name, (shape, dtype) in shapes.items():
             larger = np.zeros(shape, dtype=dtype)
@@ -372,13 +415,14 @@ class Scorer:
     popularity: Float32
     level: Float32
     category: IntArray
+    tilt: Float32  # (features of the moment, items)
 
     # Reasons -----------------------------------------------------------------------------------------------------
 
-    def why(self, user: User, item: str) -> Why:
+    def why(self, user: User, item: str, moment: Moment = NOW) -> Why:
         """What `CausalRecommender.why` answers, of the user as of now."""
         code = self.code(item)
-        z, offset = self.score(user)
+        z, offset = self.score(user, moment)
         dataset = self.model.dataset_
         past = np.zeros(0, dtype=np.int64) if user.code is None else dataset.histories.of(user.code)
         history = np.concatenate([past, user.acts]).astype(np.int64)
@@ -389,7 +433,7 @@ class Scorer:
         effect: list[float | None] = [None, None, None]
         average, drivers = None, dict[str, float]()
         if self.effects is not None and self.effects.knows(code):
-            modifiers = self.effects.modifiers(user, np.array([code]))
+            modifiers = self.effects.modifiers(user, np.array([code]), moment)
             effect = [float(value[0]) for value in self.effects.effects.pairs_.predict(modifiers)]
             average, drivers = shares_of_effect(self.effects.effects, modifiers[0])
         has_kinds = dataset.schema.item_category is not None
@@ -422,8 +466,8 @@ class Scorer:
 class EffectScorer:
     """What treating a pair changes, with the pair's habits as of now."""
 
-    def __init__(self, effects: LogEffects, scorer: Scorer) -> None:
-        self.effects, self.scorer = effects, scorer
+    def __init__(self, effects: LogEffects) -> None:
+        self.effects = effects
         early, recent = effects.early_, effects.recent_
         self.heads = Heads(early)
         self.width = early.width
@@ -441,16 +485,18 @@ class EffectScorer:
         """Whether the effect of this item can be told: an older saved model cannot tell it of new items."""
         return code < len(self.early_states)
 
-    def predict(self, user: User, codes: IntArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    def predict(
+        self, user: User, codes: IntArray, moment: Moment = NOW
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Effect, low, high and the score that orders them, (n,) each; not a number where the effect cannot be told."""
         known = codes < len(self.early_states)
         found = np.full((4, len(codes)), np.nan)
         if known.any():
-            x = self.modifiers(user, codes[known])
+            x = self.modifiers(user, codes[known], moment)
             found[:, known] = self.effects.pairs_.predict_ranked(x)
         return found[0], found[1], found[2], found[3]
 
-    def modifiers(self, user: User, codes: IntArray) -> FloatArray:
+    def modifiers(self, user: User, codes: IntArray, moment: Moment = NOW) -> FloatArray:
         """Features of the user's pairs in the order of `LogEffects.modifier_names_`, acts since the log included."""
         recent, code = self.effects.recent_, user.code
         pair = _counted(recent.pair_counts_, code, user.acts, codes)
@@ -471,7 +517,8 @@ class EffectScorer:
             np.full(len(codes), np.log1p(np.float32(count))), *self.components[codes].T, self.item_treated[codes],
             np.full(len(codes), treated), exposure, outcome.mean(axis=1),
         ]  # fmt: skip
-        return np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
+        pairs = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
+        return self.effects.in_moment(pairs, moment.effect)
 
     def add(self, states: Float32, categories: IntArray) -> None:
         """New items: nobody has taken one, and treatment is as usual."""

@@ -33,7 +33,7 @@ from whyrec.serve.cases import Cases
 from whyrec.serve.keys import Keys
 from whyrec.serve.models import Registry, Served, seal_of
 from whyrec.serve.monitor import Calibration, Drift, Metrics, reference_of
-from whyrec.serve.scorer import Ranked, Scorer, User
+from whyrec.serve.scorer import Moment, Ranked, Scorer, User
 from whyrec.serve.slate import (
     DEPTH,
     POOL,
@@ -60,6 +60,7 @@ class Settings:
 
     most_bytes: of a request. seconds: a request may take. retention_days: after which events and recommendations are
     deleted (None: never). mature_seconds: after which a recommended item without an outcome counts as 0 in the monitor.
+    log_first: a recommendation is durable before it is given, instead of within 50 ms.
     """
 
     explore: float = 0.05
@@ -69,6 +70,7 @@ class Settings:
     retention_days: float | None = None
     mature_seconds: float = 600.0
     random_state: int | None = None
+    log_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class Service:
         self.rng = np.random.default_rng(self.settings.random_state)
         self.erased = store.erased_digests()
         self.lineage: dict[str, str] = store.get("lineage", {})  # version after an erasure -> the one that was fitted
-        self._forgetting = threading.Lock()
+        self._forgetting = threading.RLock()
         self._looked: dict[str, tuple[str, int]] = {}
         self._seen_changes = store.changes()
         self.aside = ThreadPoolExecutor(1, thread_name_prefix="whyrec-shadow")
@@ -186,10 +188,11 @@ class Service:
         scorer = served.scorer
         user = self.user(served, wish.user, wish.time)
         epsilon = self.settings.explore if wish.explore else 0.0
-        found = self._found(scorer, user, wish, rules_of(wish.by))
+        context = wish.context or {}
+        moment = scorer.moment(context)
+        found = self._found(scorer, user, wish, rules_of(wish.by), moment)
         rules = list(found.orders)
-        moment = wish.context or {}
-        vector = np.concatenate([scorer.vector(user), hashed(moment)]) if wish.by == "linucb" else None
+        vector = np.concatenate([scorer.vector(user), hashed(context)]) if wish.by == "linucb" else None
         if len(rules) == 1:
             shares = {rules[0]: 1.0}
         elif vector is None:
@@ -200,7 +203,7 @@ class Service:
         picks = slate.picks
         codes = found.ranked.codes[picks]
         if scorer.effects is not None and rules in (["preference"], ["softmax"]) and picks:
-            found.figures[:, picks] = scorer.effects.predict(user, codes)
+            found.figures[:, picks] = scorer.effects.predict(user, codes, moment)
         effect, low, high = (_numbers(row) for row in found.figures[:3, picks])
         score = effect if slate.rule == "effect" else _numbers(found.keys[slate.rule][picks])
         preference = found.ranked.preference[picks].tolist()
@@ -221,11 +224,11 @@ class Service:
         policy = {"rule": slate.rule, "epsilon": epsilon, "candidates": slate.candidates}
         answer: dict[str, Any] = {
             "id": identity, "user": wish.user, "time": now, "model": served.to_dict(), "variant": variant, "by": wish.by,
-            "policy": policy, "cold": user.cold, "logged": True, "context_used": sorted(moment) if vector is not None else [], "items": items,
+            "policy": policy, "cold": user.cold, "logged": True, "context_used": list(moment.used) if vector is None else sorted(context), "items": items,
         }  # fmt: skip
         body = {
             "by": wish.by, "version": served.version, "policy": policy, "items": ids, "propensity": slate.propensity,
-            "chances": slate.chances, "expected": expected, "context": dict(moment),
+            "chances": slate.chances, "expected": expected, "context": dict(context),
         }  # fmt: skip
         if vector is not None:
             body["vector"] = vector.tolist()
@@ -238,7 +241,7 @@ class Service:
             self.drift.see("shown.preference", preference)
             self.drift.see("shown.effect", effect)
             self.drift.see("shown.popularity", scorer.level[codes].tolist())
-            for name, value in moment.items():
+            for name, value in context.items():
                 self.drift.see(f"context.{name}", (value,))
             self.calibration.show(identity, now, {i: e for i, e in zip(ids, expected, strict=True) if e is not None})
             self.metrics.add("whyrec_recommendations_total", by=wish.by, rule=slate.rule)
@@ -247,7 +250,7 @@ class Service:
 
         return answer, Decision(identity, wish.user, now, served.name, variant, body), after
 
-    def _found(self, scorer: Scorer, user: User, wish: Wish, rules: tuple[Rule, ...]) -> Candidates:
+    def _found(self, scorer: Scorer, user: User, wish: Wish, rules: tuple[Rule, ...], moment: Moment) -> Candidates:
         """The candidates of a wish, in the order of each rule."""
         if scorer.effects is None and rules != ("softmax",):
             if "preference" not in rules:
@@ -264,10 +267,11 @@ class Service:
             allowed = np.unique(np.array(known, dtype=np.int64))
         depth = max(DEPTH, 2 * wish.k)
         compared = rules not in (("preference",), ("softmax",))
-        ranked = scorer.rank(user, max(POOL, depth) if compared else depth, barred=barred, candidates=allowed)
+        deep = max(POOL, depth) if compared else depth
+        ranked = scorer.rank(user, deep, barred=barred, candidates=allowed, moment=moment)
         figures = np.full((4, len(ranked.codes)), np.nan)
         if scorer.effects is not None and compared:
-            figures[:] = scorer.effects.predict(user, ranked.codes)
+            figures[:] = scorer.effects.predict(user, ranked.codes, moment)
         orders, keys, levels = {}, {}, {}
         for rule in rules:
             places, keys[str(rule)] = order_by(rule, ranked.preference, figures[3], ranked.codes, wish.mix)
@@ -284,7 +288,8 @@ class Service:
             scorer = shadow.scorer
             rules = rules_of(wish.by)
             user = self.user(shadow, wish.user, wish.time)
-            found = self._found(scorer, user, wish, rules if len(rules) == 1 else ("preference",))
+            asked = rules if len(rules) == 1 else ("preference",)
+            found = self._found(scorer, user, wish, asked, scorer.moment(wish.context))
             order = next(iter(found.orders.values()))
             best = found.ranked.codes[order]
             picks = [scorer.item_code.get(item, -1) for item in ids]
@@ -394,6 +399,7 @@ class Service:
                 for d in self.store.user_decisions(user)
             ],
             "models": in_models,
+            "cases": self.cases.of_user(user),
         }
 
     def erase(self, user: str) -> dict[str, Any]:
@@ -401,10 +407,15 @@ class Service:
 
         models_to_refit: those whose folder could not be written; they are tried again every hour. Waits for the disk.
         """
+        with self._forgetting:  # so that what follows other servers does not do half of it before, untold
+            return self._erase(user)
+
+    def _erase(self, user: str) -> dict[str, Any]:
         identities = [decision.id for decision in self.store.user_decisions(user)]
         counts = self.store.erase(user)
         self.erased = self.store.erased_digests()
         self.cache.drop(user)
+        self.cases.forget(user)
         self.calibration.drop(identities)
         for identity in identities:
             self._rules.pop(identity, None)

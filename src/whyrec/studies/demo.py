@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from whyrec.cause.scm.own_cases import keep_own_cases
 from whyrec.data.dataset import Dataset
 from whyrec.data.read import read_dataset
 from whyrec.data.report import ValidationReport, without_people
@@ -28,7 +29,7 @@ from whyrec.recommend.evaluation import evaluate
 from whyrec.studies.proof import Proof, proof
 from whyrec.studies.randomised import Randomised, randomised
 from whyrec.studies.shop import EffectStudy, campaign_effect, discount_effect
-from whyrec.studies.why_not_shop import Example, shop_example
+from whyrec.studies.why_not_shop import USER, Example, shop_example
 
 RAW = Schema(
     user="household_id", item="product_id", time="transaction_timestamp", session="basket_id", context=("sales_value",)
@@ -124,6 +125,7 @@ def demo(
     model.notes_ = {"validation": without_people(validation.to_dict()), "baselines": found.to_dict()["baselines"]}
     model.save(out / "model")
     example.model.save(out / "cases" / "shop")
+    keep_own_cases(out / "cases" / "shop", example.left, USER, list(example.model.columns_))
     write_text(out / "report.html", demo_report(found, lang))
     return Demo(out, validation, model, baselines, studies, truth, known, example, time.monotonic() - start)
 

@@ -147,7 +147,7 @@ def latest_without_purchase(frame: pl.DataFrame, household: str, product: str | 
 class Example:
     """One occasion of the sample, explained: household, product, its text, week, price in dollars, and the answer.
 
-    model: of all occasions.
+    model: of all occasions. left: every occasion without a purchase.
     """
 
     household: str
@@ -157,10 +157,11 @@ class Example:
     price: float
     found: WhyNot
     model: StructuralCausalModel
+    left: pl.DataFrame
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        own = {name: value for name, value in vars(self).items() if name not in ("found", "model")}
+        own = {name: value for name, value in vars(self).items() if name not in ("found", "model", "left")}
         return {**own, **self.found.to_dict()}
 
 
@@ -180,4 +181,6 @@ def shop_example(random_state: int = 0, lang: Lang = "en") -> Example:
     case = late[[int(whole.argmax())]]
     (found,) = why_not(model, case, CAUSES, OUTCOME, ACTIONS, lang=lang)
     row = case.row(0, named=True)
-    return Example(row[USER], row[ITEM], row["text"], row["week"], row["price"], found, model)
+    return Example(
+        row[USER], row[ITEM], row["text"], row["week"], row["price"], found, model, frame.filter(pl.col(OUTCOME) == 0)
+    )

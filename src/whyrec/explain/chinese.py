@@ -1,0 +1,125 @@
+"""Chinese for sentences that the library makes in English: attempts to refute an effect, what it assumes, faults of a log and their remedies.
+
+Each pattern is the English template with its figures as groups; a sentence that none fits is shown as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+Lang = Literal["en", "zh"]
+_N = r"([+-]?[\d.,]+(?:e[+-]?\d+)?%?|[+-]?(?:nan|inf))"
+_TEMPLATES = (
+    ("* treatments drawn by chance have effects of * on average, 95% of them between * and *; * are significant at 5% (5% "
+     "expected; p-values no smaller than uniform: p = *).",
+     "随机抽取的 {} 组干预的平均效应为 {}，其中 95% 在 {} 至 {} 之间；{} 在 5% 水平上显著（应为 5%；p 值不小于均匀分布：p = {}）。"),
+    ("With a covariate of pure noise the effect is *, * standard errors from *.",
+     "加入纯噪声协变量后效应为 {}，与 {2} 相差 {1} 个标准误。"),
+    ("With covariates of pure noise the effect is * and never further than * standard errors from * in * runs.",
+     "加入纯噪声协变量后效应为 {}，{3} 次中与 {2} 的距离从未超过 {1} 个标准误。"),
+    ("Half of the units gives * on average, 95% of halves between * and *: * times the spread that the standard error promises.",
+     "半数单位平均给出 {}，95% 的半样本在 {} 至 {} 之间：离散程度为标准误所示的 {} 倍。"),
+    ("A simulated hidden cause of * of what is left of treatment and outcome takes the effect from * to *.",
+     "模拟一个解释干预与结果剩余部分各 {} 的隐藏原因，效应从 {} 变为 {}。"),
+    ("A simulated hidden cause of * of what is left of treatment and outcome takes the effect from * to *, whose sign was open already.",
+     "模拟一个解释干预与结果剩余部分各 {} 的隐藏原因，效应从 {} 变为 {}；其符号本来就未定。"),
+    ("A simulated hidden cause of * of what is left of treatment and outcome takes the effect from * to *; one as strong as @ (* and *) to *.",
+     "模拟一个解释干预与结果剩余部分各 {} 的隐藏原因，效应从 {} 变为 {}；若与 {} 同样强（{} 与 {}），则变为 {}。"),
+    ("A simulated hidden cause of * of what is left of treatment and outcome takes the effect from * to *, whose sign was open already; "
+     "one as strong as @ (* and *) to *.",
+     "模拟一个解释干预与结果剩余部分各 {} 的隐藏原因，效应从 {} 变为 {}，其符号本来就未定；若与 {} 同样强（{} 与 {}），则变为 {}。"),
+    ("In * data sets drawn from the fitted models, * of the 95% intervals hold the effect of * that was planted.",
+     "从拟合模型抽取的 {} 个数据集中，{} 的 95% 区间包含植入的效应 {}。"),
+    ("In * data sets drawn from the fitted model, * of the 95% intervals hold the effect of * that was planted.",
+     "从拟合模型抽取的 {} 个数据集中，{} 的 95% 区间包含植入的效应 {}。"),
+    ("On @, which it cannot change, the treatment has an effect of * [*, *], p = *; it must be zero unless something unmeasured moves both.",
+     "干预对其无法改变的 {} 的效应为 {} [{}, {}]，p = {}；除非有未测量因素同时影响二者，否则应为零。"),
+    ("On an outcome that it cannot change the treatment has an effect of * [*, *], p = *; it must be zero unless something unmeasured moves both.",
+     "干预对其无法改变的结果的效应为 {} [{}, {}]，p = {}；除非有未测量因素同时影响二者，否则应为零。"),
+    ("@, which cannot change the outcome, has an effect of * [*, *], p = *; it must be zero unless something unmeasured moves both.",
+     "不可能改变结果的 {} 的效应为 {} [{}, {}]，p = {}；除非有未测量因素同时影响二者，否则应为零。"),
+    ("An exposure that cannot change the outcome has an effect of * [*, *], p = *; it must be zero unless something unmeasured moves both.",
+     "不可能改变结果的暴露的效应为 {} [{}, {}]，p = {}；除非有未测量因素同时影响二者，否则应为零。"),
+    ("nothing unmeasured drives both treatment and outcome, given the features", "给定特征后，没有未测量因素同时影响干预和结果"),
+    ("every pair had a chance of either arm (see positivity)", "每个组合都有机会属于任一组（见正值性）"),
+    ("the treatment of one pair does not change the outcome of another", "一个组合的干预不改变另一个组合的结果"),
+    ("the propensity or the outcome models are right (either suffices)", "倾向模型或结果模型正确（其一即可）"),
+    ("give every row its @", "请为每一行填写 {}"),
+    ("write ISO 8601 (2024-05-31T18:30:00) or seconds since 1970", "请使用 ISO 8601（2024-05-31T18:30:00）或自 1970 年起的秒数"),
+    ("times after @ UTC are taken for errors; correct the clock or pass a later `now`",
+     "晚于 {} UTC 的时间视为错误；请校正时钟或传入更晚的 `now`"),
+    ("NaN and infinity are no outcomes; leave the value empty where it is unknown", "NaN 与无穷不是结果；未知时请留空"),
+    ("a propensity is the probability of what was logged: above 0, at most 1", "倾向得分是所记录行为的概率：大于 0，至多为 1"),
+    ("a weight is a number of 0 or more", "权重是不小于 0 的数"),
+    ("infinity is no measurement; leave the value empty where it is unknown", "无穷不是测量值；未知时请留空"),
+    ("the first copy stays; add a column that tells repeated events apart if they are real",
+     "保留第一份；若重复事件属实，请增加一列加以区分"),
+    ("kept, for without a time a repeated row may be a repeated event", "予以保留：没有时间时，重复的行可能是重复的事件"),
+    ("it counts as missing", "视为缺失"),
+    ("rows without a propensity cannot be weighted by it", "没有倾向得分的行无法据此加权"),
+    ("look at them; `clean(outcome_outliers=...)` winsorises or drops if they are errors",
+     "请检查；若为错误，可用 `clean(outcome_outliers=...)` 缩尾或删除"),
+    ("no effect can be estimated and no rating learned from it; add rows with another outcome",
+     "无法据此估计效应或学习评分；请加入结果不同的行"),
+    ("without both arms no effect can be estimated; add rows of the other arm", "缺少一组便无法估计效应；请加入另一组的行"),
+    ("the @ keeps its rows but has no description; add it to the @ table", "该 {0} 的行被保留但没有描述；请将其加入 {0} 表"),
+)  # fmt: skip
+_PATTERNS = tuple(
+    (re.compile(re.escape(english).replace(r"\*", _N).replace("@", "(.+?)")), chinese)
+    for english, chinese in _TEMPLATES
+)
+KINDS = {
+    "missing_id": "缺少编号",
+    "unparseable_time": "无法解析的时间",
+    "future_time": "未来的时间",
+    "impossible_value": "不可能的取值",
+    "duplicate_row": "重复的行",
+    "not_a_number": "不是数",
+    "missing_propensity": "缺少倾向得分",
+    "outlier": "离群值",
+    "constant_outcome": "结果恒定",
+    "no_treated_rows": "没有受干预的行",
+    "no_untreated_rows": "没有未受干预的行",
+    "constant_treatment": "干预恒定",
+    "not_in_user_table": "不在用户表中",
+    "not_in_item_table": "不在商品表中",
+}
+
+
+def in_chinese(sentence: str) -> str:
+    """A sentence of the library in Chinese, its figures as they are; as it is where it is none of those known."""
+    for pattern, chinese in _PATTERNS:
+        found = pattern.fullmatch(sentence)
+        if found is not None:
+            return chinese if not found.groups() else _filled(chinese, found.groups())
+    return sentence
+
+
+def _filled(chinese: str, figures: tuple[str, ...]) -> str:
+    """Numbered places take their own figure, the others the figures that no numbered place takes, in order."""
+    named = {int(place) for place in re.findall(r"{(\d)}", chinese)}
+    rest = iter([figure for place, figure in enumerate(figures) if place not in named])
+    return re.sub(r"{(\d?)}", lambda at: figures[int(at[1])] if at[1] else next(rest), chinese)
+
+
+def sentences_in(rows: Sequence[str], lang: Lang) -> list[str]:
+    """Sentences in a language."""
+    return [in_chinese(row) for row in rows] if lang == "zh" else list(rows)
+
+
+def refutations_in(rows: Sequence[Mapping[str, Any]], lang: Lang) -> list[dict[str, Any]]:
+    """Refutations (`Refutation.to_dict`) with their words in a language."""
+    return [{**row, "words": in_chinese(str(row["words"])) if lang == "zh" else row["words"]} for row in rows]
+
+
+def validation_in(validation: Mapping[str, Any] | None, lang: Lang) -> dict[str, Any] | None:
+    """A validation report (`ValidationReport.to_dict`) with the words of its issues in a language."""
+    if validation is None or lang == "en":
+        return None if validation is None else dict(validation)
+    issues = [
+        {**row, "words": KINDS.get(str(row["kind"]), row["kind"]), "remedy": in_chinese(str(row["remedy"]))}
+        for row in validation["issues"]
+    ]
+    return {**validation, "issues": issues}
