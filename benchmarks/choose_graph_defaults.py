@@ -20,7 +20,7 @@ from whyrec.cause.discovery.learn import Settings, learn_once
 from whyrec.cause.graph.equivalence import cpdag_matrices, from_matrices, shd
 from whyrec.cause.graph.knowledge import Knowledge
 from whyrec.errors import BadInput
-from whyrec.studies.graph_benchmark import linear_world
+from whyrec.studies.graph_benchmark.calibration import linear_world
 
 NOTHING = Knowledge()
 

@@ -22,7 +22,7 @@ from whyrec.cause.identification.id_algorithm import Hedge, identify_formula
 from whyrec.cause.identification.identify import identify
 from whyrec.cause.identification.paths import front_door_set, instruments
 from whyrec.errors import BadInput, NoOverlap, NotIdentified
-from whyrec.studies.graph_benchmark import compare, identified_graphs, speed_graphs
+from whyrec.studies.graph_benchmark.identification import compare, identified_graphs, speed_graphs
 from whyrec.studies.graph_truth import World, every_dag, subsets, valid_adjustments
 
 FRONT_DOOR = "x -> m -> y; x <-> y"

@@ -47,7 +47,7 @@ def test_had_there_been_no_recommendation_on_real_households() -> None:
     """Eight simulated logs: mean within four standard errors of the truth, most intervals hold it, the naive one is far off."""
     world = shop_world(30)
     truth = -float((world.effect * world.propensity).sum() / world.propensity.sum())
-    values, covered = [], 0
+    values, anyway, covered = [], [], 0
     for seed in range(8):
         log = world.draw(120, seed)
         model = household_model(log, seed)
@@ -55,7 +55,10 @@ def test_had_there_been_no_recommendation_on_real_households() -> None:
         values.append(found.estimate)
         covered += found.covers(truth)
         assert 110 <= found.n <= 120  # households with a recommendation, not rows
+        anyway.append(model.had_anyway({"recommended": 0}, "bought", given=pl.col("recommended") == 1).estimate)
     assert abs(np.mean(values) - truth) < 4 * np.std(values, ddof=1) / np.sqrt(8)
+    share = float((world.control * world.propensity).sum() / (world.treated * world.propensity).sum())
+    assert abs(np.mean(anyway) - share) < 3 * np.std(anyway, ddof=1) / np.sqrt(8)
     assert covered >= 6
 
 

@@ -165,7 +165,14 @@ def graph_learn(
     if out:
         files.append(_write(out, in_form(learned.graph, _form(out))))
     if picture:
-        svg = graph_svg(learned.graph, confidence=learned.confidence, treatment=treatment, outcome=outcome, lang=lang)
+        svg = graph_svg(
+            learned.graph,
+            confidence=learned.confidence,
+            confidence_kind=learned.confidence_kind,
+            treatment=treatment,
+            outcome=outcome,
+            lang=lang,
+        )
         files.append(_write(picture, svg))
     return Learned(learned, effect, tuple(files))
 
@@ -252,6 +259,10 @@ def read_graph(source: CausalGraph | Path | str, latent: Sequence[str] = ()) -> 
     """A graph, a file of one, or its text; `latent` names nodes that the data lack."""
     if isinstance(source, CausalGraph):
         graph = source
+    elif isinstance(source, str) and not source.strip():
+        raise BadInput(
+            'the graph is empty; write its edges, such as "age -> price; price -> bought", or name a file of one'
+        )
     elif isinstance(source, Path) or _is_file(source):
         graph = CausalGraph.read(Path(source))
     else:

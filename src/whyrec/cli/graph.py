@@ -33,7 +33,9 @@ def learn(
         typer.Option(help='"age, sex before shown before bought; price never causes age; shown causes bought".'),
     ] = None,
     cluster: Annotated[str | None, typer.Option(help="Column whose rows belong together (user); no node.")] = None,
-    bootstraps: Annotated[int, typer.Option(min=0, help="Draws for the confidence of the edges; 0: none.")] = 50,
+    bootstraps: Annotated[
+        int, typer.Option(min=0, help="Graphs of users drawn again, and how far to trust each edge; 0: neither.")
+    ] = 50,
     score: Annotated[Literal["auto", "bic", "ebic", "bdeu", "qnml"], typer.Option(help="Of boss and ges.")] = "auto",
     alpha: Annotated[float, typer.Option(help="Level of the tests of pc and fci.")] = 0.01,
     time_budget: Annotated[float | None, typer.Option(help="Seconds; then the best so far is given.")] = None,

@@ -251,23 +251,50 @@ def _way(words: Any, t: Words) -> str:
 def _alternatives(page: Page, frame: pl.DataFrame, t: Words) -> None:
     if frame is None or frame.height == 0:
         return
-    words = [name for name in frame.columns if frame[name].dtype == pl.String and name not in ("kind", "reading")]
+    words = [
+        name
+        for name in frame.columns
+        if frame[name].dtype == pl.String and name not in ("kind", "reading", "refutations")
+    ]
 
     rows = [
         [
             ", ".join(_way(row[name], t) for name in words),
             with_interval(row["estimate"], row["low"], row["high"]),
             hidden_share(row),
+            _refuted(row["refutations"], t),
         ]
         for row in frame.to_dicts()
     ]
     page.table(
         t("The same question asked in other ways", "用其他方式问同一问题"),
-        [t("way", "方式"), t("effect", "效应"), t("a hidden cause must explain", "隐藏原因须解释")],
+        [
+            t("way", "方式"),
+            t("effect", "效应"),
+            t("a hidden cause must explain", "隐藏原因须解释"),
+            t("attempts to refute it", "反驳尝试"),
+        ],
         rows,
         1,
     )
     page.text(hidden_share_words(t), "quiet")
+
+
+_ATTEMPTS = {
+    "placebo treatment": "安慰剂干预", "random common cause": "随机共同原因", "random halves": "随机半数样本",
+    "simulated confounder": "模拟混杂", "data-generating resample": "按拟合模型重抽样",
+    "negative control outcome": "阴性对照结果",
+}  # fmt: skip
+
+
+def _refuted(told: str, t: Words) -> str:
+    """ "5 of 5 passed; failed: ..." in the page's language."""
+    if t("en", "zh") == "en" or not told:
+        return told
+    counts, _, failed = told.partition("; failed: ")
+    passed, _, tried = counts.removesuffix(" passed").partition(" of ")
+    names = "、".join(_ATTEMPTS.get(name, name) for name in failed.split(", ")) if failed else ""
+    return f"{tried} 项中 {passed} 项通过" + (f"；未通过：{names}" if names else "")
 
 
 def _why_not(page: Page, example: Any, t: Words, lang: Lang) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from whyrec.cause.discovery.confidence import EdgeConfidence
+from whyrec.cause.discovery.confidence import ConfidenceKind, EdgeConfidence
 from whyrec.cause.graph.causal_graph import CausalGraph
 from whyrec.errors import BadInput
 from whyrec.explain.graph_picture import Line, rejected_lines, standalone
@@ -17,7 +17,11 @@ _WORDS = {
     "undirected": ("direct, but the data do not tell which way", "直接相关，数据无法判断方向"),
     "circle_arrow": ("is not caused by it; more is not known", "不被其导致，其余未知"),
     "circle_circle": ("related; not even the kind is known", "相关，类型未知"),
-    "share": ("number and width: share of bootstrap draws with this edge", "数字与线宽：该边在自助样本中出现的比例"),
+    "probability": ("number and width: probability of this edge", "数字与线宽：该边存在的概率"),
+    "share of draws": (
+        "number and width: share of bootstrap draws with this edge",
+        "数字与线宽：该边在自助样本中出现的比例",
+    ),
     "rejected": (
         "no edge here, but the data show dependence (partial correlation)",
         "图中无边，但数据显示相关（偏相关系数）",
@@ -37,6 +41,7 @@ def graph_svg(
     graph: CausalGraph,
     *,
     confidence: Sequence[EdgeConfidence] = (),
+    confidence_kind: ConfidenceKind = "probability",
     checks: Sequence[Mapping[str, Any]] = (),
     labels: Mapping[str, str] | None = None,
     treatment: str | None = None,
@@ -46,7 +51,7 @@ def graph_svg(
 ) -> str:
     """The drawing, with a legend of what occurs in it.
 
-    confidence: of `LearnedGraph`. checks: rows of `CausalGraph.check`; those rejected become dotted lines with their
+    confidence, confidence_kind: of `LearnedGraph`. checks: rows of `CausalGraph.check`; those rejected become dotted lines with their
     partial correlation. labels: words for nodes, such as Chinese ones.
     """
     for name in (treatment, outcome):
@@ -58,7 +63,7 @@ def graph_svg(
         if getattr(graph, sort):
             legend.append((Line("", "", at_a, at_b, look=look), _WORDS[sort][zh]))
     if confidence:
-        legend.append((Line("", "", "none", "none", share=1.0), _WORDS["share"][zh]))
+        legend.append((Line("", "", "none", "none", share=1.0), _WORDS[confidence_kind][zh]))
     rejected = rejected_lines(checks)
     lines += rejected
     if rejected:

@@ -18,9 +18,11 @@ def answers_table(
     answers: Iterable[Estimate], before: Mapping[str, list[Any]], after: Mapping[str, list[Any]] | None = None
 ) -> pl.DataFrame:
     """One row an answer: the columns `before`, estimate, low, high, robustness_value, robustness_value_interval (how much of
-    what is left a hidden cause must explain, see `hidden_shares`), the columns `after`.
+    what is left a hidden cause must explain, see `hidden_shares`), refutations (how many attempts passed and which failed, see
+    `refuted_answers`), the columns `after`.
     """
     from whyrec.cause.sensitivity import hidden_shares
+    from whyrec.studies.refuted_answers import verdict
 
     found = list(answers)
     shares = [hidden_shares(answer) for answer in found]
@@ -32,6 +34,7 @@ def answers_table(
             "high": [answer.interval[1] for answer in found],
             "robustness_value": [value for value, _ in shares],
             "robustness_value_interval": [limit for _, limit in shares],
+            "refutations": [verdict(answer) for answer in found],
             **(after or {}),
         }
     )

@@ -15,6 +15,7 @@ from whyrec.estimate import Estimate, FloatArray, normal_quantile
 from whyrec.studies.adjust import answers_table, regression_adjusted
 from whyrec.studies.discounts import FEATURES, UNIT, discount_panel, product_weeks, unit_lines
 from whyrec.studies.panel import Panel
+from whyrec.studies.refuted_answers import refuted
 
 ESTIMAND = "units a product sells in a week at a discount minus without, averaged over product-weeks"
 IMPUTATIONS = 5
@@ -29,8 +30,12 @@ _READINGS = (
 )
 
 
-def discount_alternatives(tables: ShopTables, *, splits: int = 2, random_state: int = 0) -> pl.DataFrame:
+def discount_alternatives(
+    tables: ShopTables, *, splits: int = 2, random_state: int = 0, attempts: bool = True
+) -> pl.DataFrame:
     """One row for each way to treat unseen weeks, all estimated by the same regression adjustment.
+
+    attempts: whether to try to refute each.
 
     Columns: weeks (how unseen ones are treated), kind (`allows` for why a week is unseen, `ignores` it, or
     takes the `worst` case), those of `answers_table` (units a week, 95%), relative (estimate as a share of the
@@ -38,9 +43,7 @@ def discount_alternatives(tables: ShopTables, *, splits: int = 2, random_state: 
     """
     weeks = product_weeks(tables, unit_lines(tables))
     halves, seen = (
-        regression_adjusted(
-            discount_panel(tables, splits=splits, population=population, random_state=random_state), ESTIMAND
-        )
+        _adjusted(discount_panel(tables, splits=splits, population=population, random_state=random_state), attempts)
         for population in ("all", "seen")
     )
     ratio = 1 + max(halves.estimate, 0.0) / max(halves.diagnostics["mean_untreated"], 1e-9)
@@ -48,11 +51,11 @@ def discount_alternatives(tables: ShopTables, *, splits: int = 2, random_state: 
     answers = {
         "one half of the households shows the price, the other half's units count": halves,
         "the same, counting only weeks that were seen": seen,
-        "unseen weeks imputed, five times": _imputed(weeks, ratio, random_state),
-        "weeks without a sale left out": _filled(weeks, None),
-        "last seen price carried on": _filled(weeks, carried),
-        "unseen weeks taken as undiscounted": _filled(weeks, pl.lit(0.0)),
-        "unseen weeks taken as discounted": _filled(weeks, pl.lit(1.0)),
+        "unseen weeks imputed, five times": _imputed(weeks, ratio, random_state, attempts),
+        "weeks without a sale left out": _filled(weeks, None, attempts),
+        "last seen price carried on": _filled(weeks, carried, attempts),
+        "unseen weeks taken as undiscounted": _filled(weeks, pl.lit(0.0), attempts),
+        "unseen weeks taken as discounted": _filled(weeks, pl.lit(1.0), attempts),
     }
     return answers_table(
         answers.values(),
@@ -65,12 +68,17 @@ def discount_alternatives(tables: ShopTables, *, splits: int = 2, random_state: 
     )
 
 
-def _filled(weeks: pl.DataFrame, unseen: pl.Expr | None) -> Estimate:
+def _filled(weeks: pl.DataFrame, unseen: pl.Expr | None, attempts: bool = True) -> Estimate:
     """Regression adjustment over all households' units, unknown states filled by `unseen` (left out where it
-    is None).
+    is None), with attempts to refute it.
     """
     state = pl.col("state") if unseen is None else pl.coalesce("state", unseen)
-    return regression_adjusted(_panel(weeks.with_columns(treatment=state)), ESTIMAND)
+    return _adjusted(_panel(weeks.with_columns(treatment=state)), attempts)
+
+
+def _adjusted(panel: Panel, attempts: bool = True) -> Estimate:
+    answer = regression_adjusted(panel, ESTIMAND)
+    return refuted(answer, panel) if attempts else answer
 
 
 def _panel(weeks: pl.DataFrame) -> Panel:
@@ -78,16 +86,19 @@ def _panel(weeks: pl.DataFrame) -> Panel:
     return Panel.from_frame(known.rename({"units": "outcome"}), list(FEATURES), "product_id", UNIT)
 
 
-def _imputed(weeks: pl.DataFrame, ratio: float, random_state: int) -> Estimate:
-    """Five draws of the unknown states, pooled by Rubin's rules (Rubin 1987, equations 3.1.2 to 3.1.5)."""
+def _imputed(weeks: pl.DataFrame, ratio: float, random_state: int, attempts: bool) -> Estimate:
+    """Five draws of the unknown states, pooled by Rubin's rules (Rubin 1987, equations 3.1.2 to 3.1.5); the attempts are those
+    on the first.
+    """
     chance = _chance_of_discount(weeks, ratio)
     generator = np.random.default_rng(random_state)
     draws = [
         _filled(
             weeks.with_columns(drawn=pl.Series((generator.random(weeks.height) < chance).astype(np.float64))),
             pl.col("drawn"),
+            attempts=attempts and number == 0,
         )
-        for _ in range(IMPUTATIONS)
+        for number in range(IMPUTATIONS)
     ]
     estimates = np.array([draw.estimate for draw in draws])
     within = float(np.mean([draw.standard_error**2 for draw in draws]))
@@ -104,6 +115,7 @@ def _imputed(weeks: pl.DataFrame, ratio: float, random_state: int) -> Estimate:
         diagnostics={
             "mean_untreated": untreated,
             "rows": weeks.height,
+            "refutations": draws[0].diagnostics.get("refutations", []),
             "bias_scale": float(np.mean([draw.diagnostics["bias_scale"] for draw in draws])),
         },
     )

@@ -18,6 +18,7 @@ from whyrec.studies.adjust import answers_table, difference_in_means, regression
 from whyrec.studies.campaigns import campaign_panel
 from whyrec.studies.discounts import FEATURES, UNIT, agreement, discount_panel, product_weeks, unit_lines
 from whyrec.studies.panel import Panel
+from whyrec.studies.refuted_answers import refuted, with_control, with_refutations
 
 DISCOUNT_GRAPH = """
 discount -> units; popularity -> units; popularity -> discount; season -> units; season -> discount;
@@ -68,7 +69,7 @@ class EffectStudy:
     that may exist and cannot be adjusted for, to which `sensitivity` speaks. effect: DoCalib's average
     effect. graph_checks: the independences that the graph implies, tested on one row of each cluster (see
     `CausalGraph.check`). check: the same question where the answer must be zero, if there is such a one. alternatives: one
-    row per other way.
+    row per other way, each with its own sensitivity and attempts to refute it.
     """
 
     question: str
@@ -171,18 +172,24 @@ def campaign_effect(tables: ShopTables | None = None, *, random_state: int = 0) 
     naive, naive_before = (difference_in_means(rows, CAMPAIGN_ESTIMAND) for rows in (panel, before))
     effect: Estimate = replace(model.effect_, estimand=CAMPAIGN_ESTIMAND)
     check: Estimate = replace(placebo.effect_, estimand=f"the same before the start: {CAMPAIGN_ESTIMAND}")
-    answers = [
-        ("while it runs", "all households", naive),
-        ("while it runs", "all households", regression_adjusted(panel, CAMPAIGN_ESTIMAND)),
-        ("while it runs", "all households", everybody.effect_),
-        ("while it runs", "chance between 5% and 95%", difference_in_means(close, CAMPAIGN_ESTIMAND)),
-        ("while it runs", "chance between 5% and 95%", effect),
-        ("before it starts", "all households", naive_before),
-        ("before it starts", "all households", regression_adjusted(before, CAMPAIGN_ESTIMAND)),
-        ("before it starts", "all households", nobody.effect_),
-        ("before it starts", "chance between 5% and 95%", difference_in_means(close_before, CAMPAIGN_ESTIMAND)),
-        ("before it starts", "chance between 5% and 95%", check),
-    ]
+    checked = _checked(model)
+    panels = {"all households": (panel, before), "chance between 5% and 95%": (close, close_before)}
+    ours = {
+        "all households": (_tried(everybody), _tried(nobody)),
+        "chance between 5% and 95%": (
+            with_refutations(effect, checked["refutations"]), with_refutations(check, _attempts(placebo)),
+        ),
+    }  # fmt: skip
+    answers = []
+    for who, rows in panels.items():
+        methods = (difference_in_means, regression_adjusted) if who == "all households" else (difference_in_means,)
+        for place in (0, 1):
+            quick = [refuted(method(rows[place], CAMPAIGN_ESTIMAND), rows[place], random_state) for method in methods]
+            answers += [(place, who, answer) for answer in (*quick, ours[who][place])]
+    answers.sort(key=lambda each: each[0])  # while it runs, then before it starts, the methods of both alike
+    half = len(answers) // 2
+    controlled = [with_control(answers[k][2], answers[k + half][2]) for k in range(half)]
+    found = [*controlled, *(answer for _, _, answer in answers[half:])]
     return EffectStudy(
         question="What does receiving a campaign change in a household's spend on its products?",
         unit=panel.unit,
@@ -197,11 +204,11 @@ def campaign_effect(tables: ShopTables | None = None, *, random_state: int = 0) 
         ),
         conclusion=_campaign_conclusion(effect, check),
         alternatives=answers_table(
-            [answer for _, _, answer in answers],
+            found,
             {
-                "window": [window for window, _, _ in answers],
+                "window": [("while it runs", "before it starts")[place] for place, _, _ in answers],
                 "households": [who for _, who, _ in answers],
-                "method": [answer.method for _, _, answer in answers],
+                "method": [answer.method for answer in found],
             },
         ),
         check=check,
@@ -214,7 +221,7 @@ def campaign_effect(tables: ShopTables | None = None, *, random_state: int = 0) 
         ),
         panel=close,
         graph_checks=_graph_checks(CAMPAIGN_GRAPH, CAMPAIGN_UNMEASURED, panel, CAMPAIGN_COLUMNS, random_state),
-        **_checked(model),
+        **checked,
     )
 
 
@@ -249,12 +256,21 @@ def _graph_checks(
     return CausalGraph.from_text(f"{graph}; {unmeasured}").check(frame)
 
 
-def _checked(model: Any) -> dict[str, Any]:
+def _attempts(model: Any) -> Any:
     from whyrec.cause.refute import refute
+
+    return refute(model)
+
+
+def _tried(model: Any) -> Estimate:
+    return with_refutations(model.effect_, _attempts(model))
+
+
+def _checked(model: Any) -> dict[str, Any]:
     from whyrec.cause.sensitivity import sensitivity
 
     return {
-        "refutations": refute(model),
+        "refutations": _attempts(model),
         "sensitivity": sensitivity(model),
         "positivity": model.positivity_,
         "calibration": model.calibration_,

@@ -334,3 +334,31 @@ def test_weights_of_two_are_repeated_rows() -> None:
         )
     ]
     assert np.allclose(found[0], found[1], atol=1e-5)
+
+
+def test_who_had_it_anyway_is_the_ratio_of_means_and_not_the_mean_of_cut_ratios() -> None:
+    """A treatment that never prevents, effects that vary: the truth is known, and single cases' answers average below it."""
+    generator = np.random.default_rng(3)
+    shares, cut, truth = [], [], 0.0
+    for draw in range(6):
+        x = generator.normal(size=(1_500, 3))
+        t = (generator.random(1_500) < 0.5).astype(float)
+        p0 = 1 / (1 + np.exp(1.5 - 0.5 * x.sum(axis=1)))
+        y = (generator.random(1_500) < np.where(t == 1, 1 - (1 - p0) * 0.95, p0)).astype(float)
+        fine = generator.normal(size=(200_000, 3))
+        base = 1 / (1 + np.exp(1.5 - 0.5 * fine.sum(axis=1)))
+        truth = base.mean() / (1 - (1 - base) * 0.95).mean()
+        frame = pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "t": t, "y": y})
+        model = StructuralCausalModel(
+            "a -> t; b -> t; c -> t; a -> y; b -> y; c -> y; t -> y",
+            mechanisms={"t": "logistic", "y": "quadratic logistic"}, bootstrap=2, random_state=draw,
+        ).fit(frame)  # fmt: skip
+        given = pl.col("t") == 1
+        shares.append(model.had_anyway({"t": 0}, "y", given=given).estimate)
+        buyers = frame.filter(given & (pl.col("y") == 1))
+        cut.append(float(model.counterfactual(buyers, {"t": 0}, "y", intervals=False).value.mean()))
+    error = np.std(shares, ddof=1) / np.sqrt(6)
+    assert abs(np.mean(shares) - truth) < 3 * error
+    assert np.mean(cut) < np.mean(shares) - 0.005
+    with pytest.raises(BadInput, match="of 0 and 1"):
+        model.had_anyway({"t": 0}, "a")

@@ -1,14 +1,19 @@
-"""How often an edge came back when the users were drawn again."""
+"""How far to trust an edge: its probability, or how often it came back when the users were drawn again."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from whyrec.cause.graph.causal_graph import CausalGraph
+from whyrec.estimate import FloatArray
 
 Shares = tuple[float, float, float]  # adjacent, a causes b, b causes a
+ConfidenceKind = Literal["probability", "share of draws"]
+_LEAST = 0.01
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,21 @@ def edge_confidences(graph: CausalGraph, draws: Sequence[CausalGraph]) -> tuple[
                 total[k] += share
     count = len(draws)
     found = [EdgeConfidence(a, b, *(share / count for share in total)) for (a, b), total in sums.items()]
+    return tuple(sorted(found, key=lambda edge: (-edge.adjacent, edge.a, edge.b)))
+
+
+def confidences_of(graph: CausalGraph, probability: FloatArray) -> tuple[EdgeConfidence, ...]:
+    """For each pair adjacent in the graph or of a probability of 1% at least, the most certain first.
+
+    probability: (p, p) as [cause, effect], by the names of the graph in order.
+    """
+    names, joined = sorted(graph.nodes), set(_shares(graph))
+    both = np.minimum(probability + probability.T, 1.0)
+    found = [
+        EdgeConfidence(names[i], names[j], float(both[i, j]), float(probability[i, j]), float(probability[j, i]))
+        for i, j in zip(*np.triu_indices(len(names), 1), strict=True)
+        if both[i, j] >= _LEAST or (names[i], names[j]) in joined
+    ]
     return tuple(sorted(found, key=lambda edge: (-edge.adjacent, edge.a, edge.b)))
 
 

@@ -6,27 +6,31 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from unicodedata import east_asian_width
 
 import numpy as np
 import polars as pl
 
 from whyrec.cause.discovery.boss import boss
 from whyrec.cause.discovery.columns import Columns, prepare
-from whyrec.cause.discovery.confidence import EdgeConfidence, edge_confidences
+from whyrec.cause.discovery.confidence import ConfidenceKind, EdgeConfidence, confidences_of, edge_confidences
 from whyrec.cause.discovery.dagma import dagma
 from whyrec.cause.discovery.fci import ARROW, CIRCLE, TAIL, Marks, fci
 from whyrec.cause.discovery.ges import ges
 from whyrec.cause.discovery.independence import make_test
 from whyrec.cause.discovery.lingam import direct_lingam
 from whyrec.cause.discovery.pc import pc
+from whyrec.cause.discovery.posterior import edge_posterior
 from whyrec.cause.discovery.scores import ScoreName, make_score
 from whyrec.cause.graph.causal_graph import CausalGraph
-from whyrec.cause.graph.equivalence import Matrix, cpdag_matrices, from_matrices
+from whyrec.cause.graph.equivalence import Matrix, cpdag_matrices, extension, from_matrices, matrices
 from whyrec.cause.graph.knowledge import Knowledge
 from whyrec.errors import BadInput
+from whyrec.estimate import FloatArray
 from whyrec.progress import say, track
 
 _NUMBERS_ONLY = ("lingam", "dagma")
+_SCORES = ("boss", "ges")  # whose edges have a probability
 _TESTS = ("pc", "fci")  # a test takes repeated rows for evidence, and knows no correction
 
 
@@ -47,7 +51,9 @@ class LearnedGraph:
     """A learned graph and how far to trust it.
 
     graph: a CPDAG (PC, GES, BOSS), PAG (FCI) or DAG (LiNGAM, DAGMA). confidence: for each pair that was adjacent in
-    the graph or in a bootstrap draw, see `EdgeConfidence`; empty without bootstrap. draws: the graphs of the bootstrap.
+    the graph or in a bootstrap draw or has 1% to be so, see `EdgeConfidence`; empty without bootstrap. confidence_kind: what
+    its numbers are: a "probability" (BOSS, GES), or the "share of draws" with the edge, which is none (docs/graphs.md).
+    draws: the graphs of the bootstrap.
     rows: used; left_out: with a missing value. complete: False where the time budget ended the search or the draws.
     """
 
@@ -61,6 +67,7 @@ class LearnedGraph:
     seconds: float
     complete: bool
     notes: tuple[str, ...] = ()
+    confidence_kind: ConfidenceKind = "share of draws"
 
     def confidence_of(self, a: str, b: str) -> EdgeConfidence | None:
         """Of a pair, in either order; None where it was never adjacent."""
@@ -75,6 +82,7 @@ class LearnedGraph:
             "text": self.graph.to_text(),
             "knowledge": self.knowledge.to_text(),
             "confidence": [edge.to_dict() for edge in self.confidence],
+            "confidence_kind": self.confidence_kind,
             "bootstraps": len(self.draws),
             "rows": self.rows,
             "left_out": self.left_out,
@@ -109,11 +117,12 @@ class LearnedGraph:
             f"in {self.seconds:.1f} s"
             + (f"; {self.left_out:,} rows with a missing value left out" if self.left_out else "")
             + (f"; {len(self.draws)} bootstrap draws" if self.draws else "")
+            + (f"; of each edge the {self.confidence_kind}" if self.confidence else "")
         ]
         for row in self.to_frame().to_dicts():
             told = f"  {row['edge']}"
             if row["adjacent"] is not None:
-                told = f"{told:<44} adjacent {row['adjacent']:.0%}, this way {row['forward']:.0%}, against {row['backward']:.0%}"
+                told = f"{_padded(told, 44)} adjacent {row['adjacent']:.0%}, this way {row['forward']:.0%}, against {row['backward']:.0%}"
             lines.append(told)
         if not self.graph.directed and len(lines) == 1:
             lines.append("  no edge: the columns look independent of each other")
@@ -145,7 +154,9 @@ def learn_graph(
     method: "boss" (order search; the default), "ges", "pc" (stable), "fci" (allows for common causes that were not
     measured), for continuous, discrete and mixed columns; "lingam" and "dagma" for continuous ones. knowledge:
     statements that every output keeps, see `Knowledge.from_text`. cluster: a column such as the user whose rows are
-    drawn together by the bootstrap. bootstraps: draws for the confidence of the edges; 0 for none. score: "auto" (qNML
+    drawn together by the bootstrap. bootstraps: graphs of users drawn again (`draws`), and with them a
+    confidence of every edge; 0 for neither. BOSS and GES give its probability (`edge_posterior`), the others its share of the
+    draws. score: "auto" (qNML
     for discrete columns, BIC else). alpha: level of the tests of PC and FCI. starts: of BOSS (by default ten, fewer
     above 30 columns). time_budget: seconds after which the best so far is returned. The answer does not depend on the
     order of columns or, but for the bootstrap, of rows.
@@ -169,13 +180,16 @@ def learn_graph(
     say(f"{method}: {len(data.names)} columns, {len(data.values):,} rows ...")
     graph = learn_once(data, known, settings, deadline)
     ended = time.monotonic() > deadline
+    probability = _probability(data, graph, known, settings, deadline) if bootstraps and not ended else None
     draws = _bootstrap(data, known, settings, bootstraps, deadline) if bootstraps and not ended else []
+    confidence = edge_confidences(graph, draws) if probability is None else confidences_of(graph, probability)
     notes = list(data.notes)
     if len(data.values) < 10 * len(data.names):
         notes.append(f"{len(data.values)} rows for {len(data.names)} columns: few, so expect missing and false edges")
     return LearnedGraph(
-        graph, method, known, edge_confidences(graph, draws), tuple(draws), len(data.values), data.left_out,
+        graph, method, known, confidence, tuple(draws), len(data.values), data.left_out,
         time.monotonic() - begin, not ended and len(draws) == bootstraps, tuple(notes),
+        "share of draws" if probability is None else "probability",
     )  # fmt: skip
 
 
@@ -187,6 +201,35 @@ def learn_once(data: Columns, knowledge: Knowledge, settings: Settings, deadline
     if broken:
         raise RuntimeError(f"a learned graph breaks what was known: {'; '.join(broken)}: a defect of whyrec")
     return graph
+
+
+def edge_probabilities(data: Columns, random_state: int = 0, method: str = "boss") -> FloatArray:
+    """Probability that each column is a direct cause of each other, (p, p) as [cause, effect], nothing known beforehand."""
+    settings, nothing = Settings(method, "auto", 1.0, 0.01, None, random_state), Knowledge()
+    found = _probability(data, learn_once(data, nothing, settings), nothing, settings, np.inf)
+    if found is None:
+        raise BadInput(f"method {method!r} has no probabilities; use one of {', '.join(_SCORES)}")
+    return found
+
+
+def _probability(
+    data: Columns, graph: CausalGraph, knowledge: Knowledge, settings: Settings, deadline: float
+) -> FloatArray | None:
+    """Of every edge, for the methods that score; None for others and after the deadline."""
+    if settings.method not in _SCORES or time.monotonic() > deadline:
+        return None
+    arrow, line = matrices(graph)
+    dag = extension(arrow.copy(), line.copy())
+    return edge_posterior(
+        data, arrow if dag is None else dag, *knowledge.matrices(data.names), score=settings.score, deadline=deadline,
+        random_state=settings.random_state,
+    )  # fmt: skip
+
+
+def _padded(words: str, width: int) -> str:
+    """With spaces up to a width in columns of a terminal, of which a Chinese character takes two."""
+    wide = sum(east_asian_width(letter) in "WF" for letter in words)
+    return words + " " * max(width - len(words) - wide, 0)
 
 
 def _bootstrap(

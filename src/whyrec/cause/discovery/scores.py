@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from whyrec.cause.discovery.columns import Columns
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, IntArray
 
+Matrix = NDArray[np.bool_]
 ScoreName = Literal["auto", "bic", "ebic", "bdeu", "qnml"]
 
 
@@ -24,12 +26,21 @@ class Score(Protocol):
 
     size: int
 
+    @property
+    def paid(self) -> float:
+        """What one parameter costs in `gains`, and not in `every_set`."""
+        ...
+
     def local(self, x: int, parents: tuple[int, ...]) -> float:
         """Score of x given sorted parents."""
         ...
 
     def gains(self, x: int, parents: tuple[int, ...], others: Sequence[int]) -> FloatArray:
         """local(x, parents + one) - local(x, parents) for each of `others`."""
+        ...
+
+    def every_set(self, x: int, candidates: Sequence[int]) -> FloatArray:
+        """Score of x given each set of the candidates, a bit each in their order, (2^k,)."""
         ...
 
 
@@ -106,6 +117,23 @@ class GaussianScore:
         result: FloatArray = -self.n / 2 * np.log1p(-share) - self.price
         return result
 
+    @property
+    def paid(self) -> float:
+        """The price."""
+        return self.price
+
+    def every_set(self, x: int, candidates: Sequence[int]) -> FloatArray:
+        """Log likelihood ratios, without a price: two determinants a set, all sets at once."""
+        k = len(candidates)
+        held = (np.arange(2**k)[:, None] >> np.arange(k) & 1).astype(bool)
+        rows = [*candidates, x]
+        both = np.where(held[:, :, None] & held[:, None, :], self.matrix[np.ix_(rows[:-1], rows[:-1])], 0.0)
+        both[:, np.arange(k), np.arange(k)] = 1.0
+        cross = np.where(held, self.matrix[rows[:-1], x], 0.0)
+        explained = np.einsum("sk,sk->s", cross, np.linalg.solve(both, cross[:, :, None])[:, :, 0])
+        result: FloatArray = -self.n / 2 * np.log(np.maximum(1 - explained, 1e-12))
+        return result
+
 
 class TableScore:
     """Scores of contingency tables: qNML (Silander et al. 2018, eq. 10), BDeu (Heckerman et al. 1995) or BIC.
@@ -113,6 +141,8 @@ class TableScore:
     qNML is the maximised log likelihood of x given its parents, less the regret of (x, parents) as one variable plus
     that of the parents. Counts are one bincount over codes of the family. BDeu's equivalent sample size is 1.
     """
+
+    paid = 0.0
 
     def __init__(self, data: Columns, name: str = "qnml", penalty: float = 1.0, sample_size: float = 1.0) -> None:
         data = data.compressed()
@@ -137,6 +167,10 @@ class TableScore:
         """Each further parent's table, from the codes of the parents, which are made once."""
         now = self.local(x, parents)
         return np.array([self.local(x, tuple(sorted((*parents, z)))) - now for z in others])
+
+    def every_set(self, x: int, candidates: Sequence[int]) -> FloatArray:
+        """See `Score`."""
+        return _one_by_one(self, x, candidates)
 
     def base(self, parents: tuple[int, ...]) -> tuple[IntArray | None, int]:
         """A code of the parents' joint value for each row, and a bound on it; re-coded where it would be sparse."""
@@ -195,6 +229,8 @@ class MixedScore:
     -n/2 (log det S[x, parents] - log det S[parents]) less the price of each pair of an own and a parent's column.
     """
 
+    paid = 0.0
+
     def __init__(self, data: Columns, penalty: float = 1.0, extended: bool = True) -> None:
         parts, self.places, start = [], [], 0
         for k, card in enumerate(data.cards):
@@ -220,9 +256,20 @@ class MixedScore:
         now = self.local(x, parents)
         return np.array([self.local(x, tuple(sorted((*parents, z)))) - now for z in others])
 
+    def every_set(self, x: int, candidates: Sequence[int]) -> FloatArray:
+        """See `Score`."""
+        return _one_by_one(self, x, candidates)
+
     def volume(self, nodes: tuple[int, ...]) -> float:
         """log det of the block of `nodes`."""
         if nodes not in self._kept:
             rows = [place for node in nodes for place in self.places[node]]
             self._kept[nodes] = float(np.linalg.slogdet(self.matrix[np.ix_(rows, rows)])[1]) if rows else 0.0
         return self._kept[nodes]
+
+
+def _one_by_one(score: Score, x: int, candidates: Sequence[int]) -> FloatArray:
+    found: list[tuple[int, ...]] = [()]
+    for z in candidates:
+        found += [(*some, z) for some in found]
+    return np.array([score.local(x, tuple(sorted(some))) for some in found])

@@ -77,6 +77,7 @@ def average_effect(
     w = w / w.sum()
     mean = float(w @ effect)
     within, between = float(w @ error**2), float(w @ (effect - mean) ** 2)
+    between = between if between > 1e-12 * within else 0.0  # rounding, where all graphs agree
     half = normal_quantile(level) * float(np.sqrt(within + between))
     return Estimate(
         estimate=mean,

@@ -9,6 +9,12 @@ import polars as pl
 
 from whyrec.estimate import FloatArray, jsonable
 
+ASSUMPTIONS = (
+    "the graph has every common cause of what is asked about",
+    "the noise of a node is independent of its causes",
+    "the mechanisms have the form that was chosen for them",
+)
+COUPLING = "noise moves a category monotonely (two values) or by Gumbel noise (more), which no data can show"
 _SHOWN = 20
 
 

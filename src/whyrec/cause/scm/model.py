@@ -14,7 +14,7 @@ import polars as pl
 
 from whyrec.cause.graph import CausalGraph
 from whyrec.cause.scm.additive import Mechanism
-from whyrec.cause.scm.answers import Counterfactuals
+from whyrec.cause.scm.answers import ASSUMPTIONS, COUPLING, Counterfactuals
 from whyrec.cause.scm.choice import Choice, choose, make
 from whyrec.cause.scm.columns import Column, as_frame, known_rows, require
 from whyrec.cause.scm.interventions import Intervention, in_plain_words, intervened
@@ -22,13 +22,6 @@ from whyrec.cause.scm.worlds import Plan, expectations
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import Estimate, FloatArray
 from whyrec.progress import track
-
-_ASSUMPTIONS = (
-    "the graph has every common cause of what is asked about",
-    "the noise of a node is independent of its causes",
-    "the mechanisms have the form that was chosen for them",
-)
-_COUPLING = "noise moves a category monotonely (two values) or by Gumbel noise (more), which no data can show"
 
 
 class StructuralCausalModel:
@@ -205,7 +198,7 @@ class StructuralCausalModel:
             most=most,
             point=point,
             level=self.level,
-            assumptions=_ASSUMPTIONS if all(point) else (*_ASSUMPTIONS, _COUPLING),
+            assumptions=ASSUMPTIONS if all(point) else (*ASSUMPTIONS, COUPLING),
             warnings=plan.warnings(values),
         )
 
@@ -250,7 +243,7 @@ class StructuralCausalModel:
         draws_of = []
         for b in track(range(self.bootstrap), "Intervals"):
             of = difference([self.replicate(b, plan.moved) for plan in plans])
-            draws_of.append(float(np.average(of, weights=weight * self._draw(b)[inside])))
+            draws_of.append(float(np.average(of, weights=weight * self.draw_weights(b)[inside])))
         error = float(np.std(draws_of, ddof=1)) if len(draws_of) > 1 else float("nan")
         half = self.quantile() * error
         told = f"E[{target} | do({plans[0].words})] - " + (
@@ -264,9 +257,15 @@ class StructuralCausalModel:
             estimand=told + ("" if given is None else f" where {in_plain_words(given)}"),
             method="structural causal model",
             level=self.level,
-            assumptions=_ASSUMPTIONS,
+            assumptions=ASSUMPTIONS,
             diagnostics={"mechanisms": {name: self.mechanisms_[name].kind for name in plans[0].moved}},
         )
+
+    def had_anyway(self, do: Mapping[str, Any], target: str, *, given: pl.Expr | None = None) -> Estimate:
+        """Of the rows with the target, the share that would have it under `do` as well: see `scm.anyway`."""
+        from whyrec.cause.scm.anyway import had_anyway
+
+        return had_anyway(self, do, target, given)
 
     def to_dict(self) -> dict[str, Any]:
         """graph, rows, left_out, and for each node its kind and the scores of the candidates; JSON-ready."""
@@ -354,7 +353,8 @@ class StructuralCausalModel:
 
         return float(student.ppf(0.5 + self.level / 2, max(self.bootstrap - 1, 1)))
 
-    def _draw(self, b: int) -> FloatArray:
+    def draw_weights(self, b: int) -> FloatArray:
+        """What each row counts for in bootstrap draw b: an exponential weight of its cluster (Rubin 1981), (rows,)."""
         generator = np.random.default_rng([self.random_state, b])
         return generator.exponential(size=int(self.units_.max()) + 1)[self.units_]
 
@@ -362,7 +362,7 @@ class StructuralCausalModel:
         """The mechanisms with some of them refitted under draw b of the bootstrap; kept for the next question."""
         made = dict(self.mechanisms_)
         missing = [name for name in names if (b, name) not in self._replicates]
-        weight = self.weights_ * self._draw(b) if missing else self.weights_
+        weight = self.weights_ * self.draw_weights(b) if missing else self.weights_
         for name in missing:
             self._replicates[b, name] = self.mechanisms_[name].refit(
                 self.design(name, self.values_, self.rows_), self.values_[name], weight

@@ -1,0 +1,166 @@
+"""The probability of every edge: an average over orders of the columns and over all graphs within each order.
+
+How often an edge comes back in a bootstrap is no probability: a draw adds as much noise again as the data have, so doubtful
+edges look less doubtful and sure ones less sure than they are (docs/benchmarks-graphs.md shows both).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from whyrec.cause.discovery.columns import Columns
+from whyrec.cause.discovery.edge_prior import EdgePrior
+from whyrec.cause.discovery.families import Families, families, wanted
+from whyrec.cause.discovery.order_chain import OrderChain
+from whyrec.cause.discovery.scores import Matrix, Score, ScoreName, make_score
+from whyrec.estimate import FloatArray
+from whyrec.progress import track
+
+_WIDTH = {"numbers": 10, "others": 7}  # candidates of a column; as many again cost twice as much each
+_ROUNDS = 6
+
+
+def edge_posterior(
+    data: Columns,
+    dag: Matrix,
+    forbidden: Matrix,
+    required: Matrix,
+    *,
+    score: ScoreName = "auto",
+    sweeps: int = 150,
+    chains: int = 3,
+    deadline: float = np.inf,
+    random_state: int = 0,
+) -> FloatArray | None:
+    """Probability that each column is a direct cause of each other, (p, p) as [cause, effect]; None after the deadline.
+
+    dag: a learned graph to start from. Prior: every order alike, edges as `EdgePrior` learns them, none that is forbidden and all
+    that are required. Rows of one unit count as much as they tell (`design_effect`). Pairs beyond the candidates get the chance
+    that their edge would have if it alone were added.
+    """
+    data = replace(data, weights=data.weights / design_effect(data, dag))
+    measure = make_score(data, "bic" if not data.discrete else score)
+    generator = np.random.default_rng(random_state)
+    count, place = len(dag), places(dag)
+    numbers = data.continuous
+    width = min(count - 1, _WIDTH["numbers" if numbers else "others"])
+    pairs = wanted(measure, dag, place, forbidden)
+    sets = families(measure, pairs, forbidden, required, width)
+    most = count * (count - 1) // 2 - int(np.triu(forbidden & forbidden.T, 1).sum())
+    prior = EdgePrior((dag.sum() + 1) / (most + 2), 0.1 * data.size, local=numbers)
+    if width < count - 1:
+        pairs = _better_pairs(measure, sets, prior, pairs, place, generator)
+        sets = families(measure, pairs, forbidden, required, width)
+    chain = OrderChain(sets, _weights(sets, prior), place, generator)
+    for _ in range(_ROUNDS):
+        if time.monotonic() > deadline:
+            return None
+        prior = _learned(chain, prior, most)
+        chain = OrderChain(sets, _weights(sets, prior), np.array(chain.place), generator)
+    found = []
+    for number in track(range(chains), "Probability of the edges", total=chains):
+        if number and time.monotonic() > deadline:
+            break
+        start = generator.random(count) if number and not required.any() else np.array(chain.place)
+        one = OrderChain(sets, _weights(sets, prior), start, generator)
+        found.append(sets.as_matrix(one.run(sweeps, sweeps // 4, deadline)))
+    inside = np.zeros((count, count), bool)
+    inside[
+        tuple(zip(*((z, x) for x, mine in enumerate(sets.candidates.tolist()) for z in mine if z >= 0), strict=True))
+    ] = True
+    alone = _alone(measure, dag, place, prior)
+    open_ways = np.where(inside | forbidden | np.eye(count, dtype=bool), 0.0, 1.0)
+    ways = np.maximum(open_ways + open_ways.T, 1.0)
+    result: FloatArray = np.mean(found, axis=0) + open_ways * alone / ways
+    return result
+
+
+def places(dag: Matrix) -> FloatArray:
+    """A place in (0, 1) for each column, causes before effects."""
+    order: list[int] = []
+    left = np.ones(len(dag), bool)
+    while left.any():
+        free = np.flatnonzero(left & ~dag[left].any(axis=0))
+        order += free.tolist()
+        left[free] = False
+    place = np.empty(len(dag))
+    place[order] = (np.arange(len(dag)) + 0.5) / len(dag)
+    return place
+
+
+def design_effect(data: Columns, dag: Matrix) -> float:
+    """By how much rows of the same unit repeat each other: clustered over plain variance of what ties the columns (Kish 1965).
+
+    The mean, over the graph's edges, of the variance of the sum of residual products by unit over that by row; 1 at least, and 1
+    where every row is its own unit.
+    """
+    if int(data.units.max()) + 1 == len(data.values):
+        return 1.0
+    values = data.values - data.values.mean(axis=0)
+    ratios = []
+    for x in np.flatnonzero(dag.any(axis=0)):
+        parents = np.flatnonzero(dag[:, x])
+        left = values[:, x] - values[:, parents] @ np.linalg.lstsq(values[:, parents], values[:, x], rcond=None)[0]
+        for z in parents:
+            product = left * values[:, z]
+            by_unit = np.bincount(data.units, weights=product)
+            ratios.append(float(by_unit @ by_unit) / max(float(product @ product), 1e-300))
+    return max(1.0, float(np.mean(ratios))) if ratios else 1.0
+
+
+def _weights(sets: Families, prior: EdgePrior) -> FloatArray:
+    held = sets.members
+    result: FloatArray = (
+        sets.fits + np.where(held, prior.log_factor(sets.squares), 0.0).sum(axis=2) + prior.log_odds * held.sum(axis=1)
+    )
+    return result
+
+
+def _learned(chain: OrderChain, prior: EdgePrior, most: int) -> EdgePrior:
+    """The prior that fits a short run of the chain."""
+    chances = chain.run(20, 19)
+    edges, squares, copies = np.zeros_like(chances), [], 4
+    held, rows = chain.families.members, np.arange(len(chances))
+    for _ in range(copies):
+        edges += chain.run(10, 0)
+        drawn = chain.parents()
+        squares.append(chain.families.squares[rows, drawn][held[drawn]])
+    return prior.learned(float(edges.sum()) / copies, most, np.concatenate(squares), copies)
+
+
+def _better_pairs(
+    measure: Score,
+    sets: Families,
+    prior: EdgePrior,
+    pairs: FloatArray,
+    place: FloatArray,
+    generator: np.random.Generator,
+) -> FloatArray:
+    """Pairs that a short run of orders asks for: those often joined in it, then those that would add most to sampled sets."""
+    chain = OrderChain(sets, _weights(sets, prior), place, generator)
+    joined, gains, draws = np.zeros_like(pairs), np.full_like(pairs, -np.inf), 5
+    held = sets.members
+    for _ in range(draws):
+        joined += sets.as_matrix(chain.run(8, 7)) / draws
+        now = np.array(chain.place)
+        for x, drawn in enumerate(chain.parents()):
+            parents = np.sort(sets.candidates[x, held[drawn]])
+            others = np.setdiff1d(np.flatnonzero(now < now[x]), parents)
+            if len(others):
+                found = measure.gains(x, tuple(parents.tolist()), others.tolist())
+                gains[others, x] = np.maximum(gains[others, x], found)
+    joined, gains = joined + joined.T, np.maximum(gains, gains.T)
+    return np.where(pairs == -np.inf, -np.inf, np.where(joined > 0.2, 1e6 + joined, gains))
+
+
+def _alone(measure: Score, dag: Matrix, place: FloatArray, prior: EdgePrior) -> FloatArray:
+    """Chance of each pair to be joined if nothing else of the graph changed, symmetric."""
+    gains = wanted(measure, dag, place, np.zeros_like(dag))
+    gains = np.where(np.isfinite(gains), gains, 0.0)
+    squares = np.maximum(2 * (gains + measure.paid), 0.0) if prior.local else np.zeros_like(gains)
+    odds = (squares / 2 + prior.log_factor(squares) if prior.local else gains) + prior.log_odds
+    result: FloatArray = 1 / (1 + np.exp(-np.clip(odds, -50, 50)))
+    return result

@@ -1,0 +1,136 @@
+"""Probabilities of edges: exact where orders can be counted, calibrated on random graphs, and kept within what is known."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from whyrec.cause.discovery.columns import Columns, prepare
+from whyrec.cause.discovery.edge_prior import EdgePrior, log_marginal
+from whyrec.cause.discovery.families import best_pairs, families
+from whyrec.cause.discovery.learn import edge_probabilities, learn_graph
+from whyrec.cause.discovery.order_chain import OrderChain, subset_sums
+from whyrec.cause.discovery.posterior import design_effect, edge_posterior, places
+from whyrec.cause.discovery.scores import make_score
+from whyrec.studies.graph_benchmark.calibration import linear_world, reliability, slope
+
+
+def few_columns(rows: int = 120) -> Columns:
+    generator = np.random.default_rng(8)
+    a, b, c, d = generator.normal(size=(4, rows))
+    b, c = b + 0.25 * a, c + 0.3 * a + 0.2 * b
+    return prepare(pl.DataFrame({"a": a, "b": b, "c": c, "d": d + 0.2 * c}))
+
+
+def test_a_chain_of_orders_finds_the_average_over_all_orders() -> None:
+    """Four columns: the 24 orders are listed, each with the product of its columns' sums over sets of predecessors."""
+    data, none = few_columns(), np.zeros((4, 4), bool)
+    sets = families(make_score(data, "bic"), np.zeros((4, 4)), none, none, 3)
+    weights = sets.fits - 1.5 * sets.members.sum(axis=1)
+    total, exact = 0.0, np.zeros((4, 4))
+    for order in permutations(range(4)):
+        share, chances = 1.0, np.zeros((4, 4))
+        for place, x in enumerate(order):
+            terms: dict[tuple[int, ...], float] = {}
+            for number, value in enumerate(weights[x]):
+                parents = tuple(int(z) for z in sets.candidates[x, sets.members[number]])
+                if set(parents) <= set(order[:place]):
+                    terms[parents] = float(np.exp(value))
+            share *= sum(terms.values())
+            for parents, term in terms.items():
+                chances[list(parents), x] += term / sum(terms.values())
+        total, exact = total + share, exact + share * chances
+    chain = OrderChain(sets, weights, np.array([0.1, 0.3, 0.5, 0.7]), np.random.default_rng(0))
+    found = sets.as_matrix(chain.run(3_000, 100))
+    assert np.abs(found - exact / total).max() < 0.02
+    assert 0.1 < np.sort((exact / total).ravel())[-3] < 0.9  # none of it is trivial
+
+
+def test_sums_over_subsets_and_every_set_by_hand() -> None:
+    logs = np.log(np.array([[1.0, 2.0, 3.0, 4.0]]))
+    assert np.exp(subset_sums(logs))[0] == pytest.approx([1, 3, 4, 10])
+    data = few_columns()
+    score = make_score(data, "bic")
+    for x, candidates in ((0, [1, 2, 3]), (2, [0, 3])):
+        for number, value in enumerate(score.every_set(x, candidates)):
+            parents = tuple(z for k, z in enumerate(candidates) if number >> k & 1)
+            assert value == pytest.approx(score.local(x, parents) + score.paid * len(parents), abs=1e-8)
+    words = prepare(pl.DataFrame(np.random.default_rng(0).integers(0, 3, (200, 3)).astype(str), schema=["x", "y", "z"]))
+    table = make_score(words)
+    assert table.every_set(0, [1, 2])[3] == table.local(0, (1, 2))
+
+
+def test_pairs_are_candidates_both_ways_or_not_at_all() -> None:
+    generator = np.random.default_rng(0)
+    pairs = generator.random((12, 12))
+    pairs = pairs + pairs.T
+    pairs[0, 1:] = pairs[1:, 0] = 3.0  # one that all want
+    chosen = best_pairs(pairs, 4)
+    partners = [set(mine[mine >= 0].tolist()) for mine in chosen]
+    assert all(x in partners[z] for x, mine in enumerate(partners) for z in mine)
+    assert max(map(len, partners)) == 4
+
+
+def test_the_prior_is_a_density_with_a_hole_and_is_learned() -> None:
+    z = np.linspace(-120, 120, 200_001)
+    density = np.exp(log_marginal(z**2, 150.0, 4.0)) / np.sqrt(2 * np.pi)
+    assert float(density.sum() * (z[1] - z[0])) == pytest.approx(1.0, abs=1e-3)
+    assert density[100_000] < 0.3 * density[np.searchsorted(z, 5.0)]
+    generator = np.random.default_rng(1)
+    drawn = generator.normal(scale=np.sqrt(201.0), size=4_000) ** 2
+    found = EdgePrior(0.1, 20.0).learned(30, 100, drawn, copies=10)
+    assert found.density == pytest.approx(31 / 102)
+    assert 120 < found.spread < 320
+
+
+def test_probabilities_of_edges_are_calibrated() -> None:
+    """Forty random graphs of eight columns: no bin is outside its band, though all 14 are looked at, and slopes are near one."""
+    found: dict[str, list[np.ndarray]] = {"adjacent": [], "direction": []}
+    pairs, ways = np.triu_indices(8, 1), ~np.eye(8, dtype=bool)
+    for number in range(40):
+        dag, values = linear_world(8, 2.5, 500, np.random.default_rng([77, number]))
+        p = edge_probabilities(prepare(pl.DataFrame(values, schema=[f"v{k}" for k in range(8)])))
+        for kind, said, true in (
+            ("adjacent", (p + p.T)[pairs], (dag | dag.T)[pairs]), ("direction", p[ways], dag[ways]),
+        ):  # fmt: skip
+            found[kind].append(np.column_stack([said, true, np.full(len(said), number)]))
+    for kind, parts in found.items():
+        whole = np.concatenate(parts)
+        assert [row for row in reliability(8, kind, whole, 3.0) if row["holds"] == "no"] == []
+        assert 0.75 < slope(whole[:, 0], whole[:, 1]) < 1.35
+        assert [row for row in reliability(8, kind, whole ** [[0.3, 1, 1]], 3.0) if row["holds"] == "no"]  # it can fail
+
+
+def test_what_is_known_is_certain() -> None:
+    data = few_columns(60)
+    forbidden, required = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
+    forbidden[0, 1] = forbidden[1, 0] = forbidden[2, 0] = True
+    required[3, 2] = forbidden[2, 3] = True
+    found = edge_posterior(data, required, forbidden, required)
+    assert found is not None
+    assert found[0, 1] == found[1, 0] == found[2, 0] == 0.0
+    assert found[3, 2] == pytest.approx(1.0)
+    assert np.all((found >= 0) & (found + found.T <= 1 + 1e-9))
+
+
+def test_rows_of_a_unit_count_for_what_they_tell() -> None:
+    generator = np.random.default_rng(0)
+    some = generator.normal(size=(200, 2))
+    some[:, 1] += some[:, 0]
+    dag = np.array([[False, True], [False, False]])
+    frame = pl.DataFrame(np.repeat(some, 5, axis=0), schema=["x", "y"]).with_columns(user=np.repeat(np.arange(200), 5))
+    assert design_effect(prepare(frame, cluster="user"), dag) == pytest.approx(5.0, rel=1e-6)
+    assert design_effect(prepare(frame.drop("user")), dag) == 1.0
+
+
+def test_places_follow_the_arrows_and_methods_without_a_score_keep_shares() -> None:
+    dag = np.zeros((5, 5), bool)
+    dag[4, 2] = dag[2, 0] = dag[3, 0] = True
+    place = places(dag)
+    assert place[4] < place[2] < place[0] and place[3] < place[0]
+    frame = pl.DataFrame(np.random.default_rng(0).normal(size=(100, 3)), schema=["x", "y", "z"])
+    assert learn_graph(frame, bootstraps=2).confidence_kind == "probability"
+    assert learn_graph(frame, "pc", bootstraps=2).confidence_kind == "share of draws"
