@@ -13,6 +13,7 @@ import pytest
 
 import whyrec
 from whyrec import cli
+from whyrec.cause.scm.own_cases import forget_own_case, own_case
 from whyrec.errors import BadInput
 
 GRAPH = "age -> price; age -> buy; price -> buy; kind -> buy"
@@ -187,3 +188,16 @@ def test_why_not_with_bad_questions(run: Call, table: Path, options: tuple, code
     found, _, err = run("why-not", table, "--outcome", "buy", "--graph", GRAPH, *options)
     assert found == code
     assert words in err.replace("\n", " ").replace("│", "")
+
+
+def test_each_users_last_case_is_kept_beside_the_model(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=200)
+    table = pl.DataFrame({"who": [f"u{k % 50}" for k in range(200)], "a": a, "y": a + rng.normal(size=200)})
+    whyrec.counterfactual(
+        table, "a -> y", {"a": 1.0, "y": 1.0}, {"a": 0}, cluster="who", mechanisms={"y": "linear"}, out=tmp_path / "m"
+    )
+    (row,) = table[153].to_dicts()  # the last of u3
+    assert own_case(tmp_path / "m", "u3") == {"a": row["a"], "y": row["y"]}
+    assert forget_own_case(tmp_path / "m", "u3") and own_case(tmp_path / "m", "u3") is None
+    assert not forget_own_case(tmp_path / "m", "u3") and own_case(tmp_path / "m", "u4") is not None
