@@ -276,7 +276,16 @@ def _last(data: Path, budget: float, quick: bool, keep: Path | None, random_stat
     dataset, genres = ml_100k(data)
     how, split = "leave-last-out, equal times by item code", split_last(dataset, 1)
     return _table(
-        "ml-100k last", "MovieLens-100K", split, how, _grid(quick), genres, budget, not quick, keep, random_state
+        "ml-100k last",
+        "MovieLens-100K, leave-last-out",
+        split,
+        how,
+        _grid(quick),
+        genres,
+        budget,
+        not quick,
+        keep,
+        random_state,
     )
 
 
@@ -285,7 +294,16 @@ def _global_time(data: Path, budget: float, quick: bool, keep: Path | None, rand
     how = "the last fifth of the log by time, all rows of the moment of the cut in the test part"
     split = split_time(dataset, 0.2)
     return _table(
-        "ml-100k time", "MovieLens-100K", split, how, _grid(quick), genres, budget, not quick, keep, random_state
+        "ml-100k time",
+        "MovieLens-100K, split by time",
+        split,
+        how,
+        _grid(quick),
+        genres,
+        budget,
+        not quick,
+        keep,
+        random_state,
     )
 
 
