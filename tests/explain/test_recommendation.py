@@ -1,6 +1,7 @@
 """Everything that is said of one recommendation is checked against the model that it is said of."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -115,6 +116,16 @@ def test_words_never_claim_more_than_the_interval(asked: tuple) -> None:
     for driver in found.drivers:
         if driver.low <= 0 <= driver.high:
             assert f"{driver.group} accounts for" not in told
+
+
+@pytest.mark.parametrize(("lang", "told"), [("en", "hold less often than they say"), ("zh", "仅供参考")])
+def test_where_effects_are_curved_shares_are_called_a_guide(asked: tuple, lang: str, told: str) -> None:
+    found = explain(*asked)
+    sure = replace(found.drivers[0], low=0.1, high=0.3, share=0.2)
+    for curved in (True, False):
+        words = replace(found, drivers=(sure,), curved=curved, lang=lang)
+        assert any(told in sentence for sentence in words.sentences()) is curved
+        assert words.to_dict()["driver_intervals_are_a_guide"] is curved
 
 
 def test_an_unknown_item_is_told(fitted: CausalRecommender) -> None:
