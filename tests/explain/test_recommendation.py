@@ -118,14 +118,12 @@ def test_words_never_claim_more_than_the_interval(asked: tuple) -> None:
             assert f"{driver.group} accounts for" not in told
 
 
-@pytest.mark.parametrize(("lang", "told"), [("en", "hold less often than they say"), ("zh", "仅供参考")])
-def test_where_effects_are_curved_shares_are_called_a_guide(asked: tuple, lang: str, told: str) -> None:
-    found = explain(*asked)
-    sure = replace(found.drivers[0], low=0.1, high=0.3, share=0.2)
-    for curved in (True, False):
-        words = replace(found, drivers=(sure,), curved=curved, lang=lang)
-        assert any(told in sentence for sentence in words.sentences()) is curved
-        assert words.to_dict()["driver_intervals_are_a_guide"] is curved
+@pytest.mark.parametrize(("lang", "told"), [("en", "hold less often than they say"), ("zh", "实际覆盖率低于所标水平")])
+def test_what_the_intervals_of_shares_suppose_is_said_where_one_is_told(asked: tuple, lang: str, told: str) -> None:
+    driver = explain(*asked).drivers[0]
+    for low in (0.1, -0.1):
+        words = replace(explain(*asked), drivers=(replace(driver, low=low, high=0.3, share=0.2),), lang=lang)
+        assert any(told in sentence for sentence in words.sentences()) is (low > 0)
 
 
 def test_an_unknown_item_is_told(fitted: CausalRecommender) -> None:

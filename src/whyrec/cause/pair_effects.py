@@ -125,7 +125,7 @@ class PairEffects:
             low[rows], high[rows] = effect[rows] - half, effect[rows] + half
 
         starts = range(0, len(x), _CHUNK)
-        if len(x) < _PARALLEL or self.grows_trees():  # LightGBM has threads of its own
+        if len(x) < _PARALLEL or self._grows_trees():  # LightGBM has threads of its own
             for start in starts:
                 fill(start)
         else:
@@ -254,7 +254,7 @@ class PairEffects:
                 )
         return result
 
-    def grows_trees(self) -> bool:
+    def _grows_trees(self) -> bool:
         """Whether a candidate that counts is made of trees."""
         counted = (parts for parts, share in zip(self.models_, self.mix_, strict=True) if share > 0)
         return any(isinstance(part, Boosting) for parts in counted for part in parts)

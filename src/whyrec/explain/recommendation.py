@@ -56,7 +56,6 @@ class Explanation:
     """See the module. without: the user's own choices (item, text) that hold the item in the top k, None where none up to five
     do or it is not there; rank_without: its place without them. gamma: up to which it stays in the top k by effect (None: not
     there); gamma_sign: at which the bounds of its effect first hold zero (None without effects, infinite beyond the largest).
-    curved: whether trees are among what estimates the effect: intervals of single drivers then hold less often than they say.
     """
 
     why: Why
@@ -72,7 +71,6 @@ class Explanation:
     gamma: float | None
     gamma_sign: float | None
     lang: Lang = "en"
-    curved: bool = False
 
     def sentences(self) -> tuple[str, ...]:
         """What `Why` says, what would change it, and what all of it rests on."""
@@ -82,14 +80,13 @@ class Explanation:
         return (*told[:-1], *_sentences(self), told[-1])
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields of `Why`, JSON-ready, and k, rank_by_effect, driver_intervals, driver_intervals_are_a_guide, paths, adjusted, without, change, users, gamma, sentences."""
+        """The fields of `Why`, JSON-ready, and k, rank_by_effect, driver_intervals, paths, adjusted, without, change, users, gamma, sentences."""
         result: dict[str, Any] = jsonable(
             {
                 **self.why.to_dict(),
                 "k": self.k,
                 "rank_by_effect": self.rank_by_effect,
                 "driver_intervals": [vars(driver) for driver in self.drivers],
-                "driver_intervals_are_a_guide": self.curved,
                 "paths": list(self.paths),
                 "adjusted": list(self.adjusted),
                 "without": None
@@ -118,8 +115,7 @@ def explain(model: CausalRecommender, user: Any, item: Any, *, k: int = 10, lang
         rank_by_effect, change = _nearest_change(model, u, i, k)
         gamma, gamma_sign = _hidden(model, user, item, u, i, k)
     return Explanation(
-        why, k, rank_by_effect, drivers, paths, adjusted, without, rank_without, change, _like(model, u, i), gamma, gamma_sign, lang,
-        model.effects_ is not None and model.effects_.pairs_.grows_trees(),
+        why, k, rank_by_effect, drivers, paths, adjusted, without, rank_without, change, _like(model, u, i), gamma, gamma_sign, lang
     )  # fmt: skip
 
 
@@ -273,7 +269,7 @@ _WORDS = {
     "en": {
         "path": "In the graph: {paths}; adjusted for {adjusted}.",
         "driver": "{group} accounts for {share:+.4f} of it, interval {low:+.4f} to {high:+.4f}.",
-        "guide": "The effect is curved in these features: intervals of single shares are a guide and hold less often than they say.",
+        "guide": "These intervals suppose an effect about linear in the features; where it is curved they hold less often than they say.",
         "drivers_none": "No single group of features can be told from zero in this pair's effect.",
         "without": "It would leave the top {k} (to place {rank:,}) without the user's choices of: {items}.",
         "held": "No {most} of the user's own choices hold it in the top {k} by preference.",
@@ -287,7 +283,7 @@ _WORDS = {
     "zh": {
         "path": "在因果图中：{paths}；已调整 {adjusted}。",
         "driver": "其中“{group}”占 {share:+.4f}，区间 {low:+.4f} 至 {high:+.4f}。",
-        "guide": "该效应与这些特征并非线性关系：各项份额的区间仅供参考，实际覆盖率低于所标水平。",
+        "guide": "这些区间假定效应与特征大致呈线性关系；若非线性，实际覆盖率低于所标水平。",
         "drivers_none": "在该配对的效应中，没有一组特征与零可以区分。",
         "without": "若没有该用户对以下商品的选择，它会离开前 {k}（降到第 {rank:,}）：{items}。",
         "held": "该用户自己的选择（至多 {most} 项）并不是它位于偏好前 {k} 的原因。",
@@ -311,7 +307,7 @@ def _sentences(found: Explanation) -> list[str]:
         told.append(words["driver"].format(group=group_name(driver.group, found.lang), **values))
     if found.drivers and not clear:
         told.append(words["drivers_none"])
-    elif found.curved:
+    elif clear:
         told.append(words["guide"])
     if found.without is not None:
         items = "; ".join(text or str(item) for item, text in found.without)
