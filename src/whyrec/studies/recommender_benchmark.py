@@ -128,8 +128,8 @@ def recommender_benchmark(
         raise BadInput(f"no table {sorted(unknown)[0]!r}; the tables are {', '.join(TABLES)}")
     small = budget or BUDGETS["quick" if quick else "ml-100k"]
     makers: dict[str, Callable[[], Part]] = {
-        "ml-100k last": lambda: _last(data, small, quick, keep, random_state),
-        "ml-100k time": lambda: _global_time(data, small, quick, keep, random_state),
+        "ml-100k last": lambda: _movielens("ml-100k last", data, small, quick, keep, random_state),
+        "ml-100k time": lambda: _movielens("ml-100k time", data, small, quick, keep, random_state),
         "ml-100k ratings": lambda: ratings(data, 5),
         "ml-1m-sequences": lambda: _sequences(data, budget or BUDGETS["ml-1m"], keep, random_state),
         "cold items": lambda: cold_items(data, random_state),
@@ -272,39 +272,19 @@ def ratings(data: Path, repetitions: int) -> Part:
     return Part.of("ml-100k ratings", "MovieLens-100K, error of ratings", pl.DataFrame(rows), made)
 
 
-def _last(data: Path, budget: float, quick: bool, keep: Path | None, random_state: int) -> Part:
+def _movielens(name: str, data: Path, budget: float, quick: bool, keep: Path | None, random_state: int) -> Part:
     dataset, genres = ml_100k(data)
-    how, split = "leave-last-out, equal times by item code", split_last(dataset, 1)
-    return _table(
-        "ml-100k last",
-        "MovieLens-100K, leave-last-out",
-        split,
-        how,
-        _grid(quick),
-        genres,
-        budget,
-        not quick,
-        keep,
-        random_state,
-    )
-
-
-def _global_time(data: Path, budget: float, quick: bool, keep: Path | None, random_state: int) -> Part:
-    dataset, genres = ml_100k(data)
-    how = "the last fifth of the log by time, all rows of the moment of the cut in the test part"
-    split = split_time(dataset, 0.2)
-    return _table(
-        "ml-100k time",
-        "MovieLens-100K, split by time",
-        split,
-        how,
-        _grid(quick),
-        genres,
-        budget,
-        not quick,
-        keep,
-        random_state,
-    )
+    if name == "ml-100k last":
+        split, how = split_last(dataset, 1), "leave-last-out, equal times by item code"
+        title = "MovieLens-100K, leave-last-out"
+    else:
+        split, how = (
+            split_time(dataset, 0.2),
+            "the last fifth of the log by time, all rows of the moment of the cut in the test part",
+        )
+        title = "MovieLens-100K, split by time"
+    grid = GRID | _TIMED | (_FEW_EPOCHS if quick else {})
+    return _table(name, title, split, how, grid, genres, budget, not quick, keep, random_state)
 
 
 def _sequences(data: Path, budget: float, keep: Path | None, random_state: int) -> Part:
@@ -312,10 +292,6 @@ def _sequences(data: Path, budget: float, keep: Path | None, random_state: int) 
     how = "leave-last-out as stored (the item before most test items is missing); one setting a method where costly"
     grid = GRID | _FEW_EPOCHS | {"BPR": GRID["BPR"][:1], "SLIM": GRID["SLIM"][:1]}
     return _table("ml-1m-sequences", "MovieLens-1M sequences", split, how, grid, None, budget, True, keep, random_state)
-
-
-def _grid(quick: bool) -> Grid:
-    return GRID | _TIMED | (_FEW_EPOCHS if quick else {})
 
 
 def _table(
