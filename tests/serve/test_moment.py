@@ -73,7 +73,7 @@ def test_the_weather_of_a_request_changes_the_ranking(
         assert client.preference([("u3", "i0")], context={"weather": "sun"})[0]["rank"] > 10
         rainy = client.why("u3", "i0", context={"weather": "rain"})
         assert rainy["drivers"]["moment"] != 0 and rainy["rank"] <= 10
-        nothing = client.recommend("u3", 3, context={"weather": "locusts", "phase": 2})
+        nothing = client.recommend("u3", 3, context={"weather": "locusts", "phase": 2, "天气": "雨"})
         assert nothing.content["context_used"] == []
         with pytest.raises(ServiceError, match="noise is a number"):
             client.recommend("u3", 3, context={"noise": "loud"})

@@ -36,7 +36,7 @@ Id = Annotated[
     StringConstraints(min_length=1, max_length=200, pattern=_PLAIN),
     Field(description="An id; whole numbers are taken as their digits."),
 ]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\W\d][\w.-]*$")]
 Words = Annotated[str, StringConstraints(max_length=200, pattern=_PLAIN)]
 Whole = Annotated[int, Field(ge=-_MOST, le=_MOST)]
 Real = Annotated[FiniteFloat, Field(ge=-1e15, le=1e15)]
