@@ -90,7 +90,7 @@ def test_the_prior_is_drawn_given_a_graph() -> None:
     a, b = 401, 600 + 23.5
     assert density.mean() == pytest.approx(a / (a + b), abs=0.004)
     assert density.std() == pytest.approx(np.sqrt(a * b / (a + b + 1)) / (a + b), rel=0.2)
-    assert 120 < EdgePrior.middle(priors).spread < 320
+    assert 120 < np.median([prior.spread for prior in priors]) < 320
     tables = EdgePrior(0.1, 20.0, local=False).drawn(0, 45, 10, np.zeros(0), generator)
     assert tables.spread == 20.0 and tables.density < 0.3
 

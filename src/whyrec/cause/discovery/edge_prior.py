@@ -12,7 +12,6 @@ Beta(1, b), by which a column is joined to two others on average, and the hole l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,12 +63,6 @@ class EdgePrior:
         chances = log_marginal(squares[None, :], _GRID[:, :1], _GRID[:, 1:]).sum(axis=1) - held
         spread, hole = _GRID[int((chances + generator.gumbel(size=len(_GRID))).argmax())]
         return EdgePrior(density, float(spread), float(hole), True)
-
-    @classmethod
-    def middle(cls, drawn: Sequence[EdgePrior]) -> EdgePrior:
-        """The mean density and the middle strengths of some draws."""
-        of = np.array([(prior.density, np.log(prior.spread), np.log(prior.hole)) for prior in drawn]).mean(axis=0)
-        return cls(float(of[0]), float(np.exp(of[1])), float(np.exp(of[2])), drawn[0].local)
 
 
 def log_marginal(squares: FloatArray, spread: float | FloatArray, hole: float | FloatArray) -> FloatArray:

@@ -16,11 +16,11 @@ from whyrec.cause.discovery.edge_prior import EdgePrior
 from whyrec.cause.discovery.families import Families, families, wanted
 from whyrec.cause.discovery.order_chain import OrderChain
 from whyrec.cause.discovery.scores import Matrix, Score, ScoreName, make_score
-from whyrec.estimate import FloatArray
+from whyrec.estimate import FloatArray, IntArray
 from whyrec.progress import track
 
 _WIDTH = {"numbers": 10, "others": 7}  # candidates of a column; as many again cost twice as much each
-_TOGETHER = 4  # sweeps for one draw of the prior
+_TOGETHER, _SELDOM = 4, 8  # sweeps for one draw of the prior, and such draws for one look beyond the candidates
 
 
 def edge_posterior(
@@ -38,8 +38,8 @@ def edge_posterior(
     """Probability that each column is a direct cause of each other, (p, p) as [cause, effect]; None after the deadline.
 
     dag: a learned graph to start from. Prior: every order alike, edges as `EdgePrior` draws them, none that is forbidden and all
-    that are required. Rows of one unit count as much as they tell (`design_effect`). Pairs beyond the candidates get the chance
-    that their edge would have if it alone were added.
+    that are required. Rows of one unit count as much as they tell (`design_effect`). Pairs beyond the candidates get the
+    chance that their edge would have if it alone were added to the drawn graphs.
     """
     data = replace(data, weights=data.weights / design_effect(data, dag))
     measure = make_score(data, "bic" if not data.discrete else score)
@@ -55,7 +55,7 @@ def edge_posterior(
         pairs = _better_pairs(measure, sets, prior, pairs, place, generator)
         sets = families(measure, pairs, forbidden, required, width)
     found: list[FloatArray] = []
-    priors: list[EdgePrior] = []
+    beyond: list[FloatArray] = []
     for number in track(range(chains), "Probability of the edges", total=chains):
         now = generator.random(count) if number and not required.any() else place
         for part in range(parts := sweeps // _TOGETHER):
@@ -64,20 +64,17 @@ def edge_posterior(
             chain = OrderChain(sets, _weights(sets, prior), now, generator)
             warm = part >= parts // 4
             chances = chain.run(_TOGETHER, 0 if warm else _TOGETHER, deadline)
-            now, prior = np.array(chain.place), _redrawn(chain, prior, most)
+            drawn, now = chain.parents(), np.array(chain.place)
             if warm:
                 found.append(sets.as_matrix(chances))
-                priors.append(prior)
+            if warm and width < count - 1 and part % _SELDOM == 0:
+                beyond.append(_beyond(measure, sets, prior, now, drawn, forbidden))
+            held = sets.members[drawn]
+            squares = sets.squares[np.arange(count), drawn][held]
+            prior = prior.drawn(int(held.sum()), most, count, squares, generator)
     if not found:
         return None
-    inside = np.zeros((count, count), bool)
-    inside[
-        tuple(zip(*((z, x) for x, mine in enumerate(sets.candidates.tolist()) for z in mine if z >= 0), strict=True))
-    ] = True
-    alone = _alone(measure, dag, place, EdgePrior.middle(priors))
-    open_ways = np.where(inside | forbidden | np.eye(count, dtype=bool), 0.0, 1.0)
-    ways = np.maximum(open_ways + open_ways.T, 1.0)
-    result: FloatArray = np.mean(found, axis=0) + open_ways * alone / ways
+    result: FloatArray = np.mean(found, axis=0) + (np.mean(beyond, axis=0) if beyond else 0.0)
     return result
 
 
@@ -122,14 +119,6 @@ def _weights(sets: Families, prior: EdgePrior) -> FloatArray:
     return result
 
 
-def _redrawn(chain: OrderChain, prior: EdgePrior, most: int) -> EdgePrior:
-    """The prior given a graph drawn from the chain's order."""
-    sets, drawn = chain.families, chain.parents()
-    held = sets.members[drawn]
-    squares = sets.squares[np.arange(len(drawn)), drawn][held]
-    return prior.drawn(int(held.sum()), most, len(drawn), squares, chain.generator)
-
-
 def _better_pairs(
     measure: Score,
     sets: Families,
@@ -162,11 +151,19 @@ def _better_pairs(
     return np.where(pairs == -np.inf, -np.inf, wish)
 
 
-def _alone(measure: Score, dag: Matrix, place: FloatArray, prior: EdgePrior) -> FloatArray:
-    """Chance of each pair to be joined if nothing else of the graph changed, symmetric."""
-    gains = wanted(measure, dag, place, np.zeros_like(dag))
-    gains = np.where(np.isfinite(gains), gains, 0.0)
-    squares = np.maximum(2 * (gains + measure.paid), 0.0) if prior.local else np.zeros_like(gains)
-    odds = (squares / 2 + prior.log_factor(squares) if prior.local else gains) + prior.log_odds
-    result: FloatArray = 1 / (1 + np.exp(-np.clip(odds, -50, 50)))
-    return result
+def _beyond(
+    measure: Score, sets: Families, prior: EdgePrior, place: FloatArray, drawn: IntArray, forbidden: Matrix
+) -> FloatArray:
+    """Chance of each edge beyond the candidates, were it alone added to a drawn graph, [cause, effect]."""
+    chances, held = np.zeros_like(forbidden, dtype=np.float64), sets.members
+    for x, chosen in enumerate(drawn):
+        mine = sets.candidates[x]
+        open_to = (place < place[x]) & ~forbidden[:, x]
+        open_to[mine[mine >= 0]] = False
+        others = np.flatnonzero(open_to)
+        if len(others):
+            parents = np.sort(mine[held[chosen]])
+            gained = measure.gains(x, tuple(parents.tolist()), others.tolist()) + (measure.paid if prior.local else 0.0)
+            odds = gained + prior.log_factor(np.maximum(2 * gained, 0.0)) + prior.log_odds
+            chances[others, x] = 1 / (1 + np.exp(-np.clip(odds, -50, 50)))
+    return chances
