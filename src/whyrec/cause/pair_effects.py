@@ -9,7 +9,7 @@ scores (Whitehouse et al. 2024, arXiv 2406.01933), which makes it flat where not
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -105,8 +105,13 @@ class PairEffects:
     def rank_score(self, features: ArrayLike) -> FloatArray:
         """A score that orders pairs as `predict` does and breaks its ties by the effect before calibration, shape (n,)."""
         x = self._expanded(self._check(features))
-        parts = [self._candidates(x[start : start + _CHUNK]) @ self.mix_ for start in range(0, len(x), _CHUNK)]
-        return np.concatenate(parts) if parts else np.empty(0)
+        score = np.empty(len(x))
+
+        def fill(rows: slice) -> None:
+            score[rows] = self._candidates(x[rows]) @ self.mix_
+
+        self._in_chunks(fill, len(x))
+        return score
 
     def predict_ranked(self, features: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """What `predict` answers, then `rank_score`: of one look at the features."""
@@ -114,8 +119,7 @@ class PairEffects:
         effect, low, high, score = (np.empty(len(x)) for _ in range(4))
         quantile = normal_quantile(self.level)
 
-        def fill(start: int) -> None:
-            rows = slice(start, start + _CHUNK)
+        def fill(rows: slice) -> None:
             candidates = self._candidates(x[rows])
             combined = score[rows] = candidates @ self.mix_
             effect[rows] = self.calibrator_(combined) if self.calibrator_ else combined
@@ -124,13 +128,7 @@ class PairEffects:
             half = quantile * np.sqrt(self.projection_.variance(x[rows]) + candidates @ self.mix_)
             low[rows], high[rows] = effect[rows] - half, effect[rows] + half
 
-        starts = range(0, len(x), _CHUNK)
-        if len(x) < _PARALLEL or self._grows_trees():  # LightGBM has threads of its own
-            for start in starts:
-                fill(start)
-        else:
-            with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
-                list(pool.map(fill, starts))
+        self._in_chunks(fill, len(x))
         return effect, low, high, score
 
     def combination(self, features: ArrayLike, weights: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -254,10 +252,21 @@ class PairEffects:
                 )
         return result
 
-    def _grows_trees(self) -> bool:
-        """Whether a candidate that counts is made of trees."""
-        counted = (parts for parts, share in zip(self.models_, self.mix_, strict=True) if share > 0)
-        return any(isinstance(part, Boosting) for parts in counted for part in parts)
+    def _in_chunks(self, fill: Callable[[slice], None], rows: int) -> None:
+        """Call `fill` for chunks of rows, in threads where those are many and no candidate that counts has threads of its own."""
+        chunks = [slice(start, start + _CHUNK) for start in range(0, rows, _CHUNK)]
+        counted = [parts for parts, share in zip(self.models_, self.mix_, strict=True) if share > 0]
+        trees = [part for parts in counted for part in parts if isinstance(part, Boosting)]
+        for part in trees:
+            part.compiled(
+                rows
+            )  # asked for all rows, as chunks are too few to compile for; what one is worth serves all
+        if rows < _PARALLEL or not all(part.compiled(rows) for part in trees):
+            for chunk in chunks:
+                fill(chunk)
+        else:
+            with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
+                list(pool.map(fill, chunks))
 
     def _check(self, features: ArrayLike) -> FloatArray:
         x = np.asarray(features, dtype=np.float64)
