@@ -102,6 +102,19 @@ def test_nan_goes_where_each_node_sends_it(at_once: tree_scorer._Process) -> Non
     assert {(0.0, -np.inf), (0.0, np.inf)} <= ways or {(2.0, -np.inf), (2.0, np.inf)} <= ways
 
 
+def test_a_split_of_what_is_missing_from_all_else(at_once: tree_scorer._Process) -> None:
+    """Its threshold is infinity, which infinite values do not exceed, and NaN goes right."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1_000, 2))
+    x[rng.random(1_000) < 0.3, 0] = np.nan
+    y = np.isnan(x[:, 0]) + 0.1 * x[:, 1]
+    booster = lightgbm.train({**QUIET, "num_leaves": 63}, lightgbm.Dataset(x, y), num_boost_round=5)
+    assert "threshold=inf" in booster.model_to_string() or " inf" in booster.model_to_string()
+    x[:300, 0] = np.repeat([np.inf, -np.inf, tree_scorer.LARGEST], 100)
+    np.testing.assert_array_equal(raw_score(booster, x), booster.predict(x, raw_score=True))
+    assert at_once.compiled
+
+
 @pytest.mark.parametrize("objective", ["binary", "poisson"])
 def test_scores_are_raw(objective: str, at_once: tree_scorer._Process) -> None:
     x = features(1_000)
@@ -179,6 +192,14 @@ def test_codes_are_those_of_a_search(thresholds: Any) -> None:
     np.testing.assert_array_equal(codes[0], np.searchsorted(own, x))
 
 
+def test_compiled_without_a_folder_to_keep_it() -> None:
+    pytest.importorskip("numba")
+    from whyrec.cause.tree_kernel import _compiled
+
+    function = eval("lambda value: value + 1")  # of no file, beside which nothing can be kept
+    assert _compiled(function)(1) == 2
+
+
 def test_small_calls_wait_for_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bulk work adds up until loading pays; then a booster is read once LightGBM did about as much as reading takes."""
     pytest.importorskip("numba")
@@ -241,8 +262,9 @@ def test_effects_of_pairs_are_the_same_compiled_and_in_threads(
     asked = draw(40_000, 4).x
     monkeypatch.setattr(pair_effects, "_PARALLEL", 1)
     at_once.forests.clear()
-    threaded = *effects.predict_ranked(asked), effects.rank_score(asked)
+    effects.warm()
     assert len(at_once.forests) > 0
+    threaded = *effects.predict_ranked(asked), effects.rank_score(asked)
     monkeypatch.setattr(tree_scorer, "_kernel", lambda: None)
     monkeypatch.setattr(tree_scorer, "_PROCESS", tree_scorer._Process())
     for ours, theirs in zip(threaded, (*effects.predict_ranked(asked), effects.rank_score(asked)), strict=True):

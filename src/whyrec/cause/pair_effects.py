@@ -28,6 +28,7 @@ from whyrec.saved import opening, saving
 LEARNERS = ("t", "t-linear", "dr", "linear")
 _OF_OUTCOMES = ("t", "t-linear")
 _PARALLEL, _MOST_THREADS = 500_000, 8  # rows from which threads pay
+_MANY = 1_000_000_000  # rows worth any loading
 _CHUNK = 16_384  # rows whose features and what is made of them stay in the processor's cache
 
 
@@ -130,6 +131,10 @@ class PairEffects:
 
         self._in_chunks(fill, len(x))
         return effect, low, high, score
+
+    def warm(self) -> None:
+        """Load the compiled loop for trees now (needs numba): a service then answers for few pairs at its speed, too, and no request waits for it."""
+        self._compiled(_MANY)
 
     def combination(self, features: ArrayLike, weights: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Weighted sums of effects, and the low and high end of their intervals, each (k,): features (n, d), weights (k, n).
@@ -255,18 +260,21 @@ class PairEffects:
     def _in_chunks(self, fill: Callable[[slice], None], rows: int) -> None:
         """Call `fill` for chunks of rows, in threads where those are many and no candidate that counts has threads of its own."""
         chunks = [slice(start, start + _CHUNK) for start in range(0, rows, _CHUNK)]
-        counted = [parts for parts, share in zip(self.models_, self.mix_, strict=True) if share > 0]
-        trees = [part for parts in counted for part in parts if isinstance(part, Boosting)]
-        for part in trees:
-            part.compiled(
-                rows
-            )  # asked for all rows, as chunks are too few to compile for; what one is worth serves all
-        if rows < _PARALLEL or not all(part.compiled(rows) for part in trees):
+        compiled = self._compiled(rows)  # asked for all rows, as a chunk is too little to compile for
+        if rows < _PARALLEL or not compiled:
             for chunk in chunks:
                 fill(chunk)
         else:
             with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
                 list(pool.map(fill, chunks))
+
+    def _compiled(self, rows: int) -> bool:
+        """Whether the trees that count, if any, are summed by the compiled loop, loaded now where so many rows are worth it."""
+        counted = [parts for parts, share in zip(self.models_, self.mix_, strict=True) if share > 0]
+        trees = [part for parts in counted for part in parts if isinstance(part, Boosting)]
+        for part in trees:
+            part.compiled(rows)  # what one of them is worth serves the others
+        return all(part.compiled(rows) for part in trees)
 
     def _check(self, features: ArrayLike) -> FloatArray:
         x = np.asarray(features, dtype=np.float64)

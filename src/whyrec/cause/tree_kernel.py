@@ -9,7 +9,7 @@ import numpy as np
 from numba import config, njit
 from numpy.typing import NDArray
 
-from whyrec.cause.tree_scorer import BUCKETS, TOGETHER, Forest
+from whyrec.cause.tree_scorer import BUCKETS, LARGEST, TOGETHER, Forest
 from whyrec.estimate import FloatArray
 
 if config.DISABLE_JIT:
@@ -40,7 +40,7 @@ def _encode(forest: Forest, features: FloatArray, codes: NDArray[np.uint16], val
         guess, thresholds = forest.guess[c], forest.thresholds[c]
         for i in range(n):
             x = features[i, feature]
-            x = missing if np.isnan(x) else x
+            x = missing if np.isnan(x) else min(x, LARGEST)
             value[i] = x
             at[i] = guess[int(min(max((x - base) * scale + 1.0, 0.0), BUCKETS + 1.0))]
         left = forest.width[c]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from whyrec.estimate import FloatArray
 
 BUCKETS = 1_024  # of each column's range, in which the search for its codes begins
+LARGEST = float(np.finfo(np.float64).max)  # for infinite values, so that what is missing can lie beyond them
 TOGETHER = 4  # trees whose leaves are added in one pass
 # In rows times trees, of which LightGBM takes some 30 million a second and core. A cost is paid once as much was spent without it,
 # so never more than twice what would have been best: to load numba and the compiled loop, and to read the text of a booster.
@@ -131,13 +132,14 @@ def read(text: str) -> Forest | None:
         for name in ("split_feature", "decision_type", "threshold")
     )
     kind = kind.astype(np.int64)
-    if np.any(kind & (_CATEGORICAL | _ZERO_IS_MISSING)):
+    if np.any(kind & (_CATEGORICAL | _ZERO_IS_MISSING)) or np.any(threshold == LARGEST):
         return None
+    threshold = np.where(threshold == np.inf, LARGEST, threshold)  # what is not missing goes left
     missing = np.where(kind & _NAN_IS_MISSING == 0, 0.0, np.where(kind & _DEFAULT_LEFT, -np.inf, np.inf))
     columns, column = np.unique(np.column_stack([feature, missing]), axis=0, return_inverse=True)
     column = column.reshape(-1)
     own = [np.unique(threshold[column == c]) for c in range(len(columns))]
-    if max(map(len, own), default=0) > _MOST_CODES:
+    if max(map(len, own), default=0) > _MOST_CODES or not np.all(np.isfinite(threshold)):
         return None
     code = np.zeros(len(column), dtype=np.uint16)
     for c, thresholds in enumerate(own):
