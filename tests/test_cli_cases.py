@@ -70,16 +70,22 @@ def test_counterfactual_of_rows_and_of_a_described_case(run: Call, table: Path) 
     )
     assert code == 0, err
     answer = json.loads(out)
-    assert answer["do"].startswith("price = ") and len(answer["rows"]) == 2
-    assert {"case", "target", "factual", "counterfactual", "change", "low", "high", "least", "most"} == set(
+    assert answer["do"].startswith("price = ") and [row["row"] for row in answer["rows"]] == [1, 3]
+    assert {"case", "row", "target", "factual", "counterfactual", "change", "low", "high", "least", "most"} == set(
         answer["rows"][0]
     )
     assert answer["point"] == {"buy": False}
     assert answer["model"]["mechanisms"]["price"]["kind"] in ("linear", "quadratic", "boosted")
+    code, out, _ = run("counterfactual", table, "--graph", GRAPH, "--row", 7, "--row", 3, "--do", "price=1")
+    assert (
+        code == 0
+        and out.index("  row 7: buy was ") < out.index("  row 3: buy was ")
+        and "case" not in out.split("assumes")[0]
+    )
     case = "age=50, kind=tea, price=3.5, buy=0"
     code, out, _ = run("counterfactual", table, "--graph", GRAPH, "--case", case, "--do", "price=1", "--target", "buy")
     assert code == 0
-    assert "buy was 0, would have been 0." in out and "extrapolates" in out and "under any coupling" in out
+    assert "case 1: buy was 0, would have been 0." in out and "extrapolates" in out and "under any coupling" in out
 
 
 @pytest.mark.parametrize(
@@ -152,6 +158,9 @@ def test_one_line_in_python(table: Path) -> None:
     assert 0 <= found.found.value[0, 0] <= 1
     assert "would have been" in found.to_text()
     assert whyrec.StructuralCausalModel.__name__ == "StructuralCausalModel"
+    gap = pl.read_csv(table).with_columns(age=pl.when(pl.int_range(pl.len()) != 4).then("age"))
+    with pytest.raises(BadInput, match=r"^row 5: 'age' is missing"):
+        whyrec.counterfactual(gap, GRAPH, [2, 5], {"price": 1})
     with pytest.raises(BadInput, match="no row was named"):
         whyrec.counterfactual(pl.read_csv(table), GRAPH, [], {"price": 1})
 
@@ -168,10 +177,11 @@ def test_why_not_names_reasons_and_actions(run: Call, table: Path, tmp_path: Pat
     answer = json.loads(out)
     (case,) = answer["cases"]
     assert {row["cause"] for row in case["reasons"]} == {"price", "no offer"}
-    assert case["actions"][0]["action"] == "half price"
-    assert (tmp_path / "why.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert case["actions"][0]["action"] == "half price" and case["row"] == row
+    picture = (tmp_path / "why.svg").read_text(encoding="utf-8")
+    assert picture.startswith("<svg") and f"<title>buy: row {row}</title>" in picture
     code, out, _ = run(*asked, "--lang", "zh")
-    assert code == 0 and "概率" in out
+    assert code == 0 and "概率" in out and f"第 {row} 行" in out
 
 
 @pytest.mark.parametrize(

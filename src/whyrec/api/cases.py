@@ -127,23 +127,29 @@ def counterfactual(
         fitted.save(Path(out))
         if table is not None and cluster is not None:
             keep_own_cases(Path(out), table, cluster, list(fitted.columns_))
-    return CounterfactualAnswer(fitted.counterfactual(cases, do, target, exact=exact), fitted, out)
+    found = fitted.counterfactual(cases, do, target, exact=exact, table_rows=_rows(case))
+    return CounterfactualAnswer(found, fitted, out)
 
 
 @dataclass(frozen=True)
 class WhyNotAnswer:
-    """Answers, one a case, with what was measured how, and the picture that was written."""
+    """Answers, one a case, with what was measured how, and the picture (of the first) that was written.
+
+    texts: what the cases are called. table_rows: which rows of the table they are, from 1, where they were named so.
+    """
 
     found: tuple[WhyNot, ...]
     model: StructuralCausalModel
     texts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     picture: Path | None = None
+    table_rows: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """cases (see `WhyNot.to_dict`), notes, model, picture."""
+        """cases (see `WhyNot.to_dict`; row: of the table, from 1, where it was named so), notes, model, picture."""
+        rows = self.table_rows or [None] * len(self.found)
         return {
-            "cases": [answer.to_dict() for answer in self.found],
+            "cases": [{"row": row, **answer.to_dict()} for row, answer in zip(rows, self.found, strict=True)],
             "notes": list(self.notes),
             "model": self.model.to_dict(),
             "picture": None if self.picture is None else str(self.picture),
@@ -212,11 +218,15 @@ def why_not(
         graph_of_question(drawn, {**causes, **(actions or {})}, outcome), bootstrap=30, random_state=random_state
     )
     cases = _cases(case, table)
-    fitted = model.fit(table, cluster=cluster, weight=weight)
-    found = ask(fitted, cases, causes, outcome, actions, lang=lang)
+    fitted, rows = model.fit(table, cluster=cluster, weight=weight), _rows(case)
+    found = ask(fitted, cases, causes, outcome, actions, lang=lang, table_rows=rows)
+    title = texts[0] if texts else found[0].outcome
+    if rows:
+        texts = tuple(f"第 {row} 行" if lang == "zh" else f"row {row}" for row in rows)
+        title = f"{found[0].outcome}: {texts[0]}"
     if picture is not None:
-        write_picture(Path(picture), found[0].picture(), title=" ".join(texts) or found[0].outcome)
-    return WhyNotAnswer(found, fitted, texts, notes, picture)
+        write_picture(Path(picture), found[0].picture(), title=title)
+    return WhyNotAnswer(found, fitted, texts, notes, picture, rows)
 
 
 def refute(
@@ -339,12 +349,19 @@ def _value(text: str) -> Any:
         return text
 
 
+def _rows(case: Any) -> tuple[int, ...]:
+    """The rows of the table, from 1, where cases were named by them."""
+    if isinstance(case, Mapping | pl.DataFrame | str | Path):
+        return ()
+    return (case,) if isinstance(case, int) else tuple(case)
+
+
 def _cases(case: Any, table: pl.DataFrame) -> Mapping[str, Any] | pl.DataFrame:
     if isinstance(case, Mapping | pl.DataFrame):
         return case
     if isinstance(case, str | Path):
         return units(case)
-    rows = [case] if isinstance(case, int) else list(case)
+    rows = _rows(case)
     if not rows:
         raise BadInput("case: no row was named; rows count from 1")
     outside = next((row for row in rows if not 1 <= row <= table.height), None)

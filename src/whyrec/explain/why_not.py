@@ -6,12 +6,13 @@ sentences come from templates that never claim more than the intervals allow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import polars as pl
 
+from whyrec.cause.scm.answers import case_name
 from whyrec.cause.scm.attribution import Attribution, attribute
 from whyrec.cause.scm.columns import as_frame
 from whyrec.cause.scm.model import StructuralCausalModel
@@ -139,11 +140,13 @@ def why_not(
     actions: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     lang: Lang = "en",
+    table_rows: Sequence[int] = (),
 ) -> tuple[WhyNot, ...]:
     """An answer for each case in which the two-valued `outcome` did not happen.
 
     causes: by name, what `do` sets to put the reason out of the way (see `attribute`). actions: by name, what `do` sets. BadInput
-    where the outcome happened, or is no column of two values.
+    where the outcome happened, or is no column of two values. table_rows: which rows of a table the cases are, from 1, for that
+    message.
     """
     column = model.columns_.get(outcome)
     if column is None or len(column.levels) != 2 or column.labels or column.levels != (0.0, 1.0):
@@ -151,9 +154,10 @@ def why_not(
     frame = as_frame(case)
     values = model.encoded(frame)[outcome]
     if (values != 0).any():
-        row = int((values != 0).argmax())
-        raise BadInput(f"case {row + 1}: {outcome} is {values[row]:g}; ask of a case in which it is 0")
-    found: Attribution = attribute(model, frame, causes, outcome)
+        place = int((values != 0).argmax())
+        told = case_name(place, table_rows)
+        raise BadInput(f"{told}: {outcome} is {values[place]:g}; ask of a case in which it is 0")
+    found: Attribution = attribute(model, frame, causes, outcome, table_rows=table_rows)
     shares = found.to_frame()
     tried = {name: model.counterfactual(frame, do, outcome) for name, do in (actions or {}).items()}
     answers = []

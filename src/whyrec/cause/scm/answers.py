@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,11 @@ COUPLING = "noise moves a category monotonely (two values) or by Gumbel noise (m
 _SHOWN = 20
 
 
+def case_name(place: int, table_rows: Sequence[int] = ()) -> str:
+    """What a case is called in words: by its row of the table where it was asked for so, else by its place; both from 1."""
+    return f"row {table_rows[place]}" if table_rows else f"case {place + 1}"
+
+
 @dataclass(frozen=True)
 class Counterfactuals:
     """What would have been: one row a case, one column a target.
@@ -27,7 +33,8 @@ class Counterfactuals:
     chance), and the interval for what the mechanisms do not know of themselves. least, most: what `value` could be
     under any coupling of the two worlds, where it hangs on one (two-valued targets), else equal to `value`.
     point: whether the value follows from the case alone (invertible mechanisms), or is an average over noise that
-    could have given the case. warnings: extrapolation and the like.
+    could have given the case. warnings: extrapolation and the like. table_rows: which rows of a table the cases are, from 1,
+    where they were named so.
     """
 
     do: str
@@ -42,6 +49,7 @@ class Counterfactuals:
     level: float
     assumptions: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    table_rows: tuple[int, ...] = ()
 
     @property
     def change(self) -> FloatArray:
@@ -49,11 +57,13 @@ class Counterfactuals:
         return self.value - self.factual
 
     def to_frame(self) -> pl.DataFrame:
-        """One row a case and target: case (0 is the first), target, factual, counterfactual, change, low, high, least, most."""
+        """One row a case and target: case (0 is the first), row (of the table, from 1, where it was named so), target, factual,
+        counterfactual, change, low, high, least, most."""
         cases, count = self.value.shape
         return pl.DataFrame(
             {
                 "case": [case for case in range(cases) for _ in range(count)],
+                "row": [row for row in self.table_rows or [None] * cases for _ in range(count)],
                 "target": list(self.targets) * cases,
                 "factual": self.factual.ravel(),
                 "counterfactual": self.value.ravel(),
@@ -62,7 +72,8 @@ class Counterfactuals:
                 "high": self.high.ravel(),
                 "least": self.least.ravel(),
                 "most": self.most.ravel(),
-            }
+            },
+            schema_overrides={"row": pl.Int64},
         ).with_columns(pl.col(pl.Float64).fill_nan(None))
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,7 +96,7 @@ class Counterfactuals:
         lines = [f"had it been that {self.do}:"]
         for row in rows[:_SHOWN]:
             was = "unknown" if row["factual"] is None else f"{row['factual']:.4g}"
-            told = f"  case {row['case'] + 1}: {row['target']} was {was}, would have been {row['counterfactual']:.4g}"
+            told = f"  {case_name(row['case'], self.table_rows)}: {row['target']} was {was}, would have been {row['counterfactual']:.4g}"
             if row["low"] is not None:
                 told += f"  [{row['low']:.4g}, {row['high']:.4g}]"
             if row["most"] - row["least"] > 1e-9:

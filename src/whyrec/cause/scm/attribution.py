@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import factorial
 from typing import Any
@@ -95,11 +95,13 @@ def attribute(
     target: str,
     *,
     draws: int = 100,
+    table_rows: Sequence[int] = (),
 ) -> Attribution:
     """Shares of `causes` in what `target` was in each case.
 
     causes: by name, what `do` sets to put the cause at its reference: {"price": {"price": "usual_price"}, "stock": {"in_stock": 1}};
     at most eight, no node twice. target: a numeric or two-valued node whose value is known in the cases.
+    table_rows: which rows of a table the cases are, from 1, for what is said of them.
     """
     if not causes or len(causes) > _MOST_CAUSES:
         raise BadInput(f"causes: {len(causes)} were given; name one to {_MOST_CAUSES}")
@@ -122,7 +124,7 @@ def attribute(
     for plan in plans.values():
         if len(plan.told) != 1:
             raise BadInput(f"target {target!r} holds texts; ask for a number or a column of two values")
-        plan.check(values)
+        plan.check(values, table_rows)
     was = values[target]
 
     def game(replicate: int | None) -> dict[frozenset[str], FloatArray]:

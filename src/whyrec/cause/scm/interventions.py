@@ -84,7 +84,9 @@ class Intervention:
             found = found.new_from_index(0, frame.height)
         encoded = columns[self.node].encode(found)
         if np.isnan(encoded).any():
-            raise BadInput(f"do({self.words}) gives no value in case {int(np.isnan(encoded).argmax()) + 1}")
+            where = frame.row(int(np.isnan(encoded).argmax()), named=True)
+            told = ", ".join(f"{name} is {value}" for name, value in where.items())
+            raise BadInput(f"do({self.words}) gives no value" + (f" where {told}" if told else ""))
         return encoded
 
 

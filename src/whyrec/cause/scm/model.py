@@ -148,13 +148,15 @@ class StructuralCausalModel:
         draws: int = 100,
         exact: bool = False,
         intervals: bool = True,
+        table_rows: Sequence[int] = (),
     ) -> Counterfactuals:
         """What would have been in these cases: abduct their noise, act, predict (Pearl 2009, theorem 7.1.7).
 
         case: one case as a mapping, or a table; columns outside of the graph are ignored. do: as in `do`. target: which
         nodes to tell of; all that the change reaches by default. A value may be missing where none of its effects is
         known: its noise is then drawn. draws: of noise that a case does not fix. exact: NotIdentified in place of an
-        average, where the answer does not follow from the case alone.
+        average, where the answer does not follow from the case alone. table_rows: which rows of a table the cases are, from 1;
+        the answer then calls them so.
         """
         if self.interventions_:
             raise BadInput(
@@ -167,7 +169,7 @@ class StructuralCausalModel:
             raise BadInput("counterfactual: no case was given")
         plan = self.plan(do, target)
         values = self.encoded(frame)
-        plan.check(values)
+        plan.check(values, table_rows)
         point = tuple(plan.point(target, values) for target in plan.told)
         if exact and not all(point):
             name = plan.told[point.index(False)][0]
@@ -200,6 +202,7 @@ class StructuralCausalModel:
             level=self.level,
             assumptions=ASSUMPTIONS if all(point) else (*ASSUMPTIONS, COUPLING),
             warnings=plan.warnings(values),
+            table_rows=tuple(table_rows),
         )
 
     def effect(

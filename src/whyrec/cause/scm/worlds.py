@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import networkx as nx
 import numpy as np
+from numpy.typing import NDArray
 
 from whyrec.cause.graph import CausalGraph
 from whyrec.cause.scm.additive import Mechanism
+from whyrec.cause.scm.answers import case_name
 from whyrec.cause.scm.classes import Binary
 from whyrec.cause.scm.columns import Column
 from whyrec.cause.scm.interventions import Intervention, intervened
@@ -107,8 +109,15 @@ class Plan:
                 found.append(change.warning(self.columns[node], change.evaluate(values, self.columns)))
         return tuple(words for words in found if words)
 
-    def check(self, values: Values) -> None:
+    def check(self, values: Values, table_rows: Sequence[int] = ()) -> None:
         """BadInput for a missing value that the answer hangs on; NotIdentified for noise that cannot be had."""
+
+        def require(name: str, rows: NDArray[np.bool_], why: str) -> None:
+            gap = rows & ~np.isfinite(values[name])
+            if gap.any():
+                where = case_name(int(gap.argmax()), table_rows)
+                raise BadInput(f"{where}: {name!r} is missing, and {why}; fill it in")
+
         for name in self.moved:
             known = np.isfinite(values[name])
             if self.mechanisms[name].abduction == "none" and known.any():
@@ -117,23 +126,23 @@ class Plan:
                     "world; leave its value out of the case to draw it anew, or give it the mechanism 'linear' or 'flow'"
                 )
             for cause in self.parents(name):
-                self._require(values, cause, known, f"{name!r} is known")
+                require(cause, known, f"{name!r} is known")
                 if cause not in self.order:
-                    self._require(values, cause, ~known, f"{name!r} must be found")
+                    require(cause, ~known, f"{name!r} must be found")
             for effect in sorted(self.descendants[name]):
                 both = ~known & np.isfinite(values[effect])
                 if both.any():
                     raise BadInput(
-                        f"case {int(both.argmax()) + 1}: {name!r} is missing while its effect {effect!r} is known, which "
-                        f"says something of it; fill {name!r}, or leave {effect!r} out of the case too"
+                        f"{case_name(int(both.argmax()), table_rows)}: {name!r} is missing while its effect {effect!r} is known, "
+                        f"which says something of it; fill {name!r}, or leave {effect!r} out of the case too"
                     )
         for node, change in self.changes.items():
             for name in change.reads:
                 if name not in self.order:
-                    self._require(values, name, np.ones(len(values[name]), dtype=bool), f"do({node} = ...) reads it")
+                    require(name, np.ones(len(values[name]), dtype=bool), f"do({node} = ...) reads it")
         for name, _ in self.told:
             if name not in self.order:
-                self._require(values, name, np.ones(len(values[name]), dtype=bool), "it is asked for")
+                require(name, np.ones(len(values[name]), dtype=bool), "it is asked for")
 
     def point(self, told: Told, values: Values) -> bool:
         """Whether a target's value follows from the cases alone."""
@@ -158,11 +167,6 @@ class Plan:
             if not closed:
                 return True
         return False
-
-    def _require(self, values: Values, name: str, rows: FloatArray, why: str) -> None:
-        gap = rows & ~np.isfinite(values[name])
-        if gap.any():
-            raise BadInput(f"case {int(gap.argmax()) + 1}: {name!r} is missing, and {why}; fill it in")
 
 
 def expectations(
