@@ -42,13 +42,13 @@ def run(*arguments: str) -> tuple[int, str]:
 def test_learn_writes_graph_and_picture(shop: Path, tmp_path: Path) -> None:
     out, picture = tmp_path / "g.dot", tmp_path / "g.svg"
     code, text = run(
-        "learn", str(shop), "--cluster", "user", "--bootstraps", "5", "--knowledge", "age before email before visit before spend",
+        "learn", str(shop), "--cluster", "user", "--draws", "5", "--knowledge", "age before email before visit before spend",
         "--treatment", "email", "--outcome", "visit", "--out", str(out), "--picture", str(picture), "--json",
     )  # fmt: skip
     assert code == 0
     content = json.loads(text)
     assert content["graph"]["directed"] == [["age", "email"], ["age", "visit"], ["email", "visit"], ["visit", "spend"]]
-    assert content["bootstraps"] == 5
+    assert content["draws"] == 5
     assert content["effect"]["interval"][0] < 0.5 < content["effect"]["interval"][1]
     assert "digraph" in out.read_text()
     assert picture.read_text().startswith("<svg")

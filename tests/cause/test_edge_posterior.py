@@ -1,8 +1,9 @@
-"""Probabilities of edges: exact where orders can be counted, calibrated on random graphs, and kept within what is known."""
+"""Probabilities of edges and drawn graphs: exact where orders can be counted, calibrated on random graphs, within what is known."""
 
 from __future__ import annotations
 
-from itertools import permutations
+from collections import Counter
+from itertools import permutations, product
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,9 @@ from whyrec.cause.discovery.learn import edge_probabilities, learn_graph
 from whyrec.cause.discovery.order_chain import OrderChain, subset_sums
 from whyrec.cause.discovery.posterior import _better_pairs, design_effect, edge_posterior, places
 from whyrec.cause.discovery.scores import make_score
-from whyrec.studies.graph_benchmark.calibration import linear_world, reliability, slope
+from whyrec.cause.graph.knowledge import Knowledge
+from whyrec.studies.graph_benchmark.averaging import compared, coverage_by, pairs_of
+from whyrec.studies.graph_benchmark.calibration import linear_system, linear_world, reliability, slope
 
 
 def few_columns(rows: int = 120) -> Columns:
@@ -47,6 +50,45 @@ def test_a_chain_of_orders_finds_the_average_over_all_orders() -> None:
     found = sets.as_matrix(chain.run(3_000, 100))
     assert np.abs(found - exact / total).max() < 0.02
     assert 0.1 < np.sort((exact / total).ravel())[-3] < 0.9  # none of it is trivial
+
+
+def test_graphs_are_drawn_as_often_as_they_are_probable() -> None:
+    """Of three columns each graph is listed with each order that it agrees with; draws come as often, the likeliest nine."""
+    data, none = few_columns(), np.zeros((4, 4), bool)
+    sets = families(make_score(data, "bic"), np.zeros((4, 4)), none, none, 3)
+    weights = sets.fits - 1.5 * sets.members.sum(axis=1)
+    exact: Counter[bytes] = Counter()
+    for order in permutations(range(4)):
+        place = np.argsort(order)
+        open_to = [
+            [k for k, held in enumerate(sets.members) if (place[sets.candidates[x, held]] < place[x]).all()]
+            for x in range(4)
+        ]
+        for chosen in product(*open_to):
+            exact[sets.as_dag(np.array(chosen)).tobytes()] += float(np.exp(weights[np.arange(4), chosen].sum()))
+    chain = OrderChain(sets, weights, np.array([0.1, 0.3, 0.5, 0.7]), np.random.default_rng(1))
+    drawn: Counter[bytes] = Counter()
+    for _ in range(4_000):
+        chain.sweep()
+        drawn[sets.as_dag(chain.parents()).tobytes()] += 1
+    whole = sum(exact.values())
+    for graph, weight in exact.most_common(9):
+        assert drawn[graph] / 4_000 == pytest.approx(weight / whole, abs=0.015)
+
+
+def test_drawn_graphs_come_from_all_chains_and_agree_with_the_probabilities() -> None:
+    data, none = few_columns(), np.zeros((4, 4), bool)
+    found = edge_posterior(data, none, none, none, draws=600)
+    assert found is not None and len(found.dags) == 600
+    assert np.abs(np.mean(found.dags, axis=0) - found.probability).max() < 0.06
+    few = edge_posterior(data, none, none, none, draws=6)
+    assert few is not None and len(few.dags) == 6
+    assert np.array_equal(few.probability, found.probability)
+    early = edge_posterior(data, none, none, none, draws=60, chains=1)
+    late = edge_posterior(data, none, none, none, draws=180, chains=3)
+    assert early is not None and late is not None
+    assert all(np.array_equal(a, b) for a, b in zip(early.dags, late.dags, strict=False))
+    assert not all(np.array_equal(a, b) for a, b in zip(late.dags[:60], late.dags[60:120], strict=True))
 
 
 def test_sums_over_subsets_and_every_set_by_hand() -> None:
@@ -134,8 +176,10 @@ def test_what_is_known_is_certain() -> None:
     forbidden, required = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
     forbidden[0, 1] = forbidden[1, 0] = forbidden[2, 0] = True
     required[3, 2] = forbidden[2, 3] = True
-    found = edge_posterior(data, required, forbidden, required)
-    assert found is not None
+    posterior = edge_posterior(data, required, forbidden, required, draws=50)
+    assert posterior is not None
+    assert all(dag[3, 2] and not (dag & forbidden).any() for dag in posterior.dags)
+    found = posterior.probability
     assert found[0, 1] == found[1, 0] == found[2, 0] == 0.0
     assert found[3, 2] == pytest.approx(1.0)
     assert np.all((found >= 0) & (found + found.T <= 1 + 1e-9))
@@ -157,5 +201,39 @@ def test_places_follow_the_arrows_and_methods_without_a_score_keep_shares() -> N
     place = places(dag)
     assert place[4] < place[2] < place[0] and place[3] < place[0]
     frame = pl.DataFrame(np.random.default_rng(0).normal(size=(100, 3)), schema=["x", "y", "z"])
-    assert learn_graph(frame, bootstraps=2).confidence_kind == "probability"
-    assert learn_graph(frame, "pc", bootstraps=2).confidence_kind == "share of draws"
+    assert learn_graph(frame, draws=2).confidence_kind == "probability"
+    assert learn_graph(frame, "pc", draws=2).confidence_kind == "share of draws"
+    assert learn_graph(frame, draws=2).to_text().count("2 graphs drawn by their probability") == 1
+    assert learn_graph(frame, "pc", draws=2).to_text().count("2 bootstrap draws") == 1
+    assert learn_graph(frame).draws == learn_graph(frame).confidence == ()
+
+
+def test_many_required_causes_are_in_every_drawn_graph_or_there_is_no_probability() -> None:
+    """Ten candidates a column: what is required comes before what the data want, and more than ten are not left to chance."""
+    values = np.random.default_rng(0).normal(size=(300, 14))
+    names = [f"v{k:02d}" for k in range(14)]
+    values[:, 13] += values[:, :3].sum(axis=1)
+    frame = pl.DataFrame(values, schema=names)
+    for first, kind, draws in ((3, "probability", 30), (2, "share of draws", 2)):
+        known = Knowledge.from_tiers([], always=[(cause, "v13") for cause in names[first:13]])
+        found = learn_graph(frame, knowledge=known, draws=draws, starts=1)
+        assert (found.confidence_kind, len(found.draws)) == (kind, draws)
+        assert all(known.violations(graph) == [] for graph in found.draws)
+
+
+def test_averaged_effects_hold_the_truth_where_those_of_the_one_graph_do_not() -> None:
+    """Twenty-four random worlds of eight columns, four pairs each with an effect."""
+    rows = []
+    for number in range(24):
+        generator = np.random.default_rng([78, number])
+        weight, values = linear_system(8, 2.5, 500, generator)
+        frame = pl.DataFrame(values, schema=[f"v{k}" for k in range(8)])
+        learned = learn_graph(frame, draws=50)
+        for pair, truth in pairs_of(weight, 4, generator):
+            if truth:
+                rows += [
+                    {"graphs": "all", **compared(frame, learned.draws, pair, truth)},
+                    {"graphs": "one", **compared(frame, (learned.graph,), pair, truth)},
+                ]
+    cover = dict(coverage_by(pl.DataFrame(rows), "graphs", "effect").select("graphs", "coverage").iter_rows())
+    assert cover["all"] > 0.88 > cover["one"] + 0.05

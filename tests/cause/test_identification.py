@@ -14,7 +14,7 @@ from whyrec.cause.identification.adjustment import (
     minimal_adjustment,
     optimal_adjustment,
 )  # fmt: skip
-from whyrec.cause.identification.average import adjustment_sets, average_effect
+from whyrec.cause.identification.average import adjustment_sets, average_effect, mixture_quantile
 from whyrec.cause.identification.bounds import balke_pearl_bounds, manski_bounds
 from whyrec.cause.identification.estimation import graph_effect, partially_linear, two_stage
 from whyrec.cause.identification.front_door import front_door_effect
@@ -330,6 +330,19 @@ def test_effects_average_over_graphs_with_both_variances() -> None:
     assert both.standard_error == pytest.approx(np.sqrt(variance))
     assert average_effect(frame, [none], "x", "y").estimate == 0.0
     assert average_effect(frame, [right, none], "x", "y").diagnostics["share_without_effect"] == 0.5
+
+
+def test_the_ends_of_an_interval_over_graphs_are_those_of_the_mixture() -> None:
+    apart = (np.array([0.5, 0.5]), np.array([0.0, 10.0]), np.array([1.0, 2.0]))
+    assert mixture_quantile(0.25, *apart) == pytest.approx(0.0, abs=1e-5)
+    assert mixture_quantile(0.75, *apart) == pytest.approx(10.0)
+    assert mixture_quantile(0.975, *apart) == pytest.approx(10 + 2 * 1.6448536, abs=1e-5)
+    point = (np.array([0.6, 0.4]), np.array([0.0, 5.0]), np.array([0.0, 1.0]))
+    assert (
+        mixture_quantile(0.025, *point) == mixture_quantile(0.5, *point) == 0.0
+    )  # exactly, so that it holds no effect
+    assert mixture_quantile(0.8, *point) == pytest.approx(5.0)
+    assert mixture_quantile(0.9, np.ones(2) / 2, np.zeros(2), np.zeros(2)) == 0.0
 
 
 def test_an_open_edge_at_the_treatment_gives_each_parent_set_its_turn() -> None:

@@ -137,7 +137,7 @@ def graph_learn(
     columns: Sequence[str] | None = None,
     knowledge: str | Knowledge | None = None,
     cluster: str | None = None,
-    bootstraps: int = 50,
+    draws: int = 50,
     score: ScoreName = "auto",
     alpha: float = 0.01,
     time_budget: float | None = None,
@@ -148,10 +148,10 @@ def graph_learn(
     lang: Lang = "en",
     random_state: int = 0,
 ) -> Learned:
-    """Learn a graph from a table; with treatment and outcome, their effect averaged over the bootstrap's graphs."""
+    """Learn a graph from a table; with treatment and outcome, their effect averaged over the graphs that were drawn."""
     frame = read_frame(data)
     learned = learn_graph(
-        frame, method, columns=columns, knowledge=knowledge, cluster=cluster, bootstraps=bootstraps, score=score,
+        frame, method, columns=columns, knowledge=knowledge, cluster=cluster, draws=draws, score=score,
         alpha=alpha, time_budget=time_budget, random_state=random_state,
     )  # fmt: skip
     effect = None

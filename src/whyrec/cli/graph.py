@@ -33,13 +33,21 @@ def learn(
         typer.Option(help='"age, sex before shown before bought; price never causes age; shown causes bought".'),
     ] = None,
     cluster: Annotated[str | None, typer.Option(help="Column whose rows belong together (user); no node.")] = None,
-    bootstraps: Annotated[
-        int, typer.Option(min=0, help="Graphs of users drawn again, and how far to trust each edge; 0: neither.")
+    draws: Annotated[
+        int,
+        typer.Option(
+            "--draws",
+            min=0,
+            help="Graphs to average over, and how far to trust each edge: boss and ges draw them by their probability (more take no longer), "
+            "the others learn one from users drawn again each time (bootstrap). 0: neither.",
+        ),
     ] = 50,
     score: Annotated[Literal["auto", "bic", "ebic", "bdeu", "qnml"], typer.Option(help="Of boss and ges.")] = "auto",
     alpha: Annotated[float, typer.Option(help="Level of the tests of pc and fci.")] = 0.01,
     time_budget: Annotated[float | None, typer.Option(help="Seconds; then the best so far is given.")] = None,
-    treatment: Annotated[str | None, typer.Option(help="With --outcome: its effect, averaged over the draws.")] = None,
+    treatment: Annotated[
+        str | None, typer.Option(help="With --outcome: its effect, averaged over these graphs.")
+    ] = None,
     outcome: Annotated[str | None, typer.Option(help="The outcome of that effect.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the graph: .txt, .dot, .gml or .dagitty.")] = None,
     picture: Picture = None,
@@ -55,7 +63,7 @@ def learn(
             columns=_names(columns),
             knowledge=knowledge,
             cluster=cluster,
-            bootstraps=bootstraps,
+            draws=draws,
             score=score,
             alpha=alpha,
             time_budget=time_budget,

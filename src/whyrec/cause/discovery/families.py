@@ -42,10 +42,14 @@ class Families:
         matrix[self.candidates[effect, place], effect] = by_candidate[effect, place]
         return matrix
 
+    def as_dag(self, chosen: IntArray) -> Matrix:
+        """The graph of one set for each column (p,), [cause, effect]."""
+        return self.as_matrix(self.members[chosen].astype(np.float64)) > 0
+
 
 def families(score: Score, pairs: FloatArray, forbidden: Matrix, required: Matrix, width: int) -> Families:
-    """The sets of the best pairs; pairs: (p, p) symmetric, how much each is wanted, -inf for never."""
-    chosen = best_pairs(pairs, width)
+    """The sets of the best pairs, those required first; pairs: (p, p) symmetric, how much each is wanted, -inf for never."""
+    chosen = best_pairs(np.where(required | required.T, np.inf, np.minimum(pairs, 1e12)), width)
     width = chosen.shape[1]
     sets = np.arange(2**width)
     held = (sets[:, None] >> np.arange(width) & 1).astype(bool)

@@ -20,7 +20,7 @@ from whyrec.cause.discovery.ges import ges
 from whyrec.cause.discovery.independence import make_test
 from whyrec.cause.discovery.lingam import direct_lingam
 from whyrec.cause.discovery.pc import pc
-from whyrec.cause.discovery.posterior import edge_posterior
+from whyrec.cause.discovery.posterior import EdgePosterior, edge_posterior
 from whyrec.cause.discovery.scores import ScoreName, make_score
 from whyrec.cause.graph.causal_graph import CausalGraph
 from whyrec.cause.graph.equivalence import Matrix, cpdag_matrices, extension, from_matrices, matrices
@@ -31,6 +31,10 @@ from whyrec.progress import say, track
 
 _NUMBERS_ONLY = ("lingam", "dagma")
 _SCORES = ("boss", "ges")  # whose edges have a probability
+_DRAWN: dict[ConfidenceKind, str] = {
+    "probability": "graphs drawn by their probability",
+    "share of draws": "bootstrap draws",
+}
 _TESTS = ("pc", "fci")  # a test takes repeated rows for evidence, and knows no correction
 
 
@@ -50,10 +54,11 @@ class Settings:
 class LearnedGraph:
     """A learned graph and how far to trust it.
 
-    graph: a CPDAG (PC, GES, BOSS), PAG (FCI) or DAG (LiNGAM, DAGMA). confidence: for each pair that was adjacent in
-    the graph or in a bootstrap draw or has 1% to be so, see `EdgeConfidence`; empty without bootstrap. confidence_kind: what
-    its numbers are: a "probability" (BOSS, GES), or the "share of draws" with the edge, which is none (docs/graphs.md).
-    draws: the graphs of the bootstrap.
+    graph: a CPDAG (PC, GES, BOSS), PAG (FCI) or DAG (LiNGAM, DAGMA). draws: graphs that the data leave open, each counting
+    alike: of BOSS and GES DAGs drawn by their probability, which join no pair beyond the candidates of `edge_posterior`; of the
+    others what they learn when the users are drawn again (bootstrap), and no sample of a posterior. confidence: for each pair that is
+    adjacent in the graph or in a bootstrap draw or has 1% to be so, see `EdgeConfidence`; empty without draws. confidence_kind:
+    what its numbers are: a "probability" (BOSS, GES), or the "share of draws" with the edge, which is none (docs/graphs.md).
     rows: used; left_out: with a missing value. complete: False where the time budget ended the search or the draws.
     """
 
@@ -83,7 +88,7 @@ class LearnedGraph:
             "knowledge": self.knowledge.to_text(),
             "confidence": [edge.to_dict() for edge in self.confidence],
             "confidence_kind": self.confidence_kind,
-            "bootstraps": len(self.draws),
+            "draws": len(self.draws),
             "rows": self.rows,
             "left_out": self.left_out,
             "seconds": self.seconds,
@@ -116,7 +121,7 @@ class LearnedGraph:
             f"{self.graph.kind} over {len(self.graph.nodes)} columns learned by {self.method} from {self.rows:,} rows "
             f"in {self.seconds:.1f} s"
             + (f"; {self.left_out:,} rows with a missing value left out" if self.left_out else "")
-            + (f"; {len(self.draws)} bootstrap draws" if self.draws else "")
+            + (f"; {len(self.draws)} {_DRAWN[self.confidence_kind]}" if self.draws else "")
             + (f"; of each edge the {self.confidence_kind}" if self.confidence else "")
         ]
         for row in self.to_frame().to_dicts():
@@ -141,7 +146,7 @@ def learn_graph(
     knowledge: Knowledge | str | None = None,
     cluster: str | None = None,
     discrete: Collection[str] | None = None,
-    bootstraps: int = 0,
+    draws: int = 0,
     score: ScoreName = "auto",
     penalty: float = 1.0,
     alpha: float = 0.01,
@@ -153,18 +158,18 @@ def learn_graph(
 
     method: "boss" (order search; the default), "ges", "pc" (stable), "fci" (allows for common causes that were not
     measured), for continuous, discrete and mixed columns; "lingam" and "dagma" for continuous ones. knowledge:
-    statements that every output keeps, see `Knowledge.from_text`. cluster: a column such as the user whose rows are
-    drawn together by the bootstrap. bootstraps: graphs of users drawn again (`draws`), and with them a
-    confidence of every edge; 0 for neither. BOSS and GES give its probability (`edge_posterior`), the others its share of the
-    draws. score: "auto" (qNML
-    for discrete columns, BIC else). alpha: level of the tests of PC and FCI. starts: of BOSS (by default ten, fewer
+    statements that every output keeps, see `Knowledge.from_text`. cluster: a column such as the user whose rows belong
+    together. draws: graphs to average over (`LearnedGraph.draws`), and with them a confidence of every edge; 0 for neither. BOSS
+    and GES draw them from the posterior and give probabilities (`edge_posterior`, whose time does not hang on how many are drawn);
+    the others learn each from users drawn again and give shares of the draws. score: "auto" (qNML for discrete columns, BIC
+    else). alpha: level of the tests of PC and FCI. starts: of BOSS (by default ten, fewer
     above 30 columns). time_budget: seconds after which the best so far is returned. The answer does not depend on the
     order of columns or, but for the bootstrap, of rows.
     """
     if method not in METHODS:
         raise BadInput(f"no discovery method {method!r}; the choices are {', '.join(METHODS)}")
-    if bootstraps < 0 or not 0 < alpha < 1 or (time_budget is not None and time_budget <= 0):
-        raise BadInput("bootstraps must not be negative, alpha between 0 and 1, the time budget positive")
+    if draws < 0 or not 0 < alpha < 1 or (time_budget is not None and time_budget <= 0):
+        raise BadInput("draws must not be negative, alpha between 0 and 1, the time budget positive")
     begin = time.monotonic()
     data = prepare(frame, columns, cluster=cluster, discrete=discrete)
     texts = [name for name, card in zip(data.names, data.cards, strict=True) if card]
@@ -179,24 +184,35 @@ def learn_graph(
     deadline = np.inf if time_budget is None else begin + time_budget
     say(f"{method}: {len(data.names)} columns, {len(data.values):,} rows ...")
     graph = learn_once(data, known, settings, deadline)
-    ended = time.monotonic() > deadline
-    probability = _probability(data, graph, known, settings, deadline) if bootstraps and not ended else None
-    draws = _bootstrap(data, known, settings, bootstraps, deadline) if bootstraps and not ended else []
-    confidence = edge_confidences(graph, draws) if probability is None else confidences_of(graph, probability)
+    found = _posterior(data, graph, known, settings, draws, deadline) if draws else None
+    if found is None:
+        graphs = bootstrap_graphs(data, known, settings, draws, deadline) if draws else []
+        confidence = edge_confidences(graph, graphs)
+    else:
+        none = np.zeros_like(found.probability, bool)
+        graphs = [_checked(from_matrices(data.names, dag, none), known) for dag in found.dags]
+        confidence = confidences_of(graph, found.probability)
     notes = list(data.notes)
     if len(data.values) < 10 * len(data.names):
         notes.append(f"{len(data.values)} rows for {len(data.names)} columns: few, so expect missing and false edges")
+    if draws and found is None and method in _SCORES and time.monotonic() <= deadline:
+        notes.append(
+            "a column has more required edges than there are candidates: shares of draws in place of probabilities"
+        )
     return LearnedGraph(
-        graph, method, known, confidence, tuple(draws), len(data.values), data.left_out,
-        time.monotonic() - begin, not ended and len(draws) == bootstraps, tuple(notes),
-        "share of draws" if probability is None else "probability",
+        graph, method, known, confidence, tuple(graphs), len(data.values), data.left_out,
+        time.monotonic() - begin, time.monotonic() <= deadline and len(graphs) == draws, tuple(notes),
+        "share of draws" if found is None else "probability",
     )  # fmt: skip
 
 
 def learn_once(data: Columns, knowledge: Knowledge, settings: Settings, deadline: float = np.inf) -> CausalGraph:
     """One graph, checked against the knowledge."""
     forbidden, required = knowledge.matrices(data.names)
-    graph = METHODS[settings.method](data, forbidden, required, settings, deadline)
+    return _checked(METHODS[settings.method](data, forbidden, required, settings, deadline), knowledge)
+
+
+def _checked(graph: CausalGraph, knowledge: Knowledge) -> CausalGraph:
     broken = knowledge.violations(graph)
     if broken:
         raise RuntimeError(f"a learned graph breaks what was known: {'; '.join(broken)}: a defect of whyrec")
@@ -206,23 +222,23 @@ def learn_once(data: Columns, knowledge: Knowledge, settings: Settings, deadline
 def edge_probabilities(data: Columns, random_state: int = 0, method: str = "boss") -> FloatArray:
     """Probability that each column is a direct cause of each other, (p, p) as [cause, effect], nothing known beforehand."""
     settings, nothing = Settings(method, "auto", 1.0, 0.01, None, random_state), Knowledge()
-    found = _probability(data, learn_once(data, nothing, settings), nothing, settings, np.inf)
+    found = _posterior(data, learn_once(data, nothing, settings), nothing, settings, 0, np.inf)
     if found is None:
         raise BadInput(f"method {method!r} has no probabilities; use one of {', '.join(_SCORES)}")
-    return found
+    return found.probability
 
 
-def _probability(
-    data: Columns, graph: CausalGraph, knowledge: Knowledge, settings: Settings, deadline: float
-) -> FloatArray | None:
+def _posterior(
+    data: Columns, graph: CausalGraph, knowledge: Knowledge, settings: Settings, draws: int, deadline: float
+) -> EdgePosterior | None:
     """Of every edge, for the methods that score; None for others and after the deadline."""
     if settings.method not in _SCORES or time.monotonic() > deadline:
         return None
     arrow, line = matrices(graph)
     dag = extension(arrow.copy(), line.copy())
     return edge_posterior(
-        data, arrow if dag is None else dag, *knowledge.matrices(data.names), score=settings.score, deadline=deadline,
-        random_state=settings.random_state,
+        data, arrow if dag is None else dag, *knowledge.matrices(data.names), score=settings.score, draws=draws,
+        deadline=deadline, random_state=settings.random_state,
     )  # fmt: skip
 
 
@@ -232,7 +248,7 @@ def _padded(words: str, width: int) -> str:
     return words + " " * max(width - len(words) - wide, 0)
 
 
-def _bootstrap(
+def bootstrap_graphs(
     data: Columns, knowledge: Knowledge, settings: Settings, draws: int, deadline: float
 ) -> list[CausalGraph]:
     """Graphs of resampled units, fewer where the deadline comes first."""

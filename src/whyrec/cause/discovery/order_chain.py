@@ -76,11 +76,11 @@ class OrderChain:
         result: FloatArray = np.where(before & bits, -np.expm1(np.minimum(without, 0.0)), 0.0)
         return result
 
-    def parents(self) -> IntArray:
-        """A set of parents for each column, drawn given the order, (p,)."""
+    def parents(self, generator: np.random.Generator | None = None) -> IntArray:
+        """A set of parents for each column, drawn given the order, (p,); by the chain's own generator or another."""
         sets = np.arange(self.weights.shape[1])
         inside = (sets & ~np.array(self.before)[:, None]) == 0
-        noise = self.generator.gumbel(size=self.weights.shape)
+        noise = (generator or self.generator).gumbel(size=self.weights.shape)
         chosen: IntArray = np.where(inside, self.weights + noise, -np.inf).argmax(axis=1)
         return chosen
 

@@ -1,4 +1,4 @@
-"""The probability of every edge: an average over orders of the columns and over all graphs within each order.
+"""The probability of every edge, and graphs drawn by their probability: over orders of the columns, and graphs within each order.
 
 How often an edge comes back in a bootstrap is no probability: a draw adds as much noise again as the data have, so doubtful
 edges look less doubtful and sure ones less sure than they are (docs/benchmarks-graphs.md shows both).
@@ -7,7 +7,7 @@ edges look less doubtful and sure ones less sure than they are (docs/benchmarks-
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +23,15 @@ _WIDTH = {"numbers": 10, "others": 7}  # candidates of a column; as many again c
 _TOGETHER, _SELDOM = 4, 8  # sweeps for one draw of the prior, and such draws for one look beyond the candidates
 
 
+@dataclass(frozen=True)
+class EdgePosterior:
+    """probability: of each column to be a direct cause of each other, (p, p) as [cause, effect]. dags: as many graphs as were asked
+    for, each [cause, effect], drawn from the same posterior, each counting alike."""
+
+    probability: FloatArray
+    dags: tuple[Matrix, ...] = ()
+
+
 def edge_posterior(
     data: Columns,
     dag: Matrix,
@@ -30,23 +39,29 @@ def edge_posterior(
     required: Matrix,
     *,
     score: ScoreName = "auto",
+    draws: int = 0,
     sweeps: int = 200,
     chains: int = 3,
     deadline: float = np.inf,
     random_state: int = 0,
-) -> FloatArray | None:
-    """Probability that each column is a direct cause of each other, (p, p) as [cause, effect]; None after the deadline.
+) -> EdgePosterior | None:
+    """Probabilities of edges, and `draws` graphs of all chains, evenly spaced after the warm-up; None after the deadline.
 
-    dag: a learned graph to start from. Prior: every order alike, edges as `EdgePrior` draws them, none that is forbidden and all
-    that are required. Rows of one unit count as much as they tell (`design_effect`). Pairs beyond the candidates get the
-    chance that their edge would have if it alone were added to the drawn graphs.
+    dag: a learned graph to start from. Prior: every order alike (so that a graph counts as often as there are orders that it
+    agrees with), edges as `EdgePrior` draws them, none that is forbidden and all that are required. Rows of one unit count as
+    much as they tell (`design_effect`). With many columns each has a few candidates for its causes: pairs beyond them are
+    in no drawn graph, and get the chance that their edge would have if it alone were added to the drawn graphs.
+    None, too, where more pairs of one column are required than there are candidates.
     """
     data = replace(data, weights=data.weights / design_effect(data, dag))
     measure = make_score(data, "bic" if not data.discrete else score)
     generator = np.random.default_rng(random_state)
+    aside = np.random.default_rng([random_state, 1])  # so that the chains do not hang on how many graphs are asked for
     count, place = len(dag), places(dag)
     numbers = data.continuous
     width = min(count - 1, _WIDTH["numbers" if numbers else "others"])
+    if (required | required.T).sum(axis=0).max() > width:
+        return None
     pairs = wanted(measure, dag, place, forbidden)
     sets = families(measure, pairs, forbidden, required, width)
     most = count * (count - 1) // 2 - int(np.triu(forbidden & forbidden.T, 1).sum())
@@ -55,10 +70,13 @@ def edge_posterior(
         pairs = _better_pairs(measure, sets, prior, pairs, place, generator)
         sets = families(measure, pairs, forbidden, required, width)
     found: list[FloatArray] = []
+    dags: list[Matrix] = []
     beyond: list[FloatArray] = []
+    parts = sweeps // _TOGETHER
+    at_once = -(-draws // (chains * (parts - parts // 4)))  # graphs of one order
     for number in track(range(chains), "Probability of the edges", total=chains):
         now = generator.random(count) if number and not required.any() else place
-        for part in range(parts := sweeps // _TOGETHER):
+        for part in range(parts):
             if time.monotonic() > deadline:
                 break
             chain = OrderChain(sets, _weights(sets, prior), now, generator)
@@ -67,6 +85,9 @@ def edge_posterior(
             drawn, now = chain.parents(), np.array(chain.place)
             if warm:
                 found.append(sets.as_matrix(chances))
+                dags += [sets.as_dag(one) for one in (drawn, *(chain.parents(aside) for _ in range(at_once - 1)))][
+                    :at_once
+                ]
             if warm and width < count - 1 and part % _SELDOM == 0:
                 beyond.append(_beyond(measure, sets, prior, now, drawn, forbidden))
             held = sets.members[drawn]
@@ -74,8 +95,9 @@ def edge_posterior(
             prior = prior.drawn(int(held.sum()), most, count, squares, generator)
     if not found:
         return None
-    result: FloatArray = np.mean(found, axis=0) + (np.mean(beyond, axis=0) if beyond else 0.0)
-    return result
+    kept = np.linspace(0, len(dags), min(draws, len(dags)), endpoint=False).astype(int)
+    probability = np.mean(found, axis=0) + (np.mean(beyond, axis=0) if beyond else 0.0)
+    return EdgePosterior(probability, tuple(dags[k] for k in kept))
 
 
 def places(dag: Matrix) -> FloatArray:

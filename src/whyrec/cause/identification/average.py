@@ -1,7 +1,9 @@
 """An effect averaged over graphs that the data leave open: variance within a graph plus variance between them.
 
-Discovery gives a graph for every bootstrap draw; each has its own adjustment set, and an undirected edge at the
-treatment has more than one. tau = sum w tau_g, Var = sum w (se_g^2 + (tau_g - tau)^2) (docs/docalib.md, part G).
+Discovery gives graphs drawn by their probability, or learned from bootstrap draws (`LearnedGraph.draws`). Each has its own
+adjustment set, and an undirected edge at the treatment has more than one. tau = sum w tau_g, Var = sum w (se_g^2 + (tau_g - tau)^2) (docs/docalib.md, part G). The interval has the
+ends of the mixture sum w N(tau_g, se_g^2): graphs that disagree make it lopsided and heavy-tailed, and tau +- 2 sqrt(Var) is then wider and
+holds the truth less often (docs/benchmarks-graphs.md).
 """
 
 from __future__ import annotations
@@ -12,12 +14,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from scipy.special import ndtr
 
 from whyrec.cause.graph.causal_graph import CausalGraph
 from whyrec.cause.identification.adjustment import optimal_adjustment
 from whyrec.cause.identification.estimation import complete_rows, design, numbers_of, partially_linear, unit_codes
 from whyrec.errors import BadInput, NotIdentified
-from whyrec.estimate import Estimate, normal_quantile
+from whyrec.estimate import Estimate, FloatArray
 from whyrec.progress import track
 
 _MOST_OPEN = 8  # undirected edges at the treatment of which all orientations are tried
@@ -42,7 +45,7 @@ def average_effect(
     (Maathuis, Kalisch and Buhlmann 2009, local IDA). Graphs without an adjustment set are left out, and their share told.
     """
     if not graphs:
-        raise BadInput("no graph to average over; learn one with bootstraps=50")
+        raise BadInput("no graph to average over; learn one with draws=50")
     shares = np.ones(len(graphs)) if weights is None else np.asarray(weights, dtype=np.float64)
     if len(shares) != len(graphs) or (shares < 0).any() or shares.sum() <= 0:
         raise BadInput(f"weights: {len(shares)} for {len(graphs)} graphs; give one for each, none negative")
@@ -78,10 +81,10 @@ def average_effect(
     mean = float(w @ effect)
     within, between = float(w @ error**2), float(w @ (effect - mean) ** 2)
     between = between if between > 1e-12 * within else 0.0  # rounding, where all graphs agree
-    half = normal_quantile(level) * float(np.sqrt(within + between))
+    ends = (mixture_quantile((1 + side * level) / 2, w, effect, error) for side in (-1, 1))
     return Estimate(
         estimate=mean,
-        interval=(mean - half, mean + half),
+        interval=(next(ends), next(ends)),
         standard_error=float(np.sqrt(within + between)),
         n=kept.height if units is None else int(units.max()) + 1,
         estimand=f"effect of {treatment} on {outcome}, per unit",
@@ -99,6 +102,18 @@ def average_effect(
             "adjustment_sets": [list(given) for given in by_set],
         },
     )
+
+
+def mixture_quantile(share: float, weight: FloatArray, mean: FloatArray, error: FloatArray) -> float:
+    """Least value up to which a mixture of normal distributions has `share`; one without error is a point. weight sums to 1."""
+    spread = np.where(error > 0, error, 1.0)
+    low, high = float((mean - 9 * error).min()), float((mean + 9 * error).max())
+    for _ in range(60):
+        middle = (low + high) / 2
+        below = np.where(error > 0, ndtr((middle - mean) / spread), middle >= mean)
+        low, high = (low, middle) if weight @ below >= share else (middle, high)
+    points = mean[(error == 0) & (mean >= low) & (mean <= high)]
+    return float(points[0]) if len(points) else high
 
 
 def adjustment_sets(graph: CausalGraph, treatment: str, outcome: str) -> Iterator[tuple[str, ...] | None]:

@@ -6,6 +6,7 @@ bnlearn are read here for the final measurement only: every default was chosen o
 tables.py          `Setting`, `BenchmarkTable`, `GraphBenchmark`
 networks.py        discovery on known networks
 calibration.py     probabilities of edges on random graphs
+averaging.py       effects averaged over the graphs that the data leave open
 identification.py  identification: brute force, estimated formulas, time
 """
 
@@ -19,6 +20,7 @@ import polars as pl
 
 from whyrec.errors import BadInput
 from whyrec.progress import say
+from whyrec.studies.graph_benchmark.averaging import averaged_effects
 from whyrec.studies.graph_benchmark.calibration import calibrated_edges
 from whyrec.studies.graph_benchmark.identification import brute_force, estimated_formulas, identification_speed
 from whyrec.studies.graph_benchmark.networks import beside_causal_learn, known_networks, with_knowledge
@@ -65,6 +67,7 @@ TABLES: list[Callable[[Setting], BenchmarkTable]] = [
     with_knowledge,
     beside_causal_learn,
     calibrated_edges,
+    averaged_effects,
     brute_force,
     estimated_formulas,
     identification_speed,

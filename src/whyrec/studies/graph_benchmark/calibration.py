@@ -90,6 +90,14 @@ def linear_world(
     nodes: int, degree: float, rows: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.bool_], FloatArray]:
     """A random DAG and linear Gaussian rows from it."""
+    weight, values = linear_system(nodes, degree, rows, generator)
+    return weight != 0, values
+
+
+def linear_system(
+    nodes: int, degree: float, rows: int, generator: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """The weights of a random linear Gaussian world, [cause, effect], and rows from it."""
     order = generator.permutation(nodes)
     upper = np.triu(generator.random((nodes, nodes)) < degree / (nodes - 1), 1)
     dag = np.zeros((nodes, nodes), bool)
@@ -98,4 +106,4 @@ def linear_world(
     values = np.zeros((rows, nodes))
     for v in order:
         values[:, v] = values @ weight[:, v] + generator.normal(size=rows) * generator.uniform(0.5, 1.5)
-    return dag, values
+    return weight, values
