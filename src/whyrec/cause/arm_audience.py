@@ -18,9 +18,9 @@ from whyrec.cause.glm import with_ones
 from whyrec.estimate import FloatArray, IntArray
 
 EVEN_ROWS = 10.0  # an arm of many rows counts like this many where arms are averaged
-_ARMS_PER_DIRECTION = 10
-_ROWS_PER_COLUMN = 20
-_COLUMNS = 400
+_ARMS_PER_DIRECTION = 10  # a direction has slopes of its own, learnt from so many arms,
+_ROWS_PER_COLUMN = 20  # so many rows a coefficient,
+_COLUMNS = 400  # and no more coefficients than this
 
 
 @dataclass(frozen=True)
