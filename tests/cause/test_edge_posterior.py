@@ -10,10 +10,10 @@ import pytest
 
 from whyrec.cause.discovery.columns import Columns, prepare
 from whyrec.cause.discovery.edge_prior import EdgePrior, log_marginal
-from whyrec.cause.discovery.families import best_pairs, families
+from whyrec.cause.discovery.families import best_pairs, families, wanted
 from whyrec.cause.discovery.learn import edge_probabilities, learn_graph
 from whyrec.cause.discovery.order_chain import OrderChain, subset_sums
-from whyrec.cause.discovery.posterior import design_effect, edge_posterior, places
+from whyrec.cause.discovery.posterior import _better_pairs, design_effect, edge_posterior, places
 from whyrec.cause.discovery.scores import make_score
 from whyrec.studies.graph_benchmark.calibration import linear_world, reliability, slope
 
@@ -74,16 +74,41 @@ def test_pairs_are_candidates_both_ways_or_not_at_all() -> None:
     assert max(map(len, partners)) == 4
 
 
-def test_the_prior_is_a_density_with_a_hole_and_is_learned() -> None:
+def test_the_prior_is_a_density_with_a_hole() -> None:
     z = np.linspace(-120, 120, 200_001)
     density = np.exp(log_marginal(z**2, 150.0, 4.0)) / np.sqrt(2 * np.pi)
     assert float(density.sum() * (z[1] - z[0])) == pytest.approx(1.0, abs=1e-3)
     assert density[100_000] < 0.3 * density[np.searchsorted(z, 5.0)]
+
+
+def test_the_prior_is_drawn_given_a_graph() -> None:
+    """The density from its beta distribution, and the strengths near those of the edges; tables learn the density alone."""
     generator = np.random.default_rng(1)
-    drawn = generator.normal(scale=np.sqrt(201.0), size=4_000) ** 2
-    found = EdgePrior(0.1, 20.0).learned(30, 100, drawn, copies=10)
-    assert found.density == pytest.approx(31 / 102)
-    assert 120 < found.spread < 320
+    squares = generator.normal(scale=np.sqrt(201.0), size=400) ** 2
+    priors = [EdgePrior(0.1, 20.0).drawn(400, 1_000, 50, squares, generator) for _ in range(200)]
+    density = np.array([prior.density for prior in priors])
+    a, b = 401, 600 + 23.5
+    assert density.mean() == pytest.approx(a / (a + b), abs=0.004)
+    assert density.std() == pytest.approx(np.sqrt(a * b / (a + b + 1)) / (a + b), rel=0.2)
+    assert 120 < np.median([prior.spread for prior in priors]) < 320
+    tables = EdgePrior(0.1, 20.0, local=False).drawn(0, 45, 10, np.zeros(0), generator)
+    assert tables.spread == 20.0 and tables.density < 0.3
+
+
+def test_causes_of_one_effect_are_candidates_for_each_other() -> None:
+    """A weak edge between them would take back what their not being joined tells: it must be open to the chain."""
+    generator = np.random.default_rng(3)
+    values = generator.normal(size=(400, 16))
+    values[:, 2] += values[:, 0] + values[:, 1]
+    data, none = prepare(pl.DataFrame(values, schema=[f"v{k:02d}" for k in range(16)])), np.zeros((16, 16), bool)
+    dag = none.copy()
+    dag[[0, 1], 2] = True
+    measure, place, prior = make_score(data), places(dag), EdgePrior(0.1, 50.0)
+    pairs = wanted(measure, dag, place, none)
+    sets = families(measure, pairs, none, none, 3)
+    wish = _better_pairs(measure, sets, prior, pairs, place, generator)
+    assert (wish[0] >= wish[0, 1]).sum() == 2  # it and the effect
+    assert (pairs[0] >= pairs[0, 1]).sum() > 4  # by its own weight it would not be
 
 
 def test_probabilities_of_edges_are_calibrated() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyrec.cause.glm import expit, fit_linear, fit_logistic, with_ones
+from whyrec.cause.tree_scorer import forest_for, raw_score
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, IntArray
 
@@ -107,7 +108,14 @@ class Boosting:
 
     def predict(self, features: FloatArray) -> FloatArray:
         """Conditional mean of each row, shape (n,)."""
-        return self._mean(self.start_, self.booster_, None, features)
+        eta = self.start_.score(features)
+        if self.booster_ is not None:
+            eta = eta + raw_score(self.booster_, features)
+        return self._conditional_mean(eta)
+
+    def compiled(self, rows: int) -> bool:
+        """Whether predictions of that many rows leave threads to the caller; LightGBM, which answers otherwise, has its own."""
+        return self.booster_ is None or forest_for(self.booster_, rows) is not None
 
     def _start(self, linear: bool, features: FloatArray, label: FloatArray, weight: FloatArray) -> Linear:
         """A ridge model; without slopes for the mean."""
@@ -154,11 +162,15 @@ class Boosting:
         booster = lightgbm.train(parameters, train, num_boost_round=most, valid_sets=[valid], callbacks=[stop])
         return booster, booster.best_iteration
 
-    def _mean(self, start: Linear, booster: Any, count: int | None, features: FloatArray) -> FloatArray:
+    def _mean(self, start: Linear, booster: Any, count: int, features: FloatArray) -> FloatArray:
+        """The mean by the first `count` trees."""
         eta = start.score(features)
-        if booster is not None and count != 0:
+        if count:
             grown = booster.predict(features, raw_score=True, num_iteration=count, num_threads=0)
             eta = eta + np.asarray(grown, dtype=np.float64)
+        return self._conditional_mean(eta)
+
+    def _conditional_mean(self, eta: FloatArray) -> FloatArray:
         return expit(np.clip(eta, -30, 30)) if self.binary else eta
 
     def _loss(self, label: FloatArray, predicted: FloatArray, weight: FloatArray) -> float:

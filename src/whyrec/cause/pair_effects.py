@@ -9,7 +9,7 @@ scores (Whitehouse et al. 2024, arXiv 2406.01933), which makes it flat where not
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +28,7 @@ from whyrec.saved import opening, saving
 LEARNERS = ("t", "t-linear", "dr", "linear")
 _OF_OUTCOMES = ("t", "t-linear")
 _PARALLEL, _MOST_THREADS = 500_000, 8  # rows from which threads pay
+_MANY = 1_000_000_000  # rows worth any loading
 _CHUNK = 16_384  # rows whose features and what is made of them stay in the processor's cache
 
 
@@ -105,8 +106,13 @@ class PairEffects:
     def rank_score(self, features: ArrayLike) -> FloatArray:
         """A score that orders pairs as `predict` does and breaks its ties by the effect before calibration, shape (n,)."""
         x = self._expanded(self._check(features))
-        parts = [self._candidates(x[start : start + _CHUNK]) @ self.mix_ for start in range(0, len(x), _CHUNK)]
-        return np.concatenate(parts) if parts else np.empty(0)
+        score = np.empty(len(x))
+
+        def fill(rows: slice) -> None:
+            score[rows] = self._candidates(x[rows]) @ self.mix_
+
+        self._in_chunks(fill, len(x))
+        return score
 
     def predict_ranked(self, features: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """What `predict` answers, then `rank_score`: of one look at the features."""
@@ -114,8 +120,7 @@ class PairEffects:
         effect, low, high, score = (np.empty(len(x)) for _ in range(4))
         quantile = normal_quantile(self.level)
 
-        def fill(start: int) -> None:
-            rows = slice(start, start + _CHUNK)
+        def fill(rows: slice) -> None:
             candidates = self._candidates(x[rows])
             combined = score[rows] = candidates @ self.mix_
             effect[rows] = self.calibrator_(combined) if self.calibrator_ else combined
@@ -124,14 +129,12 @@ class PairEffects:
             half = quantile * np.sqrt(self.projection_.variance(x[rows]) + candidates @ self.mix_)
             low[rows], high[rows] = effect[rows] - half, effect[rows] + half
 
-        starts = range(0, len(x), _CHUNK)
-        if len(x) < _PARALLEL or self._grows_trees():  # LightGBM has threads of its own
-            for start in starts:
-                fill(start)
-        else:
-            with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
-                list(pool.map(fill, starts))
+        self._in_chunks(fill, len(x))
         return effect, low, high, score
+
+    def warm(self) -> None:
+        """Load the compiled loop for trees now (needs numba): a service then answers for few pairs at its speed, too, and no request waits for it."""
+        self._compiled(_MANY)
 
     def combination(self, features: ArrayLike, weights: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Weighted sums of effects, and the low and high end of their intervals, each (k,): features (n, d), weights (k, n).
@@ -254,10 +257,24 @@ class PairEffects:
                 )
         return result
 
-    def _grows_trees(self) -> bool:
-        """Whether a candidate that counts is made of trees."""
-        counted = (parts for parts, share in zip(self.models_, self.mix_, strict=True) if share > 0)
-        return any(isinstance(part, Boosting) for parts in counted for part in parts)
+    def _in_chunks(self, fill: Callable[[slice], None], rows: int) -> None:
+        """Call `fill` for chunks of rows, in threads where those are many and no candidate that counts has threads of its own."""
+        chunks = [slice(start, start + _CHUNK) for start in range(0, rows, _CHUNK)]
+        compiled = self._compiled(rows)  # asked for all rows, as a chunk is too little to compile for
+        if rows < _PARALLEL or not compiled:
+            for chunk in chunks:
+                fill(chunk)
+        else:
+            with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
+                list(pool.map(fill, chunks))
+
+    def _compiled(self, rows: int) -> bool:
+        """Whether the trees that count, if any, are summed by the compiled loop, loaded now where so many rows are worth it."""
+        counted = [parts for parts, share in zip(self.models_, self.mix_, strict=True) if share > 0]
+        trees = [part for parts in counted for part in parts if isinstance(part, Boosting)]
+        for part in trees:
+            part.compiled(rows)  # what one of them is worth serves the others
+        return all(part.compiled(rows) for part in trees)
 
     def _check(self, features: ArrayLike) -> FloatArray:
         x = np.asarray(features, dtype=np.float64)

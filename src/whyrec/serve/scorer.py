@@ -468,6 +468,7 @@ class EffectScorer:
 
     def __init__(self, effects: LogEffects) -> None:
         self.effects = effects
+        effects.pairs_.warm()
         early, recent = effects.early_, effects.recent_
         self.heads = Heads(early)
         self.width = early.width

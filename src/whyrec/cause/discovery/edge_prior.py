@@ -2,8 +2,12 @@
 
 An edge of true strength m, in standard errors, shows z ~ N(m, 1). Of the pairs a share `density` is joined, and over these
 m has the density N(0, spread) less the narrow N(0, hole spread / (hole + spread)) scaled to meet it at zero: strengths near
-nothing are rare, for such an arrow would be no arrow (a non-local prior: Johnson and Rossell 2010). The three numbers are those
-under which the sampled graphs are likeliest (empirical Bayes: George and Foster 2000), the hole held near two standard errors.
+nothing are rare, for such an arrow would be no arrow (a non-local prior: Johnson and Rossell 2010).
+
+The three numbers are not known either. They are drawn with the graphs, each from its distribution given the graph drawn last
+(Gibbs): with ten columns the data hardly say how many pairs are joined, and to take the likeliest number for the true one
+makes doubtful edges surer than they are (the usual fault of empirical Bayes: Scott and Berger 2010). Before the data the share is
+Beta(1, b), by which a column is joined to two others on average, and the hole lies near two standard errors.
 """
 
 from __future__ import annotations
@@ -16,7 +20,9 @@ from whyrec.estimate import FloatArray
 
 _HOLES = 2.0 ** np.arange(-2, 6)
 _SPREADS = 2.0 ** np.arange(2, 16, 0.5)
+_GRID = np.array([(spread, hole) for hole in _HOLES for spread in _SPREADS if hole < spread])
 _USUAL_HOLE, _LOG_WIDTH = 4.0, 0.5  # chosen on simulated graphs of 8 and 25 columns (docs/benchmarks-graphs.md)
+_USUAL_DEGREE = 2.0
 
 
 @dataclass(frozen=True)
@@ -45,23 +51,21 @@ class EdgePrior:
             return np.zeros_like(squares)
         return log_marginal(squares, self.spread, self.hole) + squares / 2 / (1 + self.spread)
 
-    def learned(self, edges: float, pairs: int, squares: FloatArray, copies: int) -> EdgePrior:
-        """The prior under which `edges` of `pairs`, with these squares seen in `copies` sampled graphs, are likeliest."""
-        density = (edges + 1) / (pairs + 2)
-        if not self.local or not len(squares):
-            return EdgePrior(density, self.spread, self.hole, self.local)
-        best = (-np.inf, self.spread, self.hole)
-        for hole in _HOLES:
-            held = 0.5 * (np.log(hole / _USUAL_HOLE) / _LOG_WIDTH) ** 2
-            for spread in _SPREADS[hole < _SPREADS]:
-                # relative to no edge: the density of z under the prior
-                value = float(log_marginal(squares, spread, hole).sum()) / copies - held
-                if value > best[0]:
-                    best = (value, float(spread), float(hole))
-        return EdgePrior(density, best[1], best[2], True)
+    def drawn(
+        self, edges: int, pairs: int, columns: int, squares: FloatArray, generator: np.random.Generator
+    ) -> EdgePrior:
+        """A prior from its distribution given a graph of `columns` with `edges` of `pairs`, of these squares (edges,)."""
+        rare = max((columns - 1) / _USUAL_DEGREE - 1, 1.0)
+        density = float(np.clip(generator.beta(edges + 1, pairs - edges + rare), 1e-6, 1 - 1e-6))
+        if not self.local:
+            return EdgePrior(density, self.spread, self.hole, False)
+        held = 0.5 * (np.log(_GRID[:, 1] / _USUAL_HOLE) / _LOG_WIDTH) ** 2
+        chances = log_marginal(squares[None, :], _GRID[:, :1], _GRID[:, 1:]).sum(axis=1) - held
+        spread, hole = _GRID[int((chances + generator.gumbel(size=len(_GRID))).argmax())]
+        return EdgePrior(density, float(spread), float(hole), True)
 
 
-def log_marginal(squares: FloatArray, spread: float, hole: float) -> FloatArray:
+def log_marginal(squares: FloatArray, spread: float | FloatArray, hole: float | FloatArray) -> FloatArray:
     """log of the density of z under the prior, without the constant log(2 pi) / 2."""
     narrow = hole * spread / (hole + spread)
     height = 0.5 * np.log(narrow / spread)  # at which the two normal densities meet at zero

@@ -16,11 +16,11 @@ from whyrec.cause.discovery.edge_prior import EdgePrior
 from whyrec.cause.discovery.families import Families, families, wanted
 from whyrec.cause.discovery.order_chain import OrderChain
 from whyrec.cause.discovery.scores import Matrix, Score, ScoreName, make_score
-from whyrec.estimate import FloatArray
+from whyrec.estimate import FloatArray, IntArray
 from whyrec.progress import track
 
 _WIDTH = {"numbers": 10, "others": 7}  # candidates of a column; as many again cost twice as much each
-_ROUNDS = 6
+_TOGETHER, _SELDOM = 4, 8  # sweeps for one draw of the prior, and such draws for one look beyond the candidates
 
 
 def edge_posterior(
@@ -30,16 +30,16 @@ def edge_posterior(
     required: Matrix,
     *,
     score: ScoreName = "auto",
-    sweeps: int = 150,
+    sweeps: int = 200,
     chains: int = 3,
     deadline: float = np.inf,
     random_state: int = 0,
 ) -> FloatArray | None:
     """Probability that each column is a direct cause of each other, (p, p) as [cause, effect]; None after the deadline.
 
-    dag: a learned graph to start from. Prior: every order alike, edges as `EdgePrior` learns them, none that is forbidden and all
-    that are required. Rows of one unit count as much as they tell (`design_effect`). Pairs beyond the candidates get the chance
-    that their edge would have if it alone were added.
+    dag: a learned graph to start from. Prior: every order alike, edges as `EdgePrior` draws them, none that is forbidden and all
+    that are required. Rows of one unit count as much as they tell (`design_effect`). Pairs beyond the candidates get the
+    chance that their edge would have if it alone were added to the drawn graphs.
     """
     data = replace(data, weights=data.weights / design_effect(data, dag))
     measure = make_score(data, "bic" if not data.discrete else score)
@@ -54,27 +54,27 @@ def edge_posterior(
     if width < count - 1:
         pairs = _better_pairs(measure, sets, prior, pairs, place, generator)
         sets = families(measure, pairs, forbidden, required, width)
-    chain = OrderChain(sets, _weights(sets, prior), place, generator)
-    for _ in range(_ROUNDS):
-        if time.monotonic() > deadline:
-            return None
-        prior = _learned(chain, prior, most)
-        chain = OrderChain(sets, _weights(sets, prior), np.array(chain.place), generator)
-    found = []
+    found: list[FloatArray] = []
+    beyond: list[FloatArray] = []
     for number in track(range(chains), "Probability of the edges", total=chains):
-        if number and time.monotonic() > deadline:
-            break
-        start = generator.random(count) if number and not required.any() else np.array(chain.place)
-        one = OrderChain(sets, _weights(sets, prior), start, generator)
-        found.append(sets.as_matrix(one.run(sweeps, sweeps // 4, deadline)))
-    inside = np.zeros((count, count), bool)
-    inside[
-        tuple(zip(*((z, x) for x, mine in enumerate(sets.candidates.tolist()) for z in mine if z >= 0), strict=True))
-    ] = True
-    alone = _alone(measure, dag, place, prior)
-    open_ways = np.where(inside | forbidden | np.eye(count, dtype=bool), 0.0, 1.0)
-    ways = np.maximum(open_ways + open_ways.T, 1.0)
-    result: FloatArray = np.mean(found, axis=0) + open_ways * alone / ways
+        now = generator.random(count) if number and not required.any() else place
+        for part in range(parts := sweeps // _TOGETHER):
+            if time.monotonic() > deadline:
+                break
+            chain = OrderChain(sets, _weights(sets, prior), now, generator)
+            warm = part >= parts // 4
+            chances = chain.run(_TOGETHER, 0 if warm else _TOGETHER, deadline)
+            drawn, now = chain.parents(), np.array(chain.place)
+            if warm:
+                found.append(sets.as_matrix(chances))
+            if warm and width < count - 1 and part % _SELDOM == 0:
+                beyond.append(_beyond(measure, sets, prior, now, drawn, forbidden))
+            held = sets.members[drawn]
+            squares = sets.squares[np.arange(count), drawn][held]
+            prior = prior.drawn(int(held.sum()), most, count, squares, generator)
+    if not found:
+        return None
+    result: FloatArray = np.mean(found, axis=0) + (np.mean(beyond, axis=0) if beyond else 0.0)
     return result
 
 
@@ -119,18 +119,6 @@ def _weights(sets: Families, prior: EdgePrior) -> FloatArray:
     return result
 
 
-def _learned(chain: OrderChain, prior: EdgePrior, most: int) -> EdgePrior:
-    """The prior that fits a short run of the chain."""
-    chances = chain.run(20, 19)
-    edges, squares, copies = np.zeros_like(chances), [], 4
-    held, rows = chain.families.members, np.arange(len(chances))
-    for _ in range(copies):
-        edges += chain.run(10, 0)
-        drawn = chain.parents()
-        squares.append(chain.families.squares[rows, drawn][held[drawn]])
-    return prior.learned(float(edges.sum()) / copies, most, np.concatenate(squares), copies)
-
-
 def _better_pairs(
     measure: Score,
     sets: Families,
@@ -139,28 +127,43 @@ def _better_pairs(
     place: FloatArray,
     generator: np.random.Generator,
 ) -> FloatArray:
-    """Pairs that a short run of orders asks for: those often joined in it, then those that would add most to sampled sets."""
+    """Pairs that a short run of orders asks for: those often joined in it, those that often share a neighbour, then those that would
+    add most to sampled sets.
+
+    Two causes of one effect tell its direction by not being joined, and a weak edge between them would take that back.
+    """
     chain = OrderChain(sets, _weights(sets, prior), place, generator)
-    joined, gains, draws = np.zeros_like(pairs), np.full_like(pairs, -np.inf), 5
+    joined, near, gains, draws = np.zeros_like(pairs), np.zeros_like(pairs), np.full_like(pairs, -np.inf), 5
     held = sets.members
     for _ in range(draws):
         joined += sets.as_matrix(chain.run(8, 7)) / draws
-        now = np.array(chain.place)
+        now, graph = np.array(chain.place), np.zeros(pairs.shape)
         for x, drawn in enumerate(chain.parents()):
             parents = np.sort(sets.candidates[x, held[drawn]])
+            graph[parents, x] = graph[x, parents] = 1.0
             others = np.setdiff1d(np.flatnonzero(now < now[x]), parents)
             if len(others):
                 found = measure.gains(x, tuple(parents.tolist()), others.tolist())
                 gains[others, x] = np.maximum(gains[others, x], found)
+        near += (graph @ graph > 0) / draws
     joined, gains = joined + joined.T, np.maximum(gains, gains.T)
-    return np.where(pairs == -np.inf, -np.inf, np.where(joined > 0.2, 1e6 + joined, gains))
+    wish = np.where(joined > 0.2, 1e6 + joined, np.where(near > 0.3, 1e5 + near + gains, gains))
+    return np.where(pairs == -np.inf, -np.inf, wish)
 
 
-def _alone(measure: Score, dag: Matrix, place: FloatArray, prior: EdgePrior) -> FloatArray:
-    """Chance of each pair to be joined if nothing else of the graph changed, symmetric."""
-    gains = wanted(measure, dag, place, np.zeros_like(dag))
-    gains = np.where(np.isfinite(gains), gains, 0.0)
-    squares = np.maximum(2 * (gains + measure.paid), 0.0) if prior.local else np.zeros_like(gains)
-    odds = (squares / 2 + prior.log_factor(squares) if prior.local else gains) + prior.log_odds
-    result: FloatArray = 1 / (1 + np.exp(-np.clip(odds, -50, 50)))
-    return result
+def _beyond(
+    measure: Score, sets: Families, prior: EdgePrior, place: FloatArray, drawn: IntArray, forbidden: Matrix
+) -> FloatArray:
+    """Chance of each edge beyond the candidates, were it alone added to a drawn graph, [cause, effect]."""
+    chances, held = np.zeros_like(forbidden, dtype=np.float64), sets.members
+    for x, chosen in enumerate(drawn):
+        mine = sets.candidates[x]
+        open_to = (place < place[x]) & ~forbidden[:, x]
+        open_to[mine[mine >= 0]] = False
+        others = np.flatnonzero(open_to)
+        if len(others):
+            parents = np.sort(mine[held[chosen]])
+            gained = measure.gains(x, tuple(parents.tolist()), others.tolist()) + (measure.paid if prior.local else 0.0)
+            odds = gained + prior.log_factor(np.maximum(2 * gained, 0.0)) + prior.log_odds
+            chances[others, x] = 1 / (1 + np.exp(-np.clip(odds, -50, 50)))
+    return chances
