@@ -438,11 +438,6 @@ TABLES: tuple[Callable[..., Part], ...] = (
 )  # fmt: skip
 
 
-def scm_tables(quick: bool = False, random_state: int = 0) -> list[Part]:
-    """Every table of this module, in order."""
-    return [table(quick=quick, random_state=random_state) for table in TABLES]
-
-
 def _part(title: str, rows: Sequence[dict[str, Any]], made: str, claims: Sequence[Claim] = ()) -> Part:
     return Part.of("", title, pl.DataFrame(list(rows), infer_schema_length=None), made, tuple(claims))
 

@@ -18,7 +18,7 @@ from whyrec.studies.measured import Claim, Part
 
 WEIGHTS = (0.1, 0.8)
 _EDGES = np.array([0.0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0 + 1e-9])
-_CLOSE = 0.02
+_CLOSE = 0.01
 
 
 def calibrated_edges(setting: Setting) -> Part:
@@ -26,7 +26,7 @@ def calibrated_edges(setting: Setting) -> Part:
 
     Weights are drawn from 0.1 to 0.8, so that many edges are truly uncertain; 500 rows; mean degree 2.5. A bin holds where its
     share lies within the band about the mean probability, for all bins of the table at once (Bonferroni, 95%), pairs of one
-    graph taken together, or within two in a hundred.
+    graph taken together, or within one in a hundred.
     """
     plan = ((10, 60), (50, 8), (100, 4)) if setting.quick else ((10, 600), (50, 120), (100, 80))
     found: dict[tuple[int, str], list[FloatArray]] = {}
