@@ -28,7 +28,7 @@ def calibrated_edges(setting: Setting) -> Part:
     share lies within the band about the mean probability, for all bins of the table at once (Bonferroni, 95%), pairs of one
     graph taken together, or within one in a hundred.
     """
-    plan = ((10, 60), (50, 8), (100, 4)) if setting.quick else ((10, 600), (50, 120), (100, 80))
+    plan = ((10, 40), (50, 4), (100, 2)) if setting.quick else ((10, 600), (50, 120), (100, 80))
     found: dict[tuple[int, str], list[FloatArray]] = {}
     for nodes, graphs in plan:
         for number in track(range(graphs), f"Calibration: {nodes} nodes", total=graphs):
