@@ -145,7 +145,8 @@ def test_the_benchmark_needs_its_data_and_says_which_peers_it_skips(
         graph_benchmark(tmp_path)
     monkeypatch.delenv("WHYREC_PEER_DOWHY", raising=False)
     table = identification_speed(Setting(tmp_path, True, 0))
-    assert "skipped" in table.to_text()
+    assert "DoWhy skipped" in table.to_text()
+    assert all(claim.holds is not None for claim in table.claims)
     assert table.frame["answer"].to_list() == ["adjustment"] * 3
     assert run_peer("/nonexistent/python", "peer_dowhy.py", [], 1) is None
 
@@ -159,3 +160,4 @@ def test_the_benchmarks_first_table() -> None:
     boss = table.frame.filter(pl.col("method") == "boss")
     assert (boss["shd with"] <= boss["shd without"]).all()
     assert with_knowledge in TABLES
+    assert [claim.holds for claim in table.claims] == [True, True]

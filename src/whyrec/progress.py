@@ -12,6 +12,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 _visible: ContextVar[bool] = ContextVar("whyrec_progress", default=False)
+_inside: ContextVar[bool] = ContextVar("whyrec_progress_inside", default=False)
 
 
 @contextmanager
@@ -25,7 +26,10 @@ def show_progress() -> Iterator[None]:
 
 
 def track(steps: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Iterate over `steps` with a progress bar, when `show_progress` is in force."""
+    """Iterate over `steps` with a progress bar, when `show_progress` is in force.
+
+    A bar inside the loop of another goes when it is done, and is not drawn at all where nobody watches (a file, a pipe).
+    """
     if not _visible.get():
         yield from steps
         return
@@ -33,8 +37,16 @@ def track(steps: Iterable[T], description: str, total: int | None = None) -> Ite
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description:<44}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield from progress.track(steps, description=description, total=total)
+    console, inside = Console(stderr=True), _inside.get()
+    if inside and not console.is_terminal:
+        yield from steps
+        return
+    _inside.set(True)
+    try:
+        with Progress(*columns, console=console, transient=inside) as progress:
+            yield from progress.track(steps, description=description, total=total)
+    finally:
+        _inside.set(inside)
 
 
 def say(message: str) -> None:

@@ -5,6 +5,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
+from whyrec.cause.arm_audience import Audience
 from whyrec.cause.arm_models import ArmChance, ArmOutcome
 from whyrec.cause.arms import ArmEffects
 from whyrec.errors import BadInput, NoOverlap
@@ -89,9 +90,64 @@ def test_gathered_equals_one_hot() -> None:
     np.testing.assert_allclose(table.sum(axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(chance.predict(x, data.arm), table[np.arange(500), data.arm], rtol=1e-5)
     outcome = ArmOutcome(8, ridge=10.0).fit(x, data.arm, data.outcome, np.ones(500), None, np.arange(50))
-    centre = x.mean(axis=0)
     means = np.array([outcome.predict(x, np.full(500, k)).mean() for k in range(8)])
-    np.testing.assert_allclose(outcome.means(centre), means, atol=1e-9)
+    np.testing.assert_allclose(outcome.means(x, np.ones(500)), means, atol=1e-9)
+
+
+@pytest.mark.parametrize("curved", [False, True])
+def test_small_arms_are_not_biased_by_people_who_get_what_they_like(curved: bool) -> None:
+    """Two or three rows an arm and estimated chances: slopes come from arms of a like audience, and curvature is none."""
+    errors = []
+    for seed in range(3):
+        data = log(rows=20_000, arms=8_000, seed=seed)
+        curve = 0.5 * data.features[:, 0] ** 2 + 0.3 * data.features[:, 0] * data.features[:, 1] if curved else 0.0
+        bent = ArmLog(
+            data.features, data.arm, data.outcome + curve, data.propensity, data.kinds, data.truth + np.mean(curve)
+        )
+        model = fit(bent, logged=False)
+        seen = np.isfinite(model.means_)
+        errors.append(((model.means_ - bent.truth) / model.errors_)[seen])
+        low, high = model.intervals(simultaneous=True)
+        assert np.sum((bent.truth < low) | (bent.truth > high)) <= 1
+    assert abs(np.mean(np.concatenate(errors))) < 0.08
+    assert np.std(np.concatenate(errors)) < 1.03
+
+
+def test_audiences_leave_logged_chances_unbiased() -> None:
+    """Known weights balance the rows; a model that has seen these rows would take some of it back."""
+    errors = []
+    for seed in range(12):
+        data = log(rows=10_000, arms=300, seed=seed)
+        model = fit(data)
+        errors.append(((model.means_ - data.truth) / model.errors_)[model.diagnostics_.rows > 20])
+    assert abs(np.mean(np.concatenate(errors))) < 0.08
+
+
+def test_mean_of_an_audience_is_a_posterior_mean() -> None:
+    generator = np.random.default_rng(0)
+    arms, rho = 4_000, 0.2
+    arm = generator.integers(0, arms, size=12_000)
+    spread = np.sqrt(rho) * generator.normal(size=arms)
+    x = generator.normal(size=(12_000, 3))
+    x[:, 0] = np.sqrt(1 - rho) * x[:, 0] + spread[arm]
+    units = np.arange(12_000)
+    found = Audience.of(x, arm, np.ones(12_000), units, arms, None)
+    np.testing.assert_allclose(np.abs(found.axes[:, 0]), [1, 0, 0], atol=0.1)
+    mean = found.mean[:, 0] * np.sign(found.axes[0, 0])
+    for few in (1, 2, 5):
+        mine = np.bincount(arm, minlength=arms) == few
+        assert abs(spread[mine] @ mean[mine] / (mean[mine] @ mean[mine]) - sqrt(rho)) < 0.06
+    twice = Audience.of(*(np.repeat(each, 2, axis=0) for each in (x, arm, np.ones(12_000), units)), arms, None)
+    np.testing.assert_allclose(np.abs(twice.mean[:, 0]), np.abs(mean), atol=1e-6)
+    kinds = Audience.of(x, arm, np.ones(12_000), units, arms, spread[:, None])
+    assert np.abs(kinds.mean).max() < 0.3 * np.abs(mean).max()
+
+
+def test_a_feature_that_only_the_arm_decides_is_taken() -> None:
+    data = log(rows=3_000, arms=200)
+    x = np.column_stack([data.features, np.linspace(0, 1, 200)[data.arm]])
+    model = ArmEffects().fit(x, data.arm, data.outcome, propensity=data.propensity)
+    assert np.isfinite(model.means_).all()
 
 
 def test_small_arms_fall_back_on_their_kind() -> None:

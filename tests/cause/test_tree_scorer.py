@@ -225,6 +225,22 @@ def test_small_calls_wait_for_no_compiler(monkeypatch: pytest.MonkeyPatch) -> No
     assert other in process.forests
 
 
+def test_a_version_that_cannot_compile_leaves_the_work_to_lightgbm(
+    at_once: tree_scorer._Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = tree_scorer._kernel()
+
+    def fails(*_: Any) -> None:
+        raise kernel.NumbaError("no such feature")
+
+    monkeypatch.setattr(kernel, "sum_trees", fails)
+    x = features(1_000)
+    booster = grown(x)
+    for _ in range(2):
+        np.testing.assert_array_equal(raw_score(booster, x), booster.predict(x, raw_score=True))
+    assert not at_once.compiled
+
+
 def test_without_numba_lightgbm_answers(no_numba: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tree_scorer, "_LOADING", 0)
     monkeypatch.setattr(tree_scorer, "_BULK", 0)

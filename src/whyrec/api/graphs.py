@@ -320,6 +320,8 @@ def graph_benchmark(
     from whyrec.studies.graph_benchmark import graph_benchmark as run
 
     result = run(Path(data), quick=quick, only=only, random_state=random_state)
-    if out is not None:
+    if out is not None and Path(out).suffix == ".md":
+        write_text(Path(out), result.to_markdown())
+    elif out is not None:
         write_json(Path(out), result.to_dict())
     return result

@@ -1,7 +1,8 @@
 """Nuisance models of many arms (items, offers): linear in rows, never rows x arms.
 
-Outcome: mu_a(x) = x~'M z_a + x~'v_a with x~ = (1, x), z_a = (1, what is known of the arm): one ridge for everybody and for
-features crossed with the arm's kind, and a ridge an arm on what is left, so that an arm of few rows is like others of its kind.
+Outcome: mu_a(x) = x~'M z_a + x'C P x + x~'v_a with x~ = (1, x), z_a = (1, what is known of the arm, its `Audience`): one ridge
+for everybody and for features crossed with the arm's kind, and a ridge an arm on what is left, so that an arm of few rows is
+like others of its kind. P x is x along the audience's axes: a row is in its arm's mean, which must not stand for curvature.
 Chance: Gaussian discriminant analysis, e_a(x) proportional to p_a N(x; m_a, S) (Hastie, Tibshirani and Friedman 2009, section
 4.3), which is a multinomial logit with closed-form coefficients; means of small arms are shrunk.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import linalg
 
+from whyrec.cause.arm_audience import EVEN_ROWS, Audience, sums_by
 from whyrec.cause.glm import with_ones
 from whyrec.estimate import FloatArray, IntArray
 
@@ -24,61 +26,71 @@ _EXACT_ARMS = 2_048
 class ArmOutcome:
     """mu_a(x) as in the module; ridge: rows that an arm's own coefficients need to count by half (None: by held-out error)."""
 
-    def __init__(self, arms: int, ridge: float | None = None) -> None:
+    own_: FloatArray
+
+    def __init__(self, arms: int, ridge: float | None = None, audience: Audience | None = None) -> None:
         self.arms = arms
         self.ridge = ridge
+        self.audience = audience
 
     def fit(
         self, x: FloatArray, arm: IntArray, y: FloatArray, weight: FloatArray, kinds: FloatArray | None, held: IntArray
     ) -> ArmOutcome:
         """x: standardised features (n, d). kinds: features of the arms (arms, q). held: rows on which the ridge is chosen."""
-        design = with_ones(x)
-        keep = np.ones(len(y), dtype=bool)
-        keep[held] = False
+        audience = self.audience or Audience(np.zeros((self.arms, 0)), np.zeros((x.shape[1], 0)))
+        self.axes_ = audience.axes
+        known = np.column_stack([np.ones(self.arms), *(() if kinds is None else (kinds,)), audience.mean])
         if self.ridge is None:
-            best = (np.inf, RIDGES[0])
+            keep = np.ones(len(y), dtype=bool)
+            keep[held] = False
+            left = self._share(x[keep], arm[keep], y[keep], weight[keep], known)
+            design, shared, best = with_ones(x[keep]), self.own_, (np.inf, RIDGES[0])
             for ridge in RIDGES:
-                self._learn(design[keep], arm[keep], y[keep], weight[keep], kinds, ridge)
+                self.own_ = shared + _per_arm(design, arm[keep], left, weight[keep], self.arms, ridge)
                 error = float(weight[held] @ (y[held] - self.predict(x[held], arm[held])) ** 2)
                 best = min(best, (error, ridge))
             self.ridge = best[1]
-        self._learn(design, arm, y, weight, kinds, self.ridge)
+        left = self._share(x, arm, y, weight, known)
+        self.own_ = self.own_ + _per_arm(with_ones(x), arm, left, weight, self.arms, self.ridge)
         return self
 
-    def _learn(
-        self,
-        design: FloatArray,
-        arm: IntArray,
-        y: FloatArray,
-        weight: FloatArray,
-        kinds: FloatArray | None,
-        ridge: float,
-    ) -> None:
-        # Everybody and the kinds in one fit: one after the other, the average would keep how well arms are matched to their rows.
-        kinds = np.column_stack([np.ones(self.arms), *(() if kinds is None else (kinds,))])
-        width, columns = design.shape[1], design.shape[1] * kinds.shape[1]
-        gram, moment = np.diag(np.tile(np.r_[1e-9, np.full(kinds.shape[1] - 1, 10.0)], width)), np.zeros(columns)
+    def _share(self, x: FloatArray, arm: IntArray, y: FloatArray, weight: FloatArray, known: FloatArray) -> FloatArray:
+        """Fit what arms share and return what it leaves of y, (n,).
+
+        Everybody and the kinds at once: one after the other, the average would keep how well arms are matched to their rows.
+        However many its rows, an arm shows one slope, so its rows count for less (generalised least squares; Swamy 1970).
+        """
+        width, d, r = with_ones(x).shape[1], *self.axes_.shape
+        penalty = np.r_[np.tile(np.r_[1e-9, np.full(known.shape[1] - 1, 10.0)], width), np.full(d * r, 10.0)]
+        columns = len(penalty)
+        root = np.sqrt(weight / (1 + np.bincount(arm, minlength=self.arms) / EVEN_ROWS)[arm])
+        gram, moment = np.diag(penalty), np.zeros(columns)
         step = max(_TABLE // columns, 1)
         for start in range(0, len(y), step):
             rows = slice(start, start + step)
-            crossed = (design[rows, :, None] * kinds[arm[rows], None, :]).reshape(-1, columns)
-            gram += (crossed * weight[rows, None]).T @ crossed
-            moment += crossed.T @ (weight[rows] * y[rows])
+            crossed = (with_ones(x[rows])[:, :, None] * known[arm[rows], None, :]).reshape(-1, width * known.shape[1])
+            curved = (x[rows, :, None] * (x[rows] @ self.axes_)[:, None, :]).reshape(len(crossed), d * r)
+            table = np.column_stack([crossed, curved]) * root[rows, None]
+            gram += table.T @ table
+            moment += table.T @ (root[rows] * y[rows])
         gram[np.diag_indices(columns)] += 1e-9 * gram.trace() / columns
-        self.own_ = kinds @ linalg.solve(gram, moment, assume_a="pos").reshape(width, -1).T
-        left = y - np.einsum("nd,nd->n", design, self.own_[arm])
-        self.own_ = self.own_ + _per_arm(design, arm, left, weight, self.arms, ridge)
+        found = linalg.solve(gram, moment, assume_a="pos")
+        self.own_ = known @ found[: columns - d * r].reshape(width, -1).T
+        self.curve_ = found[columns - d * r :].reshape(d, r)
+        left: FloatArray = y - self.predict(x, arm)
+        return left
 
     def predict(self, x: FloatArray, arm: IntArray) -> FloatArray:
         """mu of one arm a row, (n,): gathered, never one-hot."""
-        design = with_ones(x)
-        result: FloatArray = np.einsum("nd,nd->n", design, self.own_[arm])
+        curved = np.einsum("nr,nr->n", x @ self.curve_, x @ self.axes_)
+        result: FloatArray = np.einsum("nd,nd->n", with_ones(x), self.own_[arm]) + curved
         return result
 
-    def means(self, centre: FloatArray) -> FloatArray:
-        """Mean of mu_a over rows whose mean features are `centre` (d,), for every arm, (arms,)."""
-        point = np.r_[1.0, centre]
-        result: FloatArray = self.own_ @ point
+    def means(self, x: FloatArray, weight: FloatArray) -> FloatArray:
+        """Mean of mu_a over rows x (n, d), for every arm, (arms,)."""
+        share = weight / weight.sum()
+        curved = ((x * share[:, None]).T @ (x @ self.axes_) * self.curve_).sum()
+        result: FloatArray = self.own_ @ np.r_[1.0, share @ x] + curved
         return result
 
 
@@ -104,9 +116,7 @@ def _per_arm(
                     local, weights=w * d[:, j] * d[:, k], minlength=last - first
                 )
         gram += np.diag(np.r_[ridge / 10, np.full(width - 1, ridge)])
-        moment = np.column_stack(
-            [np.bincount(local, weights=w * d[:, j] * left[rows], minlength=last - first) for j in range(width)]
-        )
+        moment = sums_by(local, d * (w * left[rows])[:, None], last - first)
         result[first:last] = np.linalg.solve(gram, moment[:, :, None])[:, :, 0]
     return result
 
@@ -128,8 +138,9 @@ class ArmChance:
         mass = np.bincount(arm, weights=weight, minlength=self.arms)
         self.share_ = (mass + 0.5) / (mass + 0.5).sum()
         centre = np.average(x, axis=0, weights=weight)
-        sums = np.column_stack([np.bincount(arm, weights=weight * column, minlength=self.arms) for column in x.T])
-        means = (sums + self.prior_rows * centre) / (mass + self.prior_rows)[:, None]
+        means = (sums_by(arm, x * weight[:, None], self.arms) + self.prior_rows * centre) / (mass + self.prior_rows)[
+            :, None
+        ]
         inside = x - means[arm]
         covariance = (inside * weight[:, None]).T @ inside / weight.sum() + 1e-6 * np.eye(x.shape[1])
         # Small arms fit their own rows: their means carry noise of the size covariance / rows, which is no signal.

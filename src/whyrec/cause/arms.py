@@ -2,10 +2,11 @@
 
 For each arm a, theta_a = E[Y | do(A = a)] by the doubly robust score, gathered for the logged arm of each row:
 
-    theta_a = mean_i mu_a(x_i) + sum_i w_i (y_i - mu_a(x_i)) / sum_i w_i   over the rows with A_i = a,  w = 1 / e_a(x),
+    theta_a = sum_i w_i (y_i - mu_a(x_i) + mean_j mu_a(x_j)) / sum_i w_i   over the rows i with A_i = a,  w = 1 / e_a(x),
 
-with cross-fitted nuisances of `arm_models`, chances calibrated on all arms at once. Three things make many small arms usable:
-variances are moderated (Smyth 2004: an arm's own residual variance and the pooled one, by their degrees of freedom), estimates
+with cross-fitted nuisances of `arm_models`, chances calibrated on all arms at once. Four things make many small arms usable:
+arms of a like audience share slopes (`arm_audience`: without it people who get what they like bias every small arm), variances
+are moderated (Smyth 2004: an arm's own residual variance and the pooled one, by their degrees of freedom), estimates
 are shrunk towards what arms of their kind yield (empirical Bayes; Morris 1983), and statements about many arms at once
 are made at a simultaneous level or a false-discovery rate.
 """
@@ -19,6 +20,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
+from whyrec.cause.arm_audience import Audience, pairs_of
 from whyrec.cause.arm_models import ArmChance, ArmOutcome
 from whyrec.cause.calibration import Isotonic
 from whyrec.cause.inputs import cluster_codes, feature_matrix, numbers
@@ -200,25 +202,27 @@ class ArmEffects:
         n, arms = len(y), len(self.labels_)
         fold = assign_folds(units, self.folds, self.random_state)
         generator = np.random.default_rng(self.random_state)
-        predicted, chance = np.empty(n), np.empty(n) if logged is None else logged
-        model_means, centre = np.zeros(arms), np.average(x, axis=0, weights=w)
+        moved, chance = np.empty(n), np.empty(n) if logged is None else logged
+        everybody = Audience.of(x, codes, w, units, arms, kinds) if logged is None else None
         other = generator.integers(0, arms, size=n)  # one arm a row that was (mostly) not taken, to calibrate on
         chance_other = np.empty(n)
         ridge = None
         for k in range(self.folds):
             train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
             held = generator.permutation(len(train))[: max(len(train) // 5, 1)]
-            outcome = ArmOutcome(arms, ridge).fit(x[train], codes[train], y[train], w[train], kinds, held)
+            # Known weights balance the features by themselves, if the audience leaves out the rows that they are to correct.
+            audience = everybody or Audience.of(x[train], codes[train], w[train], units[train], arms, kinds)
+            outcome = ArmOutcome(arms, ridge, audience).fit(x[train], codes[train], y[train], w[train], kinds, held)
             ridge = outcome.ridge
-            predicted[test] = outcome.predict(x[test], codes[test])
-            model_means += outcome.means(centre) / self.folds
+            # The outcome as it would be for everybody: the fold's own model says what the row's features make of it.
+            moved[test] = y[test] - outcome.predict(x[test], codes[test]) + outcome.means(x, w)[codes[test]]
             if logged is None:
                 model = ArmChance(arms, random_state=self.random_state).fit(x[train], codes[train], w[train])
                 chance[test] = model.predict(x[test], codes[test])
                 chance_other[test] = model.predict(x[test], other[test])
         if logged is None:
             chance = self._calibrated(chance, chance_other, codes, other, w, arms)
-        self._estimate(codes, y, w, predicted, chance, model_means, units, x - centre, ridge or np.inf)
+        self._estimate(codes, y, w, moved, chance, units, x - np.average(x, axis=0, weights=w), ridge or np.inf)
 
     @staticmethod
     def _calibrated(
@@ -235,8 +239,8 @@ class ArmEffects:
         return result
 
     def _estimate(
-        self, codes: IntArray, y: FloatArray, w: FloatArray, predicted: FloatArray, chance: FloatArray,
-        model_means: FloatArray, units: IntArray, centred_x: FloatArray, ridge: float,
+        self, codes: IntArray, y: FloatArray, w: FloatArray, moved: FloatArray, chance: FloatArray,
+        units: IntArray, centred_x: FloatArray, ridge: float,
     ) -> None:  # fmt: skip
         arms = len(self.labels_)
 
@@ -251,22 +255,17 @@ class ArmEffects:
             capped = inverse > bound
             inverse = np.minimum(inverse, bound)
             total = per_arm(inverse)
-            residual = y - predicted
-            correction = per_arm(inverse * residual) / total
-            self.means_ = np.where(rows > 0, model_means + correction, np.nan)
+            self.means_ = np.where(rows > 0, per_arm(inverse * moved) / total, np.nan)
             self.effective_ = np.where(rows > 0, total**2 / per_arm(inverse**2), 0.0)
         # Residual variance of each arm, moderated: rows of one user may repeat an arm, so sums by (arm, user) are the units.
-        centred = inverse * (residual - correction[codes])
-        key = codes * (int(units.max()) + 1) + units
-        _, unit = np.unique(key, return_inverse=True)
-        sums = np.bincount(unit.ravel(), weights=centred)
-        loads = np.sqrt(np.bincount(unit.ravel(), weights=inverse**2))
-        arm_of_unit = np.zeros(len(sums), dtype=np.int64)
-        arm_of_unit[unit.ravel()] = codes
+        centred = inverse * (moved - self.means_[codes])
+        unit, arm_of_unit = pairs_of(codes, units)
+        sums = np.bincount(unit, weights=centred)
+        loads = np.sqrt(np.bincount(unit, weights=inverse**2))
         count = np.bincount(arm_of_unit, minlength=arms).astype(np.float64)
         squares = np.bincount(arm_of_unit, weights=(sums / loads) ** 2, minlength=arms)
         own_degrees = np.maximum(count - 1, 0.0)
-        weight_squares = np.bincount(unit.ravel(), weights=inverse) ** 2
+        weight_squares = np.bincount(unit, weights=inverse) ** 2
         whole = np.where(rows > 0, total, 1.0)
         concentration = np.bincount(arm_of_unit, weights=weight_squares, minlength=arms) / whole**2
         # Residuals about a weighted mean: their squares sum to sigma^2 (m - 2 + m sum h^2), m units of shares h.
@@ -279,7 +278,7 @@ class ArmEffects:
             variance = (prior_degrees * prior + own_degrees * own) / np.maximum(prior_degrees + own_degrees, 1e-12)
             self.degrees_ = prior_degrees + own_degrees
         # Jackknife form (MacKinnon and White 1985, HC3): a unit that holds a share h of its arm's weight hides a part h of its error.
-        held = np.minimum(np.bincount(unit.ravel(), weights=inverse) / total[arm_of_unit], 0.9)
+        held = np.minimum(np.bincount(unit, weights=inverse) / total[arm_of_unit], 0.9)
         own_errors = np.bincount(arm_of_unit, weights=(sums / (1 - held)) ** 2, minlength=arms)
         load = np.bincount(arm_of_unit, weights=loads**2, minlength=arms)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -304,7 +303,6 @@ class ArmEffects:
                 1 / (mix**2 / np.maximum(effective_degrees, 1) + (1 - mix) ** 2 / np.maximum(self.degrees_, 1)),
                 np.nan,
             )
-        self.model_means_ = model_means
         self.logged_mean_ = float(np.average(y, weights=w))
         self.diagnostics_ = ArmDiagnostics(rows, self.effective_, float(capped.mean()), int((rows == 0).sum()))
 

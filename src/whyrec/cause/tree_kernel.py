@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numba import config, njit
+from numba.core.errors import NumbaError as NumbaError
 from numpy.typing import NDArray
 
 from whyrec.cause.tree_scorer import BUCKETS, LARGEST, TOGETHER, Forest

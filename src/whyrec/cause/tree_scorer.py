@@ -102,7 +102,11 @@ def forest_for(booster: Any, rows: int) -> Forest | None:
     if not load:
         return None
     with _PROCESS.lock:
-        _kernel().sum_trees(forest, np.empty((0, booster.num_feature())), np.empty(0))
+        try:
+            _kernel().sum_trees(forest, np.empty((0, booster.num_feature())), np.empty(0))
+        except _kernel().NumbaError:  # a version that cannot compile this: LightGBM goes on
+            _PROCESS.forests[booster] = None
+            return None
         _PROCESS.compiled.add(forest.mask.dtype.name)
     return forest
 

@@ -73,7 +73,7 @@ def graphs(
     only: Annotated[
         str | None, typer.Option(help="Tables by name, separated by commas; a wrong name lists them.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the tables to this JSON file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the tables to this .json or .md file.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import Any, Self
 
+import numpy as np
 import polars as pl
 
-from whyrec.estimate import jsonable
+from whyrec.estimate import FloatArray, jsonable
 
 _MARKS = {True: "holds", False: "FAILS", None: "reported"}
 _WRITTEN = {True: "Holds", False: "**Does not hold**", None: "Reported"}
@@ -24,6 +26,19 @@ class Claim:
 
     def __str__(self) -> str:
         return f"{self.words}: {self.found}" if self.found else self.words
+
+
+def covers(what: str, held: int, draws: int, level: float = 0.95) -> Claim:
+    """That `held` of `draws` intervals hold the truth as often as they say, three Monte Carlo errors allowed."""
+    margin = 3 * sqrt(level * (1 - level) / draws)
+    words = f"{what}: {held / draws:.3f} of {draws} intervals hold the truth ({level:g} - {margin:.3f} or more)"
+    return Claim(words, held / draws >= level - margin)
+
+
+def meets(what: str, values: Sequence[float] | FloatArray, truth: float) -> Claim:
+    """That the mean of independent `values` is the truth, three Monte Carlo errors allowed."""
+    mean, error = float(np.mean(values)), float(np.std(values, ddof=1) / sqrt(len(values)))
+    return Claim(f"{what}: {mean:.4f} +- {error:.4f}, truth {truth:.4f}", abs(mean - truth) <= 3 * error)
 
 
 @dataclass(frozen=True)

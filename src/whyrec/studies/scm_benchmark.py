@@ -6,7 +6,6 @@ Each function is one table; `quick` makes fewer draws. Nothing was tuned on them
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -24,37 +23,12 @@ from whyrec.cause.scm.latent import LatentCauseModel
 from whyrec.cause.sensitivity import PairBounds, marginal_bounds, sharp_bounds, stays_in_top
 from whyrec.cause.sensitivity.marginal import binary_largest
 from whyrec.data.simulate import COVARIATES, SimulatedLog, World, shop_world
-from whyrec.estimate import FloatArray, jsonable
+from whyrec.estimate import FloatArray
 from whyrec.progress import track
+from whyrec.studies.measured import Claim, Part, covers, meets
 
 
-@dataclass(frozen=True)
-class TruthTable:
-    """A table with its question: rows of the same keys, and a note on how to read it."""
-
-    title: str
-    rows: tuple[dict[str, Any], ...]
-    note: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """title, rows, note; JSON-ready."""
-        content: dict[str, Any] = jsonable({"title": self.title, "rows": self.rows, "note": self.note})
-        return content
-
-    def to_text(self) -> str:
-        """Aligned columns under the title."""
-        if not self.rows:
-            return self.title
-        head = list(self.rows[0])
-        lines = [head, *([_shown(row[name]) for name in head] for row in self.rows)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        table = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-        ]
-        return "\n".join([self.title, *("  " + line for line in table), *([f"  ({self.note})"] if self.note else [])])
-
-
-def counterfactual_truth(quick: bool = False, random_state: int = 0) -> TruthTable:
+def counterfactual_truth(quick: bool = False, random_state: int = 0) -> Part:
     """Linear-Gaussian model with an analytic answer: error and coverage of single cases, effects and interventions."""
     graph, draws, n = "a -> x; a -> m; x -> m; x -> y; m -> y", 60 if quick else 300, 500
     kinds = dict.fromkeys("xmy", "linear")
@@ -81,14 +55,20 @@ def counterfactual_truth(quick: bool = False, random_state: int = 0) -> TruthTab
         _row("mean of y in samples of do(x = 1)", f"{truth:.2f}", f"{np.mean(sampled):.3f} +- {np.std(sampled) / np.sqrt(len(sampled)):.3f}", None, min(draws, 60)),
         _row("batched less looped", "0", f"{gap:.1e}", None, min(draws, 60)),
     )  # fmt: skip
-    return TruthTable(
-        "Counterfactuals of a linear-Gaussian model against the analytic truth",
-        rows,
-        f"{n} rows a data set; intervals of 95%",
+    claims = (
+        meets("mean error of single cases", errors.mean(axis=1), 0.0),
+        covers("single cases", case_covered, draws),
+        covers("average effect", average_covered, draws),
+        meets("mean of y in samples of do(x = 1)", sampled, truth),
+        Claim(f"batched answers are those of a loop, to {gap:.1e}", gap < 1e-8),
     )
+    return _part(
+        "Counterfactuals of a linear-Gaussian model against the analytic truth",
+        rows, f"{draws} data sets of {n} rows", claims,
+    )  # fmt: skip
 
 
-def household_truth(quick: bool = False, random_state: int = 0, world: World | None = None) -> TruthTable:
+def household_truth(quick: bool = False, random_state: int = 0, world: World | None = None) -> Part:
     """Simulated logs on real households: had there been no recommendation, or had everybody had one."""
     world = world or shop_world(40 if quick else 80)
     logs, households = (20, 150) if quick else (100, 150)
@@ -120,7 +100,16 @@ def household_truth(quick: bool = False, random_state: int = 0, world: World | N
         _row("share of recommended buyers who would have bought anyway", f"{would:.4f}", _spread(found["buyers"]), covered["buyers"], logs),
     )  # fmt: skip
     note = f"{households} households a log, clusters of the intervals; purchases move monotonely here, as the coupling assumes"
-    return TruthTable("Counterfactuals on the simulator's households", rows, note)
+    claims = [
+        claim
+        for name, words, truth in (
+            ("no", "had there been no recommendation", on_treated),
+            ("all", "recommending to all against to nobody", everywhere),
+            ("buyers", "would have bought anyway", would),
+        )
+        for claim in (meets(words, found[name], truth), covers(words, covered[name], logs))
+    ]
+    return _part("Counterfactuals on the simulator's households", rows, note, claims)
 
 
 def household_model(log: SimulatedLog, random_state: int = 0) -> StructuralCausalModel:
@@ -137,11 +126,11 @@ def household_model(log: SimulatedLog, random_state: int = 0) -> StructuralCausa
     return model.fit(frame, cluster="household")
 
 
-def confounder_truth(quick: bool = False, random_state: int = 0) -> TruthTable:
+def confounder_truth(quick: bool = False, random_state: int = 0) -> Part:
     """A simulated confounder of known strength: what adjusting for it changes, against the formula of the bound."""
     generator = np.random.default_rng(random_state)
     draws, n = (50, 1_000) if quick else (400, 1_000)
-    rows = []
+    rows, claims = [], []
     for with_t, with_y in ((0.01, 0.01), (0.05, 0.2), (0.2, 0.05), (0.3, 0.3)):
         # population: u tied to t and y so strongly; t and y have unit noise, x is measured
         tie, pull = np.sqrt(with_t / (1 - with_t)), np.sqrt(with_y / (1 - with_y))
@@ -165,16 +154,19 @@ def confounder_truth(quick: bool = False, random_state: int = 0) -> TruthTable:
                 "draws": draws,
             }
         )
-    return TruthTable(
+        words = f"strength {with_t:.0%} and {with_y:.0%}: what adjusting changes less what the bound says"
+        claims.append(meets(words, np.subtract(moved, told), 0.0))
+        claims.append(Claim(f"the same planted in the sample: gap {max(exact):.1e}", max(exact) < 1e-8))
+    return _part(
         "A simulated confounder of known strength moves the estimate by what the bound says",
-        tuple(rows),
-        "Cinelli and Hazlett 2020, equation 5",
-    )
+        rows, "Cinelli and Hazlett 2020, equation 5", claims,
+    )  # fmt: skip
 
 
-def bounds_truth(quick: bool = False, random_state: int = 0) -> TruthTable:
+def bounds_truth(quick: bool = False, random_state: int = 0) -> Part:
     """Hidden causes at the limit of the marginal sensitivity model: coverage and width of sharp and of plain bounds."""
     rows: list[dict[str, Any]] = []
+    claims = []
     for name, uneven, binary, draws in (
         ("even noise", 0.0, False, 60 if quick else 300),
         ("uneven noise", 0.8, False, 12 if quick else 60),
@@ -207,11 +199,12 @@ def bounds_truth(quick: bool = False, random_state: int = 0) -> TruthTable:
                     "draws": draws,
                 }
             )
-    return TruthTable(
+            claims.append(covers(f"{name}, Gamma {gamma}, low end", low_in, draws, 0.975))
+            claims.append(covers(f"{name}, Gamma {gamma}, high end", high_in, draws, 0.975))
+    return _part(
         "Bounds under the marginal sensitivity model, the truth at their very ends",
-        tuple(rows),
-        "each end should hold 97.5%, 'nothing hidden' is the 95% interval that ignores the hidden cause",
-    )
+        rows, "each end should hold 97.5%, 'nothing hidden' is the 95% interval that ignores the hidden cause", claims,
+    )  # fmt: skip
 
 
 def at_the_limit(
@@ -243,7 +236,7 @@ def at_the_limit(
     return x, a, y, 1.0 - tilt, 1.0 + tilt
 
 
-def recommendation_truth(quick: bool = False, random_state: int = 0, world: World | None = None) -> TruthTable:
+def recommendation_truth(quick: bool = False, random_state: int = 0, world: World | None = None) -> Part:
     """ "Stays in the top 10 up to Gamma": claims of a fitted log against worlds whose hidden cause is as strong as claimed.
 
     In each such world the true effect of every pair lies anywhere within its bounds; "worst" draws the claimed item down and all
@@ -299,7 +292,7 @@ def recommendation_truth(quick: bool = False, random_state: int = 0, world: Worl
         f"{logs} logs of {households} households, {world.covariates.shape[1]} candidates, effects of a few per cent: who claims from estimates "
         "alone ignores their error, which is larger here than what a weak hidden cause does"
     )
-    return TruthTable("Recommendations that stay in the top 10 by effect", tuple(rows), note)
+    return _part("Recommendations that stay in the top 10 by effect", rows, note)
 
 
 def true_bounds(log: SimulatedLog, gamma: float) -> tuple[FloatArray, FloatArray]:
@@ -313,7 +306,7 @@ def true_bounds(log: SimulatedLog, gamma: float) -> tuple[FloatArray, FloatArray
     return low, high
 
 
-def latent_truth(quick: bool = False, random_state: int = 0) -> TruthTable:
+def latent_truth(quick: bool = False, random_state: int = 0) -> Part:
     """A hidden cause seen through noisy proxies: latent variable, proximal estimation, adjustment, nothing."""
     draws, few, varied = (60, 1, 1) if quick else (300, 40, 8)
     truth, n = 1.0, 1_500
@@ -354,17 +347,27 @@ def latent_truth(quick: bool = False, random_state: int = 0) -> TruthTable:
         for name, values in found.items()
     ]
     low, high = np.mean(ranges, axis=0)
-    return TruthTable(
+    claims = [
+        covers(name, held[name], len(found[name]))
+        for name in ("proximal, two-stage", "latent cause (CEVAE)")
+        if len(found[name]) > 1
+    ]
+    wrong = held["proxies as confounders"] / draws
+    claims.append(
+        Claim(f"to take the proxies for confounders is shown to fail: {wrong:.3f} of the intervals", wrong < 0.5)
+    )
+    return _part(
         "A hidden common cause, five noisy proxies",
-        tuple(rows),
+        rows,
         f"over dimensions, decoders and seeds of the latent cause its answers range from {low:.2f} to {high:.2f} on average",
+        claims,
     )
 
 
-def refutation_speed(quick: bool = False, random_state: int = 0) -> TruthTable:
+def refutation_speed(quick: bool = False, random_state: int = 0) -> Part:
     """1,000 placebo treatments: seconds, and whether their p-values are uniform."""
     generator = np.random.default_rng(random_state)
-    rows = []
+    rows, claims = [], []
     for kind, n in (
         ("linear, factored once", 100_000 if quick else 1_000_000),
         ("learned, residuals used again", 20_000 if quick else 200_000),
@@ -391,10 +394,15 @@ def refutation_speed(quick: bool = False, random_state: int = 0) -> TruthTable:
                 "uniform, p": f"{runs.uniform_p:.2f}",
             }
         )
-    return TruthTable("1,000 placebo treatments", tuple(rows))
+        seconds, margin = perf_counter() - ready, 3 * np.sqrt(0.05 * 0.95 / 1_000)
+        if kind.startswith("linear"):
+            claims.append(Claim(f"{kind}, {n:,} rows: {seconds:.1f} s (under 60)", seconds < 60))
+        words = f"{kind}: {runs.share_significant:.3f} significant at 5% (0.05 +- {margin:.3f})"
+        claims.append(Claim(words, bool(abs(runs.share_significant - 0.05) <= margin)))
+    return _part("1,000 placebo treatments", rows, "ten covariates; seconds of the clock", claims)
 
 
-def nhefs_truth(quick: bool = False, random_state: int = 0) -> TruthTable:
+def nhefs_truth(quick: bool = False, random_state: int = 0) -> Part:
     """Quitting smoking and weight, against the textbook's adjusted 3.4 to 3.5 kg."""
     from whyrec.studies.nhefs import nhefs_effect
 
@@ -414,18 +422,24 @@ def nhefs_truth(quick: bool = False, random_state: int = 0) -> TruthTable:
     ]
     failed = [attempt.name for attempt in (*found.refutations, *found.linear_refutations) if not attempt.passed]
     note = f"attempts that failed: {', '.join(failed) or 'none'}; the interval holds zero from {found.gamma()} on"
-    return TruthTable("NHEFS: kilograms gained by quitting", tuple(rows), note)
+    low, high = found.effect.interval
+    claims = (
+        Claim(
+            f"{found.effect.estimate:.2f} kg [{low:.2f}, {high:.2f}], the textbook's 3.4", low < 3.4 < high and low > 0
+        ),
+        Claim(f"attempts to refute it that succeeded: {', '.join(failed) or 'none'}", not failed),
+    )
+    return _part("NHEFS: kilograms gained by quitting", rows, note, claims)
 
 
-TABLES: tuple[Callable[..., TruthTable], ...] = (
+TABLES: tuple[Callable[..., Part], ...] = (
     counterfactual_truth, household_truth, confounder_truth, bounds_truth, recommendation_truth, latent_truth, refutation_speed,
     nhefs_truth,
 )  # fmt: skip
 
 
-def scm_tables(quick: bool = False, random_state: int = 0) -> list[TruthTable]:
-    """Every table of this module, in order."""
-    return [table(quick=quick, random_state=random_state) for table in TABLES]
+def _part(title: str, rows: Sequence[dict[str, Any]], made: str, claims: Sequence[Claim] = ()) -> Part:
+    return Part.of("", title, pl.DataFrame(list(rows), infer_schema_length=None), made, tuple(claims))
 
 
 def _linear(n: int, seed: int) -> tuple[pl.DataFrame, float]:
@@ -464,7 +478,3 @@ def _spread(values: Sequence[float]) -> str:
 
 def _share(part: int, whole: int) -> str:
     return f"{part / whole:.3f}" if whole else "no claim"
-
-
-def _shown(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)

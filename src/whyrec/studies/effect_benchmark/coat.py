@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from scipy import stats
 
 from whyrec.cause.exposure import ExposureModel, sample_pairs
 from whyrec.cause.pair_model import Attributes, Pairs
@@ -29,7 +30,7 @@ from whyrec.studies.measured import Claim, Part
 POSITIVE = 3  # ratings from here on
 BIASES = (0.3, 1.0, 3.0)
 FACTORS = ((0, 4.0), (4, 4.0), (8, 4.0))
-_RESAMPLES = 300
+_RESAMPLES, _WORLDS = 300, 40
 _BETTER = ("log_loss", "mse", "calibration_error")
 
 
@@ -221,6 +222,8 @@ def _claims(log: Coat, runs: list[dict[str, Any]], frame: pl.DataFrame, with_att
                 high < 0,
             )
         )
+        if measure == "calibration_error":
+            claims += _calibration(log, runs, rival["method"])
     truth, truth_rating = float((log.test_rating >= POSITIVE).mean()), float(log.test_rating.mean())
     for name, target in (("mean", truth), ("mean_rating", truth_rating)):
         intervals = [run["DoCalib"][name] for run in runs]
@@ -257,15 +260,53 @@ def _sources(log: Coat) -> list[Claim]:
     return [Claim(f"on train, what a source adds to the move of the mean rating by the other: {told}; taken for what is hidden: 0.3", None)]  # fmt: skip
 
 
+def _calibration(log: Coat, runs: list[dict[str, Any]], rival: str) -> list[Claim]:
+    """The calibration error against the closest rival's seed by seed on this test, and what a test of this size can tell of users."""
+    keep = np.flatnonzero(~log.repeated)
+    y, user = (log.test_rating[keep] >= POSITIVE).astype(np.float64), log.test_user[keep]
+    gaps = np.array(
+        [calibration_error(y, run["DoCalib"]["predicted"][keep]) - calibration_error(y, run[rival]["predicted"][keep]) for run in runs]
+    )  # fmt: skip
+    half = float(stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / np.sqrt(len(gaps)))
+    right = np.mean([run["DoCalib"]["predicted"][keep] for run in runs], axis=0)
+    others = [run[rival]["predicted"][keep] for run in runs[:3]]
+    generator = np.random.default_rng(0)
+    clear = 0
+    for _ in track(range(_WORLDS), "Coat: what the test can tell", total=_WORLDS):
+        label = (generator.random(len(right)) < right).astype(np.float64)
+        weights = _draws(log, _RESAMPLES // 3, generator)[:, user]
+        gained = [
+            calibration_error(label, right, w) - np.mean([calibration_error(label, other, w) for other in others])
+            for w in weights
+        ]
+        clear += bool(np.quantile(gained, 0.975) < 0)
+    return [
+        Claim(
+            f"calibration_error lower than {rival}'s in {int((gaps < 0).sum())} of {len(gaps)} seeds on this test, by "
+            f"{-gaps.mean():.4f} [{-gaps.mean() - half:.4f}, {-gaps.mean() + half:.4f}] over seeds",
+            bool(gaps.mean() + half < 0),
+        ),
+        Claim(
+            f"were DoCalib's predictions exactly right, resampled users would show their calibration error to be below {rival}'s in "
+            f"{clear / _WORLDS:.0%} of {_WORLDS} such tests",
+            None,
+        ),
+    ]
+
+
+def _draws(log: Coat, count: int, generator: np.random.Generator) -> FloatArray:
+    """How often each user is drawn in a resample, (count, users)."""
+    users = log.shape[0]
+    return generator.multinomial(users, np.full(users, 1 / users), size=count).astype(np.float64)
+
+
 def _resampled(log: Coat, runs: list[dict[str, Any]]) -> dict[str, dict[str, FloatArray]]:
     """DoCalib's measure less each other's, over resampled users (Efron and Tibshirani 1993), mean over seeds, by method and measure."""
     keep = np.flatnonzero(~log.repeated)
     y = (log.test_rating[keep] >= POSITIVE).astype(np.float64)
     user = log.test_user[keep]
     generator = np.random.default_rng(0)
-    counts = generator.multinomial(log.shape[0], np.full(log.shape[0], 1 / log.shape[0]), size=_RESAMPLES).astype(
-        np.float64
-    )
+    counts = _draws(log, _RESAMPLES, generator)
 
     def measures(run: dict[str, Any], method: str, weight: FloatArray) -> dict[str, float]:
         predicted, rank = run[method]["predicted"][keep], run[method]["rank"][keep]

@@ -1,9 +1,9 @@
 """`whyrec benchmark graphs`: what is claimed of graphs, measured against truth, and beside two libraries.
 
-Each table is a function of a `Setting` in `TABLES`; a new claim is a new function in that list. The true networks of
+Each table is a function of a `Setting` in `TABLES`; a new table is a new function in that list. The true networks of
 bnlearn are read here for the final measurement only: every default was chosen on simulated networks.
 
-tables.py          `Setting`, `BenchmarkTable`, `GraphBenchmark`
+tables.py          `Setting`
 networks.py        discovery on known networks
 calibration.py     probabilities of edges on random graphs
 averaging.py       effects averaged over the graphs that the data leave open
@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-
-import polars as pl
 
 from whyrec.errors import BadInput
 from whyrec.progress import say
@@ -24,45 +23,43 @@ from whyrec.studies.graph_benchmark.averaging import averaged_effects
 from whyrec.studies.graph_benchmark.calibration import calibrated_edges
 from whyrec.studies.graph_benchmark.identification import brute_force, estimated_formulas, identification_speed
 from whyrec.studies.graph_benchmark.networks import beside_causal_learn, known_networks, with_knowledge
-from whyrec.studies.graph_benchmark.tables import BenchmarkTable, GraphBenchmark, Setting
+from whyrec.studies.graph_benchmark.tables import Setting
+from whyrec.studies.measured import Benchmark, Part
 from whyrec.studies.scm_benchmark import TABLES as MODEL_TABLES
-from whyrec.studies.scm_benchmark import TruthTable
 
 
 def graph_benchmark(
     data: Path, *, quick: bool = False, only: Sequence[str] | None = None, random_state: int = 0
-) -> GraphBenchmark:
+) -> Benchmark:
     """Every table of `TABLES`, in order, or `only` those named."""
     unknown = set(only or ()) - {make.__name__ for make in TABLES}
     if unknown:
         raise BadInput(f"no table {sorted(unknown)[0]!r}; the tables are {', '.join(make.__name__ for make in TABLES)}")
     if not (Path(data) / "bnlearn").is_dir():
         raise BadInput(f"{data}: no folder bnlearn in it; name the folder of the reference data (WHYREC_DATA)")
-    begin = time.monotonic()
     setting = Setting(Path(data), quick, random_state)
-    tables = []
+    parts = []
     for make in TABLES:
         if only and make.__name__ not in only:
             continue
         say(f"{make.__name__.replace('_', ' ')} ...")
-        tables.append(make(setting))
-    return GraphBenchmark(tuple(tables), time.monotonic() - begin, quick)
+        begin = time.monotonic()
+        parts.append(replace(make(setting), name=make.__name__, seconds=time.monotonic() - begin))
+    return Benchmark(tuple(parts), quick)
 
 
-def _of_models(make: Callable[..., TruthTable]) -> Callable[[Setting], BenchmarkTable]:
+def _of_models(make: Callable[..., Part]) -> Callable[[Setting], Part]:
     """A table of `scm_benchmark` (counterfactuals, bounds, refutation) as one of these."""
 
-    def table(setting: Setting) -> BenchmarkTable:
-        found = make(quick=setting.quick, random_state=setting.random_state)
-        frame = pl.DataFrame(list(found.rows), infer_schema_length=None)
-        return BenchmarkTable(make.__name__, found.title, frame, (found.note,) if found.note else ())
+    def table(setting: Setting) -> Part:
+        return make(quick=setting.quick, random_state=setting.random_state)
 
     table.__name__ = make.__name__
     return table
 
 
 # A table is a function of a Setting.
-TABLES: list[Callable[[Setting], BenchmarkTable]] = [
+TABLES: list[Callable[[Setting], Part]] = [
     known_networks,
     with_knowledge,
     beside_causal_learn,

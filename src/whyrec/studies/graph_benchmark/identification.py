@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,12 @@ from whyrec.cause.identification.estimation import graph_effect
 from whyrec.cause.identification.identify import identify
 from whyrec.progress import track
 from whyrec.studies import graph_truth
-from whyrec.studies.graph_benchmark.tables import BenchmarkTable, Setting
+from whyrec.studies.graph_benchmark.tables import Setting
+from whyrec.studies.measured import Claim, Part, covers
 from whyrec.studies.peers import run_peer
 
 
-def brute_force(setting: Setting) -> BenchmarkTable:
+def brute_force(setting: Setting) -> Part:
     """Every DAG of up to five nodes, any nodes latent: verdicts and sets against enumeration by definition."""
     step = 23 if setting.quick else 1
     counts = {"cases": 0, "adjustment": 0, "front-door": 0, "id": 0, "not identified": 0}
@@ -49,8 +51,9 @@ def brute_force(setting: Setting) -> BenchmarkTable:
     frame = pl.DataFrame([{"claim": claim, "cases": counts["cases"], "disagreements": n} for claim, n in wrong.items()])
     told = ", ".join(f"{kind} {n:,}" for kind, n in counts.items())
     every = "every case" if step == 1 else f"every {step}th case"
-    return BenchmarkTable(
-        "brute_force", f"Identification against brute force, DAGs of up to 5 nodes ({every})", frame, (told,)
+    claims = tuple(Claim(f"{claim}: {n} of {counts['cases']:,} cases disagree", n == 0) for claim, n in wrong.items())
+    return Part.of(
+        "brute_force", f"Identification against brute force, DAGs of up to 5 nodes ({every})", frame, told, claims
     )
 
 
@@ -71,10 +74,10 @@ def compare(graph: CausalGraph, treatment: str, outcome: str, seen: set[str]) ->
     }
 
 
-def estimated_formulas(setting: Setting) -> BenchmarkTable:
+def estimated_formulas(setting: Setting) -> Part:
     """Random graphs with unmeasured causes, where only the front door or another ID formula serves: estimate and truth."""
     wanted = 20 if setting.quick else 100
-    rows = []
+    rows, claims = [], []
     for strategy in ("adjustment", "front-door", "id"):
         error, covered, width = [], [], []
         for graph, treatment, outcome, seed in track(
@@ -92,12 +95,14 @@ def estimated_formulas(setting: Setting) -> BenchmarkTable:
             covered.append(found.covers(truth))
             width.append(found.interval[1] - found.interval[0])
         e = np.array(error)
+        claims.append(covers(strategy, sum(covered), len(e)))
         rows.append({
             "strategy": strategy, "graphs": len(e), "mean error": e.mean(), "standard error": e.std(ddof=1) / np.sqrt(len(e)),
             "root mean square": np.sqrt((e**2).mean()), "coverage of 95%": np.mean(covered), "width": np.mean(width),
         })  # fmt: skip
-    return BenchmarkTable("estimated_formulas", "Estimated ID formulas against exact truth, binary worlds, 20,000 rows",
-                          pl.DataFrame(rows))  # fmt: skip
+    title = "Estimated ID formulas against exact truth, binary worlds"
+    made = f"{wanted} random graphs a strategy, 20,000 rows, intervals from 100 draws"
+    return Part.of("estimated_formulas", title, pl.DataFrame(rows), made, tuple(claims))
 
 
 def identified_graphs(strategy: str, wanted: int, random_state: int) -> Iterator[tuple[CausalGraph, str, str, int]]:
@@ -116,7 +121,7 @@ def identified_graphs(strategy: str, wanted: int, random_state: int) -> Iterator
             yield graph, treatment, outcome, seed
 
 
-def identification_speed(setting: Setting) -> BenchmarkTable:
+def identification_speed(setting: Setting) -> Part:
     """25 covariates, and 200 nodes: CPU time of one complete answer, with DoWhy's in its own process where there is one."""
     python = os.environ.get("WHYREC_PEER_DOWHY")
     limit = 20 if setting.quick else 120
@@ -139,11 +144,21 @@ def identification_speed(setting: Setting) -> BenchmarkTable:
             row[f"DoWhy {mode} ms"] = told["cpu_seconds"] * 1000 if told else None
             row[f"{mode} ratio"] = told["cpu_seconds"] * 1000 / row["whyrec ms"] if told else None
         rows.append(row)
-    words = () if python else ("DoWhy skipped: WHYREC_PEER_DOWHY names no Python that has dowhy",)
+    claims = []
+    for row in rows:
+        most = 5.0 if row["nodes"] < 100 else 50.0
+        claims.append(Claim(f"{row['graph']}: {row['whyrec ms']:.1f} ms (under {most:g})", row["whyrec ms"] < most))
     note = f"empty: not done in {limit} s, or (DoWhy's efficient sets in a quick run) not asked"
-    return BenchmarkTable(
-        "identification_speed", "Time to identify", pl.DataFrame(rows), (*words, note) if python else words
+    if not python:
+        note = "DoWhy skipped: WHYREC_PEER_DOWHY names no Python that has dowhy"
+    part = Part.of(
+        "identification_speed",
+        "Time to identify",
+        pl.DataFrame(rows),
+        "CPU time of one answer, median of five",
+        tuple(claims),
     )
+    return replace(part, notes=(note,))
 
 
 def speed_graphs() -> Iterator[tuple[str, CausalGraph, str, str]]:

@@ -20,7 +20,8 @@ from whyrec.cause.graph.equivalence import cpdag_matrices, from_matrices, matric
 from whyrec.cause.graph.knowledge import Knowledge
 from whyrec.errors import BadInput
 from whyrec.progress import track
-from whyrec.studies.graph_benchmark.tables import BenchmarkTable, Setting, range_words
+from whyrec.studies.graph_benchmark.tables import Setting, range_words
+from whyrec.studies.measured import Claim, Part
 from whyrec.studies.peers import run_peer
 
 NETWORKS = ("cancer", "earthquake", "survey", "asia", "sachs", "child", "insurance")
@@ -37,7 +38,7 @@ def read_network(data: Path, name: str) -> tuple[Columns, CausalGraph]:
     return prepare(frame), CausalGraph.from_edges(re.findall(r"(\w+) --> (\w+)", text), nodes=nodes[1].split(";"))
 
 
-def known_networks(setting: Setting) -> BenchmarkTable:
+def known_networks(setting: Setting) -> Part:
     """Every method on every network: distance to the true CPDAG, precision and recall of directions, with intervals.
 
     shd is that of all rows; the interval is the 2.5% to 97.5% range over draws of 63.2% of the rows. A direction is
@@ -72,20 +73,19 @@ def known_networks(setting: Setting) -> BenchmarkTable:
                 "recall": whole[2], "recall range": range_words(low[2], high[2]), "cpu s": cpu,
             })  # fmt: skip
     frame = pl.DataFrame(rows)
-    best = frame.filter(pl.col("method") == "boss")["shd"].sum()
-    return BenchmarkTable(
-        "known_networks", f"Discovery on known networks, 10,000 rows; ranges over {draws} draws of 63% of the rows", frame,
-        (f"boss: {best} wrong edges over all networks shown, of {frame.filter(pl.col('method') == 'boss')['edges'].sum()}",),
-    )  # fmt: skip
+    boss = frame.filter(pl.col("method") == "boss")
+    words = f"boss: {boss['shd'].sum()} wrong edges over all networks shown, of {boss['edges'].sum()}"
+    made = f"10,000 rows; ranges over {draws} draws of 63% of the rows"
+    return Part.of("known_networks", "Discovery on known networks", frame, made, (Claim(words, None),))
 
 
-def with_knowledge(setting: Setting) -> BenchmarkTable:
+def with_knowledge(setting: Setting) -> Part:
     """The same with three tiers given: nodes without causes, nodes without effects, and those between.
 
     The target is then the true DAG's class among the DAGs that agree with the tiers.
     """
     networks = _SMALL if setting.quick else NETWORKS
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in networks:
         data, truth = read_network(setting.data, name)
         roots = {n for n in truth.nodes if not truth.parents(n)}
@@ -104,17 +104,22 @@ def with_knowledge(setting: Setting) -> BenchmarkTable:
                 "shd with": shd(learned, target), "precision without": p0, "precision with": p1,
                 "recall without": r0, "recall with": r1, "violations": len(known.violations(learned)),
             })  # fmt: skip
-    return BenchmarkTable("with_knowledge", "The same, with three tiers of background knowledge", pl.DataFrame(rows))
+    broken = sum(row["violations"] for row in rows)
+    worse = [row["network"] for row in rows if row["method"] == "boss" and row["shd with"] > row["shd without"]]
+    claims = (
+        Claim(f"{broken} violations of what is known in {len(rows)} learned graphs", broken == 0),
+        Claim(f"boss with knowledge is farther from the truth on {', '.join(worse) or 'no network'}", not worse),
+    )
+    title = "The same, with three tiers of background knowledge"
+    return Part.of("with_knowledge", title, pl.DataFrame(rows), "tiers: no causes, between, no effects", claims)
 
 
-def beside_causal_learn(setting: Setting) -> BenchmarkTable:
+def beside_causal_learn(setting: Setting) -> Part:
     """causal-learn's PC, GES, BOSS and GRaSP on the same rows, each in its own process, and the ratio of CPU times."""
     python = os.environ.get("WHYREC_PEER_CAUSALLEARN")
     title = "Beside causal-learn: structural Hamming distance on 10,000 rows, and CPU time"
     if not python:
-        return BenchmarkTable("beside_causal_learn", title, pl.DataFrame(), (
-            "skipped: WHYREC_PEER_CAUSALLEARN names no Python that has causal-learn",
-        ))  # fmt: skip
+        return Part(title, skipped="WHYREC_PEER_CAUSALLEARN names no Python that has causal-learn")
     import tempfile
 
     rows: list[dict[str, Any]] = []
@@ -145,11 +150,13 @@ def beside_causal_learn(setting: Setting) -> BenchmarkTable:
         found["time ratio"] = min(times) / max(cpu, 1e-3) if times else None
         rows.append(found)
     worse = [row["network"] for row in rows if row["best"] is not None and row["whyrec boss"] > row["best"]]
-    return BenchmarkTable("beside_causal_learn", title, pl.DataFrame(rows), (
+    claim = Claim(
         "whyrec's boss is at least as near to the truth as causal-learn's best method on "
         + ("every network" if not worse else f"every network but {', '.join(worse)}"),
-        f"time ratio: CPU of the quickest of its best methods over ours; empty: not done in {limit} s",
-    ))  # fmt: skip
+        not worse,
+    )
+    made = f"time ratio: CPU of the quickest of its best methods over ours; empty: not done in {limit} s"
+    return Part.of("beside_causal_learn", title, pl.DataFrame(rows), made, (claim,))
 
 
 def _peer_graph(answer: dict[str, Any], names: Sequence[str]) -> CausalGraph:
