@@ -184,7 +184,7 @@ def learn_graph(
     deadline = np.inf if time_budget is None else begin + time_budget
     say(f"{method}: {len(data.names)} columns, {len(data.values):,} rows ...")
     graph = learn_once(data, known, settings, deadline)
-    found = _posterior(data, graph, known, settings, draws, deadline) if draws else None
+    found = graph_posterior(data, graph, known, settings, draws, deadline) if draws else None
     if found is None:
         graphs = bootstrap_graphs(data, known, settings, draws, deadline) if draws else []
         confidence = edge_confidences(graph, graphs)
@@ -222,13 +222,13 @@ def _checked(graph: CausalGraph, knowledge: Knowledge) -> CausalGraph:
 def edge_probabilities(data: Columns, random_state: int = 0, method: str = "boss") -> FloatArray:
     """Probability that each column is a direct cause of each other, (p, p) as [cause, effect], nothing known beforehand."""
     settings, nothing = Settings(method, "auto", 1.0, 0.01, None, random_state), Knowledge()
-    found = _posterior(data, learn_once(data, nothing, settings), nothing, settings, 0, np.inf)
+    found = graph_posterior(data, learn_once(data, nothing, settings), nothing, settings, 0, np.inf)
     if found is None:
         raise BadInput(f"method {method!r} has no probabilities; use one of {', '.join(_SCORES)}")
     return found.probability
 
 
-def _posterior(
+def graph_posterior(
     data: Columns, graph: CausalGraph, knowledge: Knowledge, settings: Settings, draws: int, deadline: float
 ) -> EdgePosterior | None:
     """Of every edge, for the methods that score; None for others and after the deadline."""
