@@ -65,8 +65,9 @@ def test_had_there_been_no_recommendation_on_real_households() -> None:
 def test_tables_print_and_serialise() -> None:
     table = confounder_truth(quick=True)
     json.dumps(table.to_dict(), allow_nan=False)
-    assert table.to_text().startswith(table.title)
-    assert all(float(row["planted in the sample, largest gap"]) < 1e-9 for row in table.rows)
+    assert table.title in table.to_text() and f"## {table.title}" in table.to_markdown()
+    assert table.frame["planted in the sample, largest gap"].cast(pl.Float64).max() < 1e-9
+    assert len(table.claims) == 8 and all(claim.holds for claim in table.claims)
 
 
 def test_controls_that_are_in_the_question_are_refused() -> None:

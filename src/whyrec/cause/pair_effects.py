@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits
 
 from whyrec.cause.docalib import DoCalib
 from whyrec.cause.nuisance import Boosting, Linear, Nuisance, fit_or_constant, from_state, state_of
@@ -265,7 +266,8 @@ class PairEffects:
             for chunk in chunks:
                 fill(chunk)
         else:
-            with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
+            # One thread each: those of BLAS beside ours would wait for each other by spinning.
+            with threadpool_limits(1, "blas"), ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
                 list(pool.map(fill, chunks))
 
     def _compiled(self, rows: int) -> bool:
