@@ -85,9 +85,8 @@ def edge_posterior(
             drawn, now = chain.parents(), np.array(chain.place)
             if warm:
                 found.append(sets.as_matrix(chances))
-                dags += [sets.as_dag(one) for one in (drawn, *(chain.parents(aside) for _ in range(at_once - 1)))][
-                    :at_once
-                ]
+                more = [chain.parents(aside) for _ in range(at_once - 1)]
+                dags += [sets.as_dag(one) for one in [drawn, *more][:at_once]]
             if warm and width < count - 1 and part % _SELDOM == 0:
                 beyond.append(_beyond(measure, sets, prior, now, drawn, forbidden))
             held = sets.members[drawn]
