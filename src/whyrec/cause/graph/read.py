@@ -18,7 +18,10 @@ from whyrec.errors import BadInput
 
 GraphSource = Any  # a text, a file's path, a CausalGraph, a networkx graph, causal-learn's GeneralGraph
 _GAPS = {
-    "not_in_table": ("in the graph and not in the table, so taken as unmeasured: {}", "在图中而不在表中，因此视为未测量：{}"),
+    "not_in_table": (
+        "in the graph and not in the table, so taken as unmeasured: {}",
+        "在图中而不在表中，因此视为未测量：{}",
+    ),
     "latent_columns": ("columns that the graph calls latent, so not used: {}", "图中标为潜在的列，因此未使用：{}"),
 }
 _FILE = re.compile(r'(?!(?:nodes|latent)\s*:)(?!.*--)[^<>{}\[\];,"\n]*[^<>{}\[\];,"\s]\.[A-Za-z]\w{0,7}')

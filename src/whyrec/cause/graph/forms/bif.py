@@ -1,8 +1,8 @@
 """BIF, the Interchange Format of Bayesian networks (0.15): the causes of each variable; its tables are not needed here.
 
-    file        = "network" name "{" properties "}" {variable | probability}
-    variable    = "variable" name "{" {"type" ... ";" | "property" ... ";"} "}"
-    probability = "probability" "(" name ["|" name {"," name}] ")" "{" {("table" | "default" | "(" ... ")") ... ";"} "}"
+file        = "network" name "{" properties "}" {variable | probability}
+variable    = "variable" name "{" {"type" ... ";" | "property" ... ";"} "}"
+probability = "probability" "(" name ["|" name {"," name}] ")" "{" {("table" | "default" | "(" ... ")") ... ";"} "}"
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def read(text: str) -> Parts:
         _statements(scanner, block.text)
     for name, start in declared.items():
         if name not in causes:
-            scanner.refuse(f"variable {name!r} has no probability ( {name} ... ), so that its causes are not known", start)
+            scanner.refuse(
+                f"variable {name!r} has no probability ( {name} ... ), so that its causes are not known", start
+            )
     for (name, _), *given in causes.values():
         for cause, start in ((name, causes[name][0][1]), *given):
             if cause not in declared:

@@ -12,6 +12,8 @@ dagitty's arrows and flags ([latent]); dagitty has bare names with dots, no port
 from __future__ import annotations
 
 import re
+from collections import ChainMap
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, NoReturn
@@ -44,16 +46,18 @@ _KEYWORDS = ("graph", "digraph", "subgraph", "node", "edge", "strict")
 _DEEPEST = 100
 _OWN = "whyrec_name"  # of a node in dagitty's text whose name that form cannot hold, percent-encoded
 
-Attributes = dict[str, tuple[str | None, int]]  # value and place by name
+Value = tuple[str | None, int]  # of an attribute, and its place; a flag has none
+Attributes = dict[str, Value]
 
 
 @dataclass
 class _Scope:
-    """A graph or group while it is read: defaults for what is made in it, and its nodes in order."""
+    """A graph or group while it is read: defaults for what is made in it, its nodes in order, its groups that have a name."""
 
-    node: Attributes = field(default_factory=dict)
-    edge: Attributes = field(default_factory=dict)
+    node: ChainMap[str, Value] = field(default_factory=ChainMap)
+    edge: ChainMap[str, Value] = field(default_factory=ChainMap)
     nodes: dict[str, None] = field(default_factory=dict)
+    groups: dict[str, _Scope] = field(default_factory=dict)
     depth: int = 0
 
 
@@ -87,7 +91,6 @@ class _Reader:
         self.name = "" if self.scanner.at("{") else self._id("the name of the graph")
         self.nodes: dict[str, Attributes] = {}
         self.edges: dict[object, _Edge] = {}
-        self.groups: dict[str, dict[str, None]] = {}
 
     def read(self) -> Parts:
         root = _Scope()
@@ -95,15 +98,18 @@ class _Reader:
         if self.scanner.token.kind != "end":
             self.scanner.refuse(f"{self.scanner.found()} stands after the graph; give one graph")
         parts = Parts(by_label=not self.dagitty)
+        names = {}
         for name, attributes in self.nodes.items():
+            own = attributes.get(_OWN, (None, 0))[0] if self.dagitty else None
+            names[name] = unquote(own) if own else name
             number = re.fullmatch(r"\d+", name) is not None
             latent = is_latent(self._values(attributes), number, self._refuser(attributes))
-            parts.node(name, self._label(name, attributes), latent)
+            parts.node(names[name], self._label(name, attributes), latent)
         for edge in self.edges.values():
             values, refuse = self._values(edge.attributes), self._refuser(edge.attributes)
             marks = edge_marks(values, edge.arrow, _ARROWS[edge.arrow], refuse, self.dagitty)
             try:
-                parts.edge(edge.left, marks, edge.right)
+                parts.edge(names[edge.left], marks, names[edge.right])
             except BadInput as error:
                 self.scanner.refuse(str(error), edge.start)
         return parts
@@ -151,22 +157,24 @@ class _Reader:
             if not left or not right:
                 self.scanner.refuse(f"{arrow.text} has a group without a node beside it", arrow.start)
             for a, b in product(left, right):
-                self._edge(_Edge(a, arrow.text, b, {**scope.edge, **attributes}, arrow.start))
+                self._edge(_Edge(a, arrow.text, b, dict(attributes), arrow.start), scope.edge)
 
     def _defaults(self, word: str, scope: _Scope) -> None:
         start = self.scanner.take().start
         if not self.scanner.at("["):
-            self.scanner.refuse(f"{word!r} is a keyword: {word} [...] gives attributes; a node of that name is quoted", start)
+            self.scanner.refuse(
+                f"{word!r} is a keyword: {word} [...] gives attributes; a node of that name is quoted", start
+            )
         attributes = self._attributes()
         if word == "graph":
             for key in attributes:
                 graph_attribute(key, self._refuser(attributes))
         elif word == "node":
             is_latent(self._values(attributes), False, self._refuser(attributes))  # refuses what is not known
-            scope.node = {**scope.node, **attributes}
+            scope.node.update(attributes)
         else:
             check_edge(self._values(attributes), self._refuser(attributes))
-            scope.edge = {**scope.edge, **attributes}
+            scope.edge.update(attributes)
 
     def _end(self, scope: _Scope) -> str | dict[str, None]:
         """One end of an edge: a node's id, or the nodes of a group."""
@@ -181,11 +189,11 @@ class _Reader:
                 if self.scanner.accept(":"):
                     self._id("the side of a port")
             return name
-        group = _Scope(dict(scope.node), dict(scope.edge), depth=scope.depth + 1)
+        group = _Scope(scope.node.new_child(), scope.edge.new_child(), depth=scope.depth + 1)
         if self.scanner.token.kind == "word":
             self.scanner.take()
             if not self.scanner.at("{"):
-                group.nodes = self.groups.setdefault(self._id("the name of a group"), {})
+                group = scope.groups.setdefault(self._id("the name of a group"), group)  # opened before: goes on
         self._body(group)
         scope.nodes.update(group.nodes)
         return group.nodes
@@ -246,13 +254,14 @@ class _Reader:
             self.nodes[name] = dict(scope.node)
         return self.nodes[name]
 
-    def _edge(self, edge: _Edge) -> None:
+    def _edge(self, edge: _Edge, defaults: Mapping[str, Value]) -> None:
         key: object = (edge.left, edge.arrow, edge.right) if self.strict else len(self.edges)
         if key in self.edges:  # strict: at most one edge between two nodes, which gathers the attributes
             self.edges[key].attributes.update(edge.attributes)
             return
         if len(self.edges) == MOST_EDGES:
             self.scanner.refuse(f"the graph has more than {MOST_EDGES:,} edges", edge.start)
+        edge.attributes = {**defaults, **edge.attributes}
         self.edges[key] = edge
 
     def _unquoted(self, text: str) -> str:
@@ -261,19 +270,18 @@ class _Reader:
         return re.sub(r"\\(\\|\"|\r?\n)", lambda m: m[0] if m[1] == "\\" else m[1].strip("\r\n"), text[1:-1])
 
     def _label(self, name: str, attributes: Attributes) -> str | None:
-        if self.dagitty:
-            own = attributes.get(_OWN)
-            return unquote(own[0] or "") if own else attributes.get("label", (None, 0))[0]
         value, start = attributes.get("label", (None, 0))
-        if value is None:
-            return None
+        if value is None or self.dagitty:
+            return value
 
         def told(match: re.Match[str]) -> str:
             sign = match[1]
-            if sign in 'nlr':
+            if sign in "nlr":
                 return "\n"
             if sign not in '\\NG"':
-                self.scanner.refuse(f"the label has {match[0]!r}, which Graphviz does not know; a backslash is \\\\", start)
+                self.scanner.refuse(
+                    f"the label has {match[0]!r}, which Graphviz does not know; a backslash is \\\\", start
+                )
             return {"N": name, "G": self.name}.get(sign, sign)
 
         return re.sub(r"\\(.)", told, re.sub(r"\\[lr]$", "", value), flags=re.DOTALL)

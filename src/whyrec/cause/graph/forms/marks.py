@@ -54,13 +54,20 @@ def is_latent(attributes: Mapping[str, str | None], number: bool, refuse: Refuse
         elif key in _ROLES and not (key == "target" and value is not None):  # Graphviz's: where a link opens
             _truth(key, value, refuse)
         elif key in _SELECTED:
-            refuse(key, "a node that rows were selected by is not supported; take the mark out, and say of which rows you ask")
+            refuse(
+                key,
+                "a node that rows were selected by is not supported; take the mark out, and say of which rows you ask",
+            )
         elif key not in _DRAWN:
-            refuse(key, f"attribute {key!r} is not understood; take it out, or write latent for a node that the data lack")
+            refuse(
+                key, f"attribute {key!r} is not understood; take it out, or write latent for a node that the data lack"
+            )
         elif value is None:
             refuse(key, f"attribute {key!r} has no value")
     if len(said) == 2:
-        refuse("observed" if "observed" in attributes else "latent", "the node is said to be latent and observed; keep one")
+        refuse(
+            "observed" if "observed" in attributes else "latent", "the node is said to be latent and observed; keep one"
+        )
     if said:
         return said == {True}
     dashed = "dashed" in (attributes.get("style") or "").split(",")
@@ -80,7 +87,9 @@ def edge_marks(
     given = [key for key in _DIRECTION if key in attributes]
     if dagitty or arrow not in ("->", "--"):
         if given:
-            refuse(given[0], f"{arrow} says which marks the edge has, and not {given[0]}; use another arrow, such as <->")
+            refuse(
+                given[0], f"{arrow} says which marks the edge has, and not {given[0]}; use another arrow, such as <->"
+            )
         return marks
     drawn = attributes.get("dir") or ("forward" if arrow == "->" else "none")
     if drawn not in _ENDS:
@@ -96,7 +105,10 @@ def check_edge(attributes: Mapping[str, str | None], refuse: Refuse) -> None:
     """Refuse an attribute of edges that is not known."""
     for key, value in attributes.items():
         if key not in _DRAWN:
-            refuse(key, f"attribute {key!r} of an edge is not understood; take it out, or write dir=both for a common cause")
+            refuse(
+                key,
+                f"attribute {key!r} of an edge is not understood; take it out, or write dir=both for a common cause",
+            )
         if value is None:
             refuse(key, f"attribute {key!r} has no value")
 

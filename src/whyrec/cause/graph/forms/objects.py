@@ -40,7 +40,9 @@ def read_networkx(graph: nx.Graph) -> Parts:
             raise BadInput(f"networkx graph: {node!r} is there as a number and as a text; relabel the nodes")
         label, latent = plain_node(attributes, _refuser(f"node {node!r}"))
         parts.node(ids[node], label, latent or node in hidden)
-    if hasattr(graph, "undirected_edges") and hasattr(graph, "directed_edges"):  # pgmpy's PDAG has both ways of open edges
+    if hasattr(graph, "undirected_edges") and hasattr(
+        graph, "directed_edges"
+    ):  # pgmpy's PDAG has both ways of open edges
         for sort in ("directed", "undirected"):
             for a, b in getattr(graph, f"{sort}_edges"):
                 parts.edge(ids[a], MARKS[sort], ids[b])

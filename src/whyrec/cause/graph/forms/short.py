@@ -99,7 +99,9 @@ def _group(scanner: Scanner) -> list[str]:
     if not names:
         scanner.refuse("a group without a node", start)
     if commas not in (0, len(names) - 1):
-        scanner.refuse("some names of the group are parted by commas and some by spaces; a name of several words is quoted", start)
+        scanner.refuse(
+            "some names of the group are parted by commas and some by spaces; a name of several words is quoted", start
+        )
     return names
 
 
@@ -133,7 +135,7 @@ def _arrow(scanner: Scanner) -> Marks:
         sign += scanner.take().text
     if sign in ("<-", "<--", "o--") and scanner.at("o") and scanner.token.start == token.start + len(sign):
         after = scanner.token.start + 1
-        if scanner.text[after : after + 1] in (*" \t\"{",) and scanner.text[after:].split("\n")[0].strip(" \t;"):
+        if scanner.text[after : after + 1] in (*' \t"{',) and scanner.text[after:].split("\n")[0].strip(" \t;"):
             sign += scanner.take().text
     short = sign.replace("--", "-") if "o" in sign else sign
     if token.kind == "word" and short not in ("o->", "o-o"):
