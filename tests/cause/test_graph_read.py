@@ -260,7 +260,7 @@ def test_networkx_graphs_of_every_kind() -> None:
     ):
         with pytest.raises(BadInput, match=words):
             read_graph(nx.DiGraph(edges))
-    with pytest.raises(BadInput, match="not builtins.tuple; FCI answers with graph and edges"):
+    with pytest.raises(BadInput, match=r"not builtins\.tuple; FCI answers with graph and edges"):
         read_graph((nx.DiGraph(), []))
 
 
