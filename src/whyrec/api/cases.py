@@ -176,7 +176,6 @@ class WhyNotAnswer:
             "\n".join([*self.texts[place : place + 1], answer.to_text()]) for place, answer in enumerate(self.found)
         ]
         told += ["\n".join(self.notes)] if self.notes else []
-        told += self.on_table.lines() if self.on_table else ()
         told.append(f"by: {self.model!r}")
         return "\n\n".join(told) + (f"\nWritten: {self.picture}" if self.picture else "")
 
@@ -230,6 +229,7 @@ def why_not(
     if case is None or graph is None or outcome is None or not causes:
         raise BadInput("why-not: name the case, the causal graph, the outcome and at least one cause")
     drawn = GraphOnTable.of(graph, table.columns)
+    notes += drawn.lines(lang)
     model = StructuralCausalModel(
         graph_of_question(drawn.graph, {**causes, **(actions or {})}, outcome), bootstrap=30, random_state=random_state
     )

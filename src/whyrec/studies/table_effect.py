@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 
 from whyrec.cause.docalib import DoCalib
-from whyrec.cause.graph.read import GraphSource, read_graph, told_gaps
+from whyrec.cause.graph.read import GraphOnTable, GraphSource, told_gaps
 from whyrec.cause.refute import refute
 from whyrec.cause.sensitivity import sensitivity
-from whyrec.errors import BadInput
+from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import FloatArray
 
 _MOST_VALUES = 50
@@ -107,7 +107,11 @@ def checked_columns(
     if graph is None:
         return list(adjust or ())
     observed = [name for name in frame.columns if name not in (treatment, outcome)]
-    return sorted(read_graph(graph, known=frame.columns).adjustment_set(treatment, outcome, observed))
+    drawn = GraphOnTable.of(graph, frame.columns)
+    try:
+        return sorted(drawn.graph.adjustment_set(treatment, outcome, observed))
+    except NotIdentified as error:
+        raise NotIdentified("; ".join((str(error), *drawn.lines()))) from error
 
 
 def design_matrix(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[FloatArray, tuple[str, ...]]:

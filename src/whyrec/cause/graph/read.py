@@ -77,9 +77,9 @@ class GraphOnTable:
             "latent_columns": list(self.unused),
         }
 
-    def lines(self) -> tuple[str, ...]:
+    def lines(self, lang: str = "en") -> tuple[str, ...]:
         """In words; no line where graph and table agree."""
-        return told_gaps({"not_in_table": self.absent, "latent_columns": self.unused})
+        return told_gaps({"not_in_table": self.absent, "latent_columns": self.unused}, lang)
 
 
 def told_gaps(content: Mapping[str, Any] | None, lang: str = "en") -> tuple[str, ...]:

@@ -238,6 +238,8 @@ class _Reader:
         if token.kind != "string":
             if token.kind == "word" and what == "a node" and token.text.lower() in _KEYWORDS:
                 self.scanner.refuse(f"{token.text!r} is a keyword; a node of that name is quoted", token.start)
+            if token.text == "o" and what == "a node":
+                self._refuse_circle(token.start)
             return token.text
         name = self._unquoted(token.text)
         while self.scanner.accept("+"):
@@ -245,6 +247,14 @@ class _Reader:
                 self.scanner.refuse(f"after + a text in quotes must stand and not {self.scanner.found()}")
             name += self._unquoted(self.scanner.take().text)
         return name
+
+    def _refuse_circle(self, start: int) -> None:
+        """Refuse the circle of a o-> b, which would be a node called o."""
+        before, after = self.scanner.text[:start], self.scanner.text[start + 1 :]
+        left = re.search(r'[\w"}][ \t]+$', before) and re.match(r"->|--", after)
+        right = re.search(r"(<-|--)$", before) and re.match(r'[ \t]+["\w{]', after)
+        if left or right:
+            self.scanner.refuse("a circle is written @ here, as in a @-> b; a node called o stands in quotes", start)
 
     # -- what was read ------------------------------------------------------------------------------------------------
 
@@ -273,6 +283,10 @@ class _Reader:
         value, start = attributes.get("label", (None, 0))
         if value is None or self.dagitty:
             return value
+        if not value and name.isdigit():
+            self.scanner.refuse(
+                f"the label of node {name} is empty or HTML and names nothing; give it a plain label", start
+            )
 
         def told(match: re.Match[str]) -> str:
             sign = match[1]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _TOKENS = re.compile(
     r"""(?P<skip>\s+|\#[^\n]*)|(?P<string>"[^"]*")|(?P<sign>[\[\]])
-    |(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[Ee][+-]?\d+)?(?![\w.]))|(?P<word>[A-Za-z_]\w*)""",
+    |(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[Ee][+-]?\d+)?(?!\.))|(?P<word>[A-Za-z_]\w*)""",
     re.VERBOSE,
 )
 _DEEPEST = 100

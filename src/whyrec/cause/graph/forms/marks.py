@@ -127,9 +127,9 @@ def plain_node(attributes: Mapping[str, Any], refuse: Refuse) -> tuple[str | Non
 
 
 def plain_edge(attributes: Mapping[str, Any], directed: bool, refuse: Refuse) -> Marks:
-    """Marks of an edge of GML or networkx: `sort` as whyrec writes it, bidirected, or dir and its arrowheads."""
+    """Marks of an edge of GML or networkx: `sort` (or type) as whyrec writes it, bidirected, or dir and its arrowheads."""
     told = {key: _word(value) for key, value in attributes.items() if _speaks(key, value)}
-    sort = told.pop("sort", None)
+    sort = told.pop("type" if told.get("type") in MARKS else "sort", None)  # pgmpy's ADMG says type
     if sort is None and "bidirected" in told and _truth("bidirected", told["bidirected"], refuse):
         sort = "bidirected"
     told.pop("bidirected", None)

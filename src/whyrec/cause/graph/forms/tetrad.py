@@ -14,6 +14,7 @@ _MARKS: dict[str, Marks] = {
     "o->": ("circle", "arrow"), "<-o": ("arrow", "circle"), "o-o": ("circle", "circle"),
     "o--": ("circle", "tail"), "--o": ("tail", "circle"),
 }  # fmt: skip
+_SECTIONS = ("Graph Nodes:", "Graph Edges:", "Graph Attributes:", "Graph Node Attributes:")  # the last two hold scores
 # dd, nl and their likes: what a PAG says beyond its marks
 _EDGE = re.compile(r"\d+\.\s+(.+?)\s+(-->|<--|<->|---|o->|<-o|o-o|o--|--o)\s+(.+?)((?:\s+(?:dd|pd|nl|pl))*)\s*")
 
@@ -24,9 +25,9 @@ def read(text: str) -> Parts:
     for line in text.split("\n"):
         words, start = line.strip(), at + len(line) - len(line.lstrip())
         at += len(line) + 1
-        if words in ("Graph Nodes:", "Graph Edges:"):
+        if words in _SECTIONS:
             section = words
-        elif not words:
+        elif not words or section in _SECTIONS[2:]:
             continue
         elif section == "Graph Nodes:":
             for name in re.split("[;,]", words):
