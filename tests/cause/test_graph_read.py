@@ -99,6 +99,7 @@ READ = [
     ("digraph { a -> b [dir=both arrowtail=none] }", "a -> b"),
     ('digraph { U [label="Unobserved", observed="no"]; U -> x; U -> y; x -> y }', "Unobserved -> x, y; x -> y; latent: Unobserved"),
     ('digraph { a [label="past\\nspend"]; b [label="\\N"]; c [label=""]; d [label=<<b>D</b>>]; a -> b -> c -> d }', '"past\\nspend" -> b -> c -> d'),
+    ("digraph { 0 [label=a, shape=square]; 1 [label=b, shape=circle]; 0 -> 1 }", "a -> b"),
     ('digraph { "a" + "b" -> c }', "ab -> c"),
     ("digraph { x [latent]; x -> y; y <-> z }", "x -> y; y <-> z; latent: x"),
     ("digraph { rankdir=LR; graph [splines=ortho]; label=\"a -> b\"; x -> y }", "x -> y"),

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whyrec.cause.graph import CausalGraph, read_graph
+from whyrec.errors import BadInput
 
 ODD = (
-    'q"q', '"', "\\", "a\\", '\\"', "\\\\", "\\n", "\\N", "a;b", "a -> b", "a->b", "--", "<->", "o", "o-o", "x-o", "a o-> b", "line\nbreak",
+    'q"q', '"', "\\", "a\\", '\\"', "\\\\", "\\n", "\\N", "x\\l", "\\r", "\\G", "a;b", "a -> b", "a->b", "--", "<->", "o", "o-o", "x-o", "a o-> b", "line\nbreak",
     "\r\n", "\t", " ", " a ", "a, b", "{", "}", "[latent]", "]", "//x", "/* x */", "#x", "http://a/b?c=d&e", "&quot;", "&#10;", "<b>x</b>",
     "graph", "digraph", "node", "edge", "subgraph", "strict", "dag", "latent", "nodes", "nodes:", "latent: u", "variable", "()", "[]", "1",
     "-1", "1.5", ".", "a.b", "a-b", "年龄", "prix été", "😀", "it's", "%41", "node_0", "\x00", "\x1f", "\x7f", "\x85", "\u2028", "'", "=", "a=b", ":",
@@ -51,7 +52,7 @@ def texts(graph: CausalGraph) -> dict[str, str]:
 
 
 @given(graphs())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_text_of_every_form_is_read_as_the_graph_that_wrote_it(graph: CausalGraph) -> None:
     for form, text in texts(graph).items():
         assert read_graph(text, files=False) == graph, form
@@ -85,10 +86,8 @@ def test_networkx_reads_what_is_written_and_its_graph_is_read_back(graph: Causal
 
 
 @given(graphs())
-@settings(max_examples=200, deadline=None)
-def test_a_damaged_text_is_read_or_refused_with_its_place(graph: CausalGraph) -> None:
-    from whyrec.errors import BadInput
-
+@settings(max_examples=50, deadline=None)
+def test_a_damaged_text_is_read_or_refused_and_nothing_else_escapes(graph: CausalGraph) -> None:
     for text in texts(graph).values():
         for cut in range(0, len(text), max(1, len(text) // 12)):
             try:

@@ -89,6 +89,7 @@ class _Reader:
             self.scanner.refuse(f"it must read {shape}; found {self.scanner.found()}")
         self.scanner.take()
         self.name = "" if self.scanner.at("{") else self._id("the name of the graph")
+        self.options: set[str] = set()  # names of what is said of the graph
         self.nodes: dict[str, Attributes] = {}
         self.edges: dict[object, _Edge] = {}
 
@@ -102,8 +103,8 @@ class _Reader:
         for name, attributes in self.nodes.items():
             own = attributes.get(_OWN, (None, 0))[0] if self.dagitty else None
             names[name] = unquote(own) if own else name
-            number = re.fullmatch(r"\d+", name) is not None
-            latent = is_latent(self._values(attributes), number, self._refuser(attributes))
+            square = name.isdigit() and {"dpi", "fontsize"} <= self.options  # as causal-learn draws
+            latent = is_latent(self._values(attributes), self._refuser(attributes), square)
             parts.node(names[name], self._label(name, attributes), latent)
         for edge in self.edges.values():
             values, refuse = self._values(edge.attributes), self._refuser(edge.attributes)
@@ -135,6 +136,7 @@ class _Reader:
         first = self._end(scope)
         if isinstance(first, str) and self.scanner.at("="):
             self._value()
+            self.options.add(first)
             graph_attribute(first, self._refuser({first: (None, start)}))
             return
         ends, arrows = [first], []
@@ -170,7 +172,7 @@ class _Reader:
             for key in attributes:
                 graph_attribute(key, self._refuser(attributes))
         elif word == "node":
-            is_latent(self._values(attributes), False, self._refuser(attributes))  # refuses what is not known
+            is_latent(self._values(attributes), self._refuser(attributes))  # refuses what is not known
             scope.node.update(attributes)
         else:
             check_edge(self._values(attributes), self._refuser(attributes))
@@ -216,9 +218,10 @@ class _Reader:
 
     def _value(self) -> str | None:
         """What stands after =; an HTML text is for the eye and counts as no label."""
-        equals = self.scanner.token.start + 1
         text = self.scanner.text
-        start = equals + len(text[equals:]) - len(text[equals:].lstrip())
+        start = self.scanner.token.start + 1
+        while text[start : start + 1].isspace():
+            start += 1
         if not self.dagitty and text.startswith("<", start):
             depth = 0
             for k in range(start, len(text)):
@@ -250,7 +253,7 @@ class _Reader:
 
     def _refuse_circle(self, start: int) -> None:
         """Refuse the circle of a o-> b, which would be a node called o."""
-        before, after = self.scanner.text[:start], self.scanner.text[start + 1 :]
+        before, after = self.scanner.text[max(0, start - 80) : start], self.scanner.text[start + 1 : start + 80]
         left = re.search(r'[\w"}][ \t]+$', before) and re.match(r"->|--", after)
         right = re.search(r"(<-|--)$", before) and re.match(r'[ \t]+["\w{]', after)
         if left or right:
@@ -291,14 +294,14 @@ class _Reader:
         def told(match: re.Match[str]) -> str:
             sign = match[1]
             if sign in "nlr":
-                return "\n"
+                return "" if sign != "n" and match.end() == len(value) else "\n"
             if sign not in '\\NG"':
                 self.scanner.refuse(
                     f"the label has {match[0]!r}, which Graphviz does not know; a backslash is \\\\", start
                 )
             return {"N": name, "G": self.name}.get(sign, sign)
 
-        return re.sub(r"\\(.)", told, re.sub(r"\\[lr]$", "", value), flags=re.DOTALL)
+        return re.sub(r"\\(.)", told, value, flags=re.DOTALL)
 
     def _values(self, attributes: Attributes) -> dict[str, str | None]:
         return {key: value for key, (value, _) in attributes.items() if not (self.dagitty and key == _OWN)}

@@ -41,11 +41,11 @@ _ENDS = {"forward": (False, True), "back": (True, False), "both": (True, True), 
 _DIRECTION = ("dir", "arrowhead", "arrowtail")
 
 
-def is_latent(attributes: Mapping[str, str | None], number: bool, refuse: Refuse) -> bool:
+def is_latent(attributes: Mapping[str, str | None], refuse: Refuse, square: bool = False) -> bool:
     """Whether a node is latent by its attributes; a flag without a value (dagitty's) is None.
 
-    latent, unobserved, l, u; observed=no; where none of these stands, style=dashed. number: whether the node's id is one:
-    with a label beside it, shape=square is then how causal-learn draws a latent node.
+    latent, unobserved, l, u; observed=no; where none of these stands, style=dashed, and shape=square if `square` (causal-learn's
+    way; others draw what was measured so).
     """
     said: set[bool] = set()
     for key, value in attributes.items():
@@ -71,7 +71,7 @@ def is_latent(attributes: Mapping[str, str | None], number: bool, refuse: Refuse
     if said:
         return said == {True}
     dashed = "dashed" in (attributes.get("style") or "").split(",")
-    return dashed or (number and attributes.get("shape") == "square" and bool(attributes.get("label")))
+    return dashed or (square and attributes.get("shape") == "square")
 
 
 def edge_marks(
@@ -123,7 +123,7 @@ def plain_node(attributes: Mapping[str, Any], refuse: Refuse) -> tuple[str | Non
     """Label (or `name`) and latency of a node of GML or networkx, where numbers and objects are data and say nothing."""
     told = {key: _word(value) for key, value in attributes.items() if key != "name" and _speaks(key, value)}
     label = attributes.get("label", attributes.get("name"))
-    return (None if label is None else str(label)), is_latent(told, False, refuse)
+    return (None if label is None else str(label)), is_latent(told, refuse)
 
 
 def plain_edge(attributes: Mapping[str, Any], directed: bool, refuse: Refuse) -> Marks:
