@@ -9,8 +9,10 @@ import networkx as nx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.cause.test_graph_read import general_graph
 
 from whyrec.cause.graph import CausalGraph, read_graph
+from whyrec.cause.graph.forms.parts import MARKS
 from whyrec.errors import BadInput
 
 ODD = (
@@ -83,6 +85,22 @@ def test_networkx_reads_what_is_written_and_its_graph_is_read_back(graph: Causal
         through = nx.parse_gml(graph.to_gml())
         assert read_graph(through) == graph
         assert read_graph("\n".join(nx.generate_gml(through)), files=False) == graph
+
+
+@given(graphs())
+@settings(max_examples=100, deadline=None)
+def test_objects_and_networks_of_other_libraries_are_read_with_any_name(graph: CausalGraph) -> None:
+    ends = {"tail": "TAIL", "arrow": "ARROW", "circle": "CIRCLE"}
+    kinds = {name: "LATENT" if name in graph.latent else "MEASURED" for name in graph.nodes}
+    edges = [(a, ends[left], ends[right], b) for sort, (left, right) in MARKS.items() for a, b in getattr(graph, sort)]
+    assert read_graph(general_graph(kinds, edges)) == graph
+    if not any('"' in name for name in graph.nodes):  # which BIF cannot hold
+        tables = [f'variable "{name}" {{ type discrete [ 2 ] {{ 0, 1 }}; }}' for name in graph.nodes]
+        for name in graph.nodes:
+            causes = ", ".join(f'"{cause}"' for cause in sorted(graph.parents(name)))
+            tables.append(f'probability ( "{name}"{" | " + causes if causes else ""} ) {{ table .5, .5; }}')
+        read = read_graph("\n".join(["network x {}", *tables]), files=False)
+        assert read == CausalGraph.from_edges(graph.directed, nodes=graph.nodes)
 
 
 @given(graphs())

@@ -240,6 +240,10 @@ def graph_identify(
 
     Without data NotIdentified is not raised: the answer says so. With data it is answered by bounds.
     """
+    if data is not None and observed is not None:
+        raise BadInput("observed: with a table its columns are what is measured; leave one of the two out")
+    if data is None and (strategy != "auto" or cluster is not None):
+        raise BadInput("strategy and cluster say how to estimate; name the table, too, or leave them out")
     if data is None:
         drawn = read_graph(graph, latent, (treatment, outcome, *(observed or ())))
         return Identified(identify(drawn, treatment, outcome, observed))

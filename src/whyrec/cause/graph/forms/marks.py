@@ -1,12 +1,14 @@
 """What attributes say of a node or an edge; shared by DOT, dagitty, GML and networkx graphs.
 
-Attributes that only draw are passed over by name (Graphviz's list); any other that is not known is refused, since it may
-be how its author writes a latent node or a common cause.
+Attributes that only draw are passed over by name (Graphviz's list), and numbers other than 0 and 1 as data; any other that is
+not known is refused, since it may be how its author writes a latent node or a common cause.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import Any, NoReturn
 
 from whyrec.cause.graph.forms.parts import MARKS, Mark, Marks
@@ -28,10 +30,11 @@ _GRAPHVIZ = """_background area arrowhead arrowsize arrowtail bb beautify bgcolo
     skew smoothing sortv splines start style stylesheet tail_lp tailclip tailhref taillabel tailport tailtarget tailtooltip
     tailURL target TBbalance tooltip truecolor URL vertices viewport voro_margin weight width xdotversion xlabel xlp z
     _draw_ _ldraw_ _hdraw_ _tdraw_ _hldraw_ _tldraw_"""
-_DRAWN = frozenset((*_GRAPHVIZ.split(), "beta", "eps"))  # the last two are dagitty's coefficients
+_DRAWN = frozenset((*_GRAPHVIZ.split(), "beta", "eps", "value"))  # coefficients of dagitty, weights of GML
 _LATENT = ("latent", "l", "unobserved", "u")
 _ROLES = ("exposure", "e", "source", "outcome", "o", "target", "adjusted", "a")
 _SELECTED = ("selected", "s")
+_NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
 _HEADS: dict[str, Mark] = {
     "none": "tail", "normal": "arrow", "vee": "arrow", "open": "arrow", "onormal": "arrow", "empty": "arrow",
@@ -58,7 +61,7 @@ def is_latent(attributes: Mapping[str, str | None], refuse: Refuse, square: bool
                 key,
                 "a node that rows were selected by is not supported; take the mark out, and say of which rows you ask",
             )
-        elif key not in _DRAWN:
+        elif key not in _DRAWN and not _is_data(value):
             refuse(
                 key, f"attribute {key!r} is not understood; take it out, or write latent for a node that the data lack"
             )
@@ -104,7 +107,7 @@ def edge_marks(
 def check_edge(attributes: Mapping[str, str | None], refuse: Refuse) -> None:
     """Refuse an attribute of edges that is not known."""
     for key, value in attributes.items():
-        if key not in _DRAWN:
+        if key not in _DRAWN and not _is_data(value):
             refuse(
                 key,
                 f"attribute {key!r} of an edge is not understood; take it out, or write dir=both for a common cause",
@@ -120,15 +123,15 @@ def graph_attribute(key: str, refuse: Refuse) -> None:
 
 
 def plain_node(attributes: Mapping[str, Any], refuse: Refuse) -> tuple[str | None, bool]:
-    """Label (or `name`) and latency of a node of GML or networkx, where numbers and objects are data and say nothing."""
-    told = {key: _word(value) for key, value in attributes.items() if key != "name" and _speaks(key, value)}
+    """Label (or `name`) and latency of a node of GML or networkx, where lists and objects are data."""
+    told = {key: _word(value) for key, value in attributes.items() if key != "name" and _speaks(value)}
     label = attributes.get("label", attributes.get("name"))
     return (None if label is None else str(label)), is_latent(told, refuse)
 
 
 def plain_edge(attributes: Mapping[str, Any], directed: bool, refuse: Refuse) -> Marks:
     """Marks of an edge of GML or networkx: `sort` (or type) as whyrec writes it, bidirected, or dir and its arrowheads."""
-    told = {key: _word(value) for key, value in attributes.items() if _speaks(key, value)}
+    told = {key: _word(value) for key, value in attributes.items() if _speaks(value)}
     sort = told.pop("type" if told.get("type") in MARKS else "sort", None)  # pgmpy's ADMG says type
     if sort is None and "bidirected" in told and _truth("bidirected", told["bidirected"], refuse):
         sort = "bidirected"
@@ -142,10 +145,14 @@ def plain_edge(attributes: Mapping[str, Any], directed: bool, refuse: Refuse) ->
     return MARKS[sort]
 
 
-def _speaks(key: str, value: Any) -> bool:
-    """Whether a value could say something of the graph: words, truths, and numbers under a name that is known to."""
-    known = key in ("bidirected", "observed", "sort", *_LATENT, *_ROLES, *_SELECTED)
-    return isinstance(value, str | bool) or (known and isinstance(value, int | float))
+def _speaks(value: Any) -> bool:
+    """Whether a value could say something of the graph: words, truths and numbers, and no list or object."""
+    return isinstance(value, str | Real)
+
+
+def _is_data(value: str | None) -> bool:
+    """Whether an attribute of an unknown name is a number that is no yes or no, such as a coefficient."""
+    return value is not None and value not in (*_YES, *_NO) and re.fullmatch(_NUMBER, value) is not None
 
 
 def _word(value: Any) -> str:
