@@ -73,8 +73,7 @@ def is_latent(attributes: Mapping[str, str | None], refuse: Refuse, square: bool
         )
     if said:
         return said == {True}
-    dashed = "dashed" in (attributes.get("style") or "").split(",")
-    return dashed or (square and attributes.get("shape") == "square")
+    return _has_style(attributes, "dashed") or (square and attributes.get("shape") == "square")
 
 
 def edge_marks(
@@ -85,7 +84,7 @@ def edge_marks(
     dir says at which ends a mark is drawn, arrowtail and arrowhead which one; dagitty knows the signs alone.
     """
     check_edge(attributes, refuse)
-    if "invis" in (attributes.get("style") or "").split(","):
+    if _has_style(attributes, "invis"):
         refuse("style", "an edge that is not drawn: is it there, or only to place the nodes? Take it out, or its style")
     given = [key for key in _DIRECTION if key in attributes]
     if dagitty or arrow not in ("->", "--"):
@@ -157,6 +156,10 @@ def _is_data(value: str | None) -> bool:
 
 def _word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _has_style(attributes: Mapping[str, str | None], name: str) -> bool:
+    return name in re.split(r"[,\s]+", attributes.get("style") or "")
 
 
 def _mark(key: str, value: str | None, shown: bool, refuse: Refuse) -> Mark:
