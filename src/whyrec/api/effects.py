@@ -177,15 +177,42 @@ def effects_benchmark(
     random_state: int = 0,
 ) -> Any:
     """Every table of truth about effects; see `whyrec.studies.effect_benchmark`."""
-    from whyrec.files import write_json, write_text
     from whyrec.studies.effect_benchmark import effect_benchmark as run
 
     result = run(Path(data), quick=quick, only=only, random_state=random_state)
+    _write_benchmark(result, out)
+    return result
+
+
+def league(
+    data: Path | None = None,
+    *,
+    rows: Sequence[int] = (2_000,),
+    logs: int = 100,
+    only: Sequence[str] | None = None,
+    role: Literal["design", "judge"] | None = None,
+    rivals: Sequence[str] | None = None,
+    keep: Path | None = None,
+    out: Path | None = None,
+    random_state: int = 0,
+) -> Any:
+    """Estimators of an average effect on worlds that differ in kind; see `whyrec.studies.effect_benchmark.league.run`."""
+    from whyrec.studies.effect_benchmark.league.run import league as run
+
+    result = run(
+        data, rows=rows, logs=logs, only=only, role=role, rivals=rivals, keep=keep, random_state=random_state
+    )
+    _write_benchmark(result, out)
+    return result
+
+
+def _write_benchmark(result: Any, out: Path | None) -> None:
+    from whyrec.files import write_json, write_text
+
     if out is not None and Path(out).suffix == ".md":
         write_text(Path(out), result.to_markdown())
     elif out is not None:
         write_json(Path(out), result.to_dict())
-    return result
 
 
 def _frame(source: str | Path | pl.DataFrame, *labels: str | None) -> pl.DataFrame:
