@@ -12,6 +12,7 @@ import polars as pl
 from whyrec.errors import BadInput
 
 if TYPE_CHECKING:
+    from whyrec.cause.graph.read import GraphSource
     from whyrec.cause.preference import RatingMethod
 
 Kind = Literal["auto", "binary", "arms", "dose"]
@@ -37,20 +38,25 @@ class TableAnswer:
 
 def uplift(
     source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
-    graph: str | None = None, segment: str | None = None, cluster: str | None = None, propensity: str | None = None,
+    graph: GraphSource | None = None, segment: str | None = None, cluster: str | None = None, propensity: str | None = None,
     out: Path | None = None, picture: Path | None = None, lang: str = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
     """What a binary treatment changes for each row of a table, with intervals; how well effects rank and are calibrated.
 
     out: write the rows with their effects (.parquet or .csv). picture: write a page of pictures (.html).
     """
+    from whyrec.cause.graph.read import GraphOnTable, told_gaps
     from whyrec.studies.table_questions import table_uplift
 
+    frame = _frame(source, cluster)
+    drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     content, rows = table_uplift(
-        _frame(source, cluster), treatment, outcome, adjust=adjust, graph=graph, segment=segment, cluster=cluster,
+        frame, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, segment=segment, cluster=cluster,
         propensity=propensity, random_state=random_state,
     )  # fmt: skip
+    content["graph"] = drawn and drawn.to_dict()
     lines = [_line("effect (DoCalib)", content["effect"]), _line("naive difference", content["naive"])]
+    lines += told_gaps(content["graph"])
     lines.append(_line("Qini (0: ranks nothing)", content["qini"]))
     slope, error = content["calibration"]["slope"]
     lines.append(
