@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from whyrec.data.formats import read_table
-from whyrec.data.parse import numbers_or_words
+from whyrec.data.read import frame_of
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.saved import check_free
 
@@ -103,6 +102,7 @@ def counterfactual(
     row number of the table from 1, or several; or a table (file) of cases. do: what is set: a number, a text, or an
     expression of columns such as "price * 0.9". out: keeps the model, and with `cluster` (the user) each one's last case beside it. exact: NotIdentified where the answer would be an average over noise.
     """
+    from whyrec.api.model import refuse_unused
     from whyrec.cause.scm.model import StructuralCausalModel
     from whyrec.cause.scm.own_cases import keep_own_cases
 
@@ -112,6 +112,8 @@ def counterfactual(
     if isinstance(source, str | Path) and (Path(source) / "model.json").is_file():
         if graph is not None:
             raise BadInput(f"{source} is a fitted model and has its graph; leave the graph out, or name a table")
+        asked = {"cluster": cluster, "weight": weight, "mechanisms": None if mechanisms == "auto" else mechanisms}
+        refuse_unused(asked, f"{source} is a fitted model")
         fitted = StructuralCausalModel.load(Path(source))
         cases = _cases(case, fitted.frame_)
     elif graph is None:
@@ -236,11 +238,14 @@ def refute(
     *,
     adjust: Sequence[str] | None = None,
     graph: str | None = None,
+    reference: Any = None,
+    positive: Any = None,
     cluster: str | None = None,
     weight: str | None = None,
     propensity: str | None = None,
     negative_outcome: str | None = None,
     negative_exposure: str | None = None,
+    missing: Literal["weights", "complete", "indicator"] = "weights",
     runs: int = 1_000,
     pictures: str | Path | None = None,
     lang: Literal["en", "zh"] = "en",
@@ -253,12 +258,20 @@ def refute(
     source: a table of units, or the name of a sample ("nhefs"); pictures: folder for contour.svg, bounds.svg and placebo.svg. Or a
     fitted model (or its folder): what was found when it was fitted, and for `users` up to which Gamma each of the top k stays.
     """
+    from whyrec.api.model import refuse_unused
     from whyrec.decide.causal_recommender import CausalRecommender
 
-    if isinstance(source, CausalRecommender):
-        return _of_model(source, users, k)
-    if isinstance(source, str | Path) and (Path(source) / "model.json").exists():
-        return _of_model(CausalRecommender.load(Path(source)), users, k)
+    if isinstance(source, CausalRecommender) or (
+        isinstance(source, str | Path) and (Path(source) / "model.json").exists()
+    ):
+        asked = {
+            "treatment": treatment, "outcome": outcome, "adjust": adjust, "graph": graph, "reference": reference,
+            "positive": positive, "cluster": cluster, "weight": weight, "propensity": propensity,
+            "negative_outcome": negative_outcome, "negative_exposure": negative_exposure, "pictures": pictures,
+        }  # fmt: skip
+        refuse_unused(asked, "a fitted model was refuted when it was fitted, and tells what was found")
+        return _of_model(source if isinstance(source, CausalRecommender) else CausalRecommender.load(Path(source)), users, k)
+    refuse_unused({"users": users or None}, "users are those of a fitted model, and this is a table")
     if treatment is None or outcome is None:
         raise BadInput("name the columns: --treatment COLUMN --outcome COLUMN, and --adjust or --graph")
     from whyrec.studies.table_refutation import refuted_effect
@@ -266,9 +279,9 @@ def refute(
     if runs < 1:
         raise BadInput(f"runs={runs}: ask for at least one placebo treatment")
     found = refuted_effect(
-        units(source, cluster), treatment, outcome, adjust=adjust, graph=graph, cluster=cluster, weight=weight,
-        propensity=propensity, negative_outcome=negative_outcome, negative_exposure=negative_exposure, runs=runs,
-        random_state=random_state,
+        units(source, cluster), treatment, outcome, adjust=adjust, graph=graph, reference=reference, positive=positive,
+        cluster=cluster, weight=weight, propensity=propensity, negative_outcome=negative_outcome,
+        negative_exposure=negative_exposure, missing=missing, runs=runs, random_state=random_state,
     )  # fmt: skip
     return RefuteAnswer(found, () if pictures is None else draw(found, Path(pictures), lang))
 
@@ -309,18 +322,11 @@ def draw(found: RefutedEffect, folder: Path, lang: Literal["en", "zh"] = "en") -
 
 def units(source: str | Path | pl.DataFrame, cluster: str | None = None) -> pl.DataFrame:
     """A table of units: a frame, a file, or a sample by its name; columns of a text file become numbers where all are."""
-    if isinstance(source, pl.DataFrame):
-        return source
-    if str(source) in SAMPLES and not Path(source).exists():
+    if isinstance(source, str | Path) and str(source) in SAMPLES and not Path(source).exists():
         from whyrec.data.samples import nhefs
 
         return nhefs()
-    table = read_table(Path(source))
-    if not table.text:
-        return table.frame
-    return table.frame.with_columns(
-        numbers_or_words(table.frame[name]).values.alias(name) for name in table.frame.columns if name != cluster
-    )
+    return frame_of(source, cluster)
 
 
 def case_of(text: str) -> Mapping[str, Any]:

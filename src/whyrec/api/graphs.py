@@ -17,8 +17,7 @@ from whyrec.cause.graph.knowledge import Knowledge
 from whyrec.cause.identification.bounds import Bounds
 from whyrec.cause.identification.estimation import GraphEffect, Strategy, graph_effect
 from whyrec.cause.identification.identify import Identification, identify
-from whyrec.data.formats import read_table
-from whyrec.data.parse import numbers_or_words
+from whyrec.data.read import frame_of
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import Estimate
 from whyrec.explain.graph_drawing import Lang, graph_svg
@@ -274,14 +273,7 @@ def read_graph(source: CausalGraph | Path | str, latent: Sequence[str] = ()) -> 
 
 def read_frame(source: Path | str | pl.DataFrame) -> pl.DataFrame:
     """A table, or a file of one."""
-    if isinstance(source, pl.DataFrame):
-        return source
-    table = read_table(Path(source))
-    if not table.text:
-        return table.frame
-    return table.frame.with_columns(
-        numbers_or_words(table.frame[name]).values.alias(name) for name in table.frame.columns
-    )
+    return frame_of(source)
 
 
 def in_form(graph: CausalGraph, form: str) -> str:

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from whyrec.data.dataset import Dataset
-from whyrec.data.formats import read_table
-from whyrec.data.parse import numbers_or_words
-from whyrec.data.read import read_dataset
+from whyrec.data.read import frame_of, read_dataset
 from whyrec.data.report import ValidationReport, without_people
 from whyrec.data.schema import Schema
 from whyrec.decide.causal_recommender import CausalRecommender, Ranking, Why
@@ -279,50 +277,62 @@ def effect(
     *,
     adjust: Sequence[str] | None = None,
     graph: str | None = None,
+    reference: Any = None,
+    positive: Any = None,
     cluster: str | None = None,
     weight: str | None = None,
     propensity: str | None = None,
     kind: Literal["auto", "binary", "arms", "dose"] = "auto",
+    missing: Literal["weights", "complete", "indicator"] = "weights",
     picture: Path | None = None,
     lang: Lang = "en",
     random_state: int = 0,
 ) -> Any:
     """Average effect of a treatment in a table of units, by DoCalib; or the effect stored in a model's folder.
 
-    kind: how the treatment is read (auto: 0 and 1 binary, fractions a dose, all else names of arms; see `api.effects.arms` and
-    `dose` for their answers). picture: write a page of pictures (.html).
+    kind: how the treatment is read (auto: two values are binary, fractions a dose, all else names of arms; see `api.effects.arms`
+    and `dose` for their answers). reference: the value of a two-valued treatment, or the arm, to compare with. positive: the
+    value of a two-valued outcome that counts as 1. picture: write a page of pictures (.html).
 
-    adjust: columns to adjust for; or graph: a causal graph in text, from which they follow (NotIdentified where
-    no set of columns suffices). Columns of text become one indicator a value.
+    adjust: columns to adjust for, of any type; or graph: a causal graph in text, from which they follow (NotIdentified where
+    no set of columns suffices). missing: what to do about rows that miss a value of them, see `whyrec.cause.table.read_units`.
     """
+    from whyrec.cause.table import treatment_kind
     from whyrec.studies.table_effect import describe, table_effect
-    from whyrec.studies.table_questions import treatment_kind
 
     if isinstance(source, str | Path) and (Path(source) / "model.json").exists():
+        asked = {
+            "treatment": treatment, "outcome": outcome, "adjust": adjust, "graph": graph, "reference": reference,
+            "positive": positive, "cluster": cluster, "weight": weight, "propensity": propensity, "picture": picture,
+        }  # fmt: skip
+        refuse_unused(asked, f"{source} is a fitted model, which tells its own effect")
         content = load(Path(source)).estimates_
         if content is None:
             raise BadInput(f"{source} has no effects: its log had no comparable treatment")
         return EffectAnswer(content, describe(content))
     if treatment is None or outcome is None:
         raise BadInput("name the columns: --treatment COLUMN --outcome COLUMN, and --adjust or --graph")
-    frame = source if isinstance(source, pl.DataFrame) else units(Path(source), cluster)
-    if treatment in frame.columns and outcome in frame.columns:
-        read_as = treatment_kind(frame[treatment]) if kind == "auto" else kind
-        if read_as != "binary" and (graph is not None or weight is not None):
-            raise BadInput(
-                f"column {treatment!r} is read as {read_as}, which takes --adjust alone; for 0 and 1 say --kind binary"
-            )
-        if read_as != "binary":
-            from whyrec.api import effects
+    frame = frame_of(source, cluster)
+    read_as: str = kind
+    if treatment in frame.columns and kind == "auto":
+        read_as = treatment_kind(frame[treatment])
+    common: dict[str, Any] = {
+        "adjust": adjust, "graph": graph, "positive": positive, "cluster": cluster, "missing": missing, "random_state": random_state,
+    }  # fmt: skip
+    if read_as in ("arms", "dose"):
+        from whyrec.api import effects
 
-            common: dict[str, Any] = {"adjust": adjust, "cluster": cluster, "picture": picture, "lang": lang}
-            if read_as == "dose":
-                return effects.dose(frame, treatment, outcome, **common, random_state=random_state)
-            return effects.arms(frame, treatment, outcome, propensity=propensity, **common, random_state=random_state)
+        common |= {"picture": picture, "lang": lang}
+        if read_as == "dose":
+            unused = {"reference": reference, "weight": weight, "propensity": propensity}
+            refuse_unused(unused, f"column {treatment!r} is read as a dose")
+            return effects.dose(frame, treatment, outcome, **common)
+        return effects.arms(
+            frame, treatment, outcome, reference=reference, weight=weight, propensity=propensity, **common
+        )
     content = table_effect(
-        frame, treatment, outcome, adjust=adjust, graph=graph, cluster=cluster, weight=weight, propensity=propensity,
-        random_state=random_state,
-    )  # fmt: skip
+        frame, treatment, outcome, reference=reference, weight=weight, propensity=propensity, **common
+    )
     if picture is not None:
         from whyrec.explain.effect_pages import effect_page
         from whyrec.files import write_text
@@ -331,6 +341,13 @@ def effect(
             raise BadInput(f"{picture}: pictures are written as one .html file")
         write_text(Path(picture), effect_page(content, lang))
     return EffectAnswer(content, describe(content))
+
+
+def refuse_unused(given: Mapping[str, Any], why: str) -> None:
+    """BadInput where an option was given that the answer would not use."""
+    named = [name for name, value in given.items() if value is not None and value is not False]
+    if named:
+        raise BadInput(f"{why}; {', '.join(named)} would change nothing: leave {'them' if len(named) > 1 else 'it'} out")
 
 
 def why(model: CausalRecommender | str | Path, user: Any, item: Any, *, k: int = 10, lang: Lang = "en") -> WhyAnswer:
@@ -448,16 +465,6 @@ def _on_its_side(frame: pl.DataFrame) -> str:
 
 def _shown(value: Any) -> str:
     return "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def units(path: Path, *labels: str | None) -> pl.DataFrame:
-    """A table of units; columns of a text file become numbers where every value is one, `labels` stay as they are."""
-    table = read_table(path)
-    if not table.text:
-        return table.frame
-    return table.frame.with_columns(
-        numbers_or_words(table.frame[name]).values.alias(name) for name in table.frame.columns if name not in labels
-    )
 
 
 def _codes(dataset: Dataset, role: str) -> pl.DataFrame:

@@ -68,6 +68,8 @@ class Dataset:
         renamed = log.select(
             [pl.col(column).alias(role) for role, column in roles.items()] + [pl.col(c) for c in schema.context]
         )
+        if "event" in roles and "outcome" not in roles:
+            renamed = renamed.with_columns(_outcome_of(renamed["event"], schema, name))
         user_table = _table(renamed["user"], users, schema.user, "user")
         item_table = _table(renamed["item"], items, schema.item, "item")
         item_table = item_table.with_columns(_text(item_table, schema.item_text).alias("text"))
@@ -107,13 +109,19 @@ class Dataset:
         return "binary" if ((values == 0) | (values == 1)).all() else "real"
 
     @cached_property
+    def acted(self) -> pl.Series:
+        """Which rows of the log are choices of the user, (rows,): the schema's one rule, whatever part of the log this is."""
+        acted = pl.Series("acted", np.ones(self.log.height, dtype=bool))
+        if self.has("outcome"):
+            acted = (self.log["outcome"] > self.schema.choice_above).fill_null(False).alias("acted")
+        if self.has("weight"):
+            acted = acted & (self.log["weight"] > 0).fill_null(False)
+        return acted
+
+    @cached_property
     def interactions(self) -> pl.DataFrame:
-        """Rows in which the user acted: outcome 1 of a binary outcome, every row with an outcome otherwise."""
-        if self.outcome_kind == "binary":
-            return self.log.filter(pl.col("outcome") == 1)
-        if self.outcome_kind == "real":
-            return self.log.filter(pl.col("outcome").is_not_null())
-        return self.log
+        """Rows in which the user acted (see `acted`)."""
+        return self.log.filter(self.acted)
 
     @cached_property
     def matrix(self) -> sparse.csr_matrix:
@@ -158,7 +166,9 @@ class Dataset:
 
     def where(self, mask: Any, name: str | None = None) -> Dataset:
         """The same users, items and codes over the rows of the log that `mask` (expression or booleans) keeps."""
-        return Dataset(self.schema, self.log.filter(mask), self.users, self.items, name or self.name)
+        part = Dataset(self.schema, self.log.filter(mask), self.users, self.items, name or self.name)
+        part.__dict__["outcome_kind"] = self.outcome_kind  # of the whole log: a part without a 2 is no other kind of log
+        return part
 
     def user_codes(self, ids: Any) -> Codes:
         """Dense codes of user ids; UnknownId names the first that is not there."""
@@ -170,6 +180,29 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"Dataset {self.name!r}: {self.log.height:,} rows, {self.n_users:,} users, {self.n_items:,} items, roles {', '.join(self.schema.roles)}"
+
+
+def _outcome_of(events: pl.Series, schema: Schema, name: str) -> pl.Series:
+    """The outcome of each event, as the schema says; BadInput where it does not say, with the events and their counts."""
+    if schema.context and "outcome" in schema.context:
+        raise BadInput(f"{name}: column 'outcome' is context and the events' outcome needs the name; give it the role outcome")
+    said = events.cast(pl.String, strict=False)
+    counts = said.value_counts(sort=True).sort("count", events.name, descending=[True, False]).iter_rows()
+    found = {"(missing)" if event is None else str(event): count for event, count in counts}
+    weights = schema.events
+    if weights is None and len(found) == 1:
+        weights = dict.fromkeys(found, 1.0)
+    unsaid = [event for event in found if weights is None or event not in weights]
+    if weights is None or unsaid:
+        shown = ", ".join(f"{event} ({found[event]:,} rows)" for event in unsaid[:20]) + (" ..." if len(unsaid) > 20 else "")
+        example = ", ".join(f'"{event}" = {int(place == 0)}' for place, event in enumerate(unsaid[:5]))
+        raise BadInput(
+            f"{name}: column {schema.event!r} holds events of which the schema does not say what counts as a choice: {shown}; "
+            "give each its outcome, 0 for an impression or a refusal, in the schema file: "
+            f'[log] user = "{schema.user}", item = "{schema.item}", event = "{schema.event}"; [choice] event = {{ {example} }}; '
+            "or name a column of outcomes"
+        )
+    return said.fill_null("(missing)").replace_strict(weights, return_dtype=pl.Float64).alias("outcome")
 
 
 def _table(ids: pl.Series, table: pl.DataFrame | None, column: str, role: str) -> pl.DataFrame:

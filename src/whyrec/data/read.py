@@ -70,7 +70,26 @@ def read_dataset(
     if strict:
         strictly(report)
     name = Path(logged.source).name if not isinstance(log, pl.DataFrame) else "log"
-    return Dataset.build(kept, schema, tables["item"], tables["user"], name=name), report
+    dataset = Dataset.build(kept, schema, tables["item"], tables["user"], name=name)
+    rule = f"{schema.choice_rule(dataset.has('outcome'))}: {dataset.interactions.height:,} of {kept.height:,} rows"
+    return dataset, replace(report, notes=(*report.notes, rule))
+
+
+def frame_of(source: object, *labels: str | None) -> pl.DataFrame:
+    """A table of units, from a frame or a file; columns of a text file become numbers where every value is one.
+
+    labels: columns that stay text (an id `007` is no 7). BadInput for what is no table, and for one without rows.
+    """
+    if isinstance(source, pl.DataFrame):
+        return as_table(source, "table").frame
+    if not isinstance(source, str | Path):
+        raise BadInput(f"a table is a polars DataFrame or a file's path, not {type(source).__name__}; pl.from_pandas reads pandas")
+    table = read_table(source)
+    if not table.text:
+        return table.frame
+    return table.frame.with_columns(
+        numbers_or_words(table.frame[name]).values.alias(name) for name in table.frame.columns if name not in labels
+    )
 
 
 def _load(source: Source, what: str) -> Table:

@@ -141,7 +141,7 @@ def _parse(log: Table, ids: dict[str, pl.Series], schema: Schema) -> tuple[pl.Da
                 f"and {role} must be one; "
                 "correct it, leave it empty, or name another column in the schema"
             )
-        if role == "time" and understood.note:
+        if understood.note:
             notes.append(f"{column}: {understood.note}")
         columns[column] = understood.values
     for column in schema.context:
@@ -159,7 +159,7 @@ def _row_faults(faults: _Faults, parsed: pl.DataFrame, log: Table, schema: Schem
             "unparseable_time",
             schema.time,
             time.is_null(),
-            "write ISO 8601 (2024-05-31T18:30:00) or seconds since 1970",
+            "write ISO 8601 (2024-05-31T18:30:00) or seconds since 1970; a 0 among times of today is a missing one",
         )
         faults.add(
             "future_time",
@@ -230,6 +230,14 @@ def _oddities(
                 "kept, set to missing",
             )
             kept = kept.with_columns(pl.col(column).fill_nan(None))
+    if schema.time:
+        faults.add(
+            "far_time",
+            schema.time,
+            _far_times(parsed[schema.time], keep),
+            "years away from all others; correct them if the clock or the unit was wrong, for histories are in their order",
+            "kept",
+        )
     if schema.propensity:
         faults.add(
             "missing_propensity",
@@ -272,6 +280,17 @@ def _arms(faults: _Faults, values: pl.Series, column: str) -> None:
             faults.note("no_untreated_rows", column, len(values), "1", remedy)
     elif values.n_unique() <= 1:
         faults.note("constant_treatment", column, len(values), str(values[0]) if len(values) else "", remedy)
+
+
+def _far_times(times: pl.Series, keep: pl.Series) -> pl.Series:
+    """Further from the middle half than five times its width and two years."""
+    micros = times.to_physical().cast(pl.Float64)
+    within = micros.filter(keep)
+    low, high = within.quantile(0.25), within.quantile(0.75)
+    if low is None or high is None:
+        return pl.select(pl.repeat(False, len(times))).to_series()
+    room = max(5 * (high - low), 2 * 365 * 86_400e6)
+    return ((micros < low - room) | (micros > high + room)).fill_null(False) & keep
 
 
 def _outliers(values: pl.Series, keep: pl.Series) -> pl.Series:
