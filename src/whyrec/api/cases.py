@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from whyrec.api.options import refuse_unused
 from whyrec.data.read import frame_of
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.saved import check_free
@@ -102,7 +103,6 @@ def counterfactual(
     row number of the table from 1, or several; or a table (file) of cases. do: what is set: a number, a text, or an
     expression of columns such as "price * 0.9". out: keeps the model, and with `cluster` (the user) each one's last case beside it. exact: NotIdentified where the answer would be an average over noise.
     """
-    from whyrec.api.model import refuse_unused
     from whyrec.cause.scm.model import StructuralCausalModel
     from whyrec.cause.scm.own_cases import keep_own_cases
 
@@ -258,7 +258,6 @@ def refute(
     source: a table of units, or the name of a sample ("nhefs"); pictures: folder for contour.svg, bounds.svg and placebo.svg. Or a
     fitted model (or its folder): what was found when it was fitted, and for `users` up to which Gamma each of the top k stays.
     """
-    from whyrec.api.model import refuse_unused
     from whyrec.decide.causal_recommender import CausalRecommender
 
     if isinstance(source, CausalRecommender) or (

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from whyrec.api.options import refuse_unused
 from whyrec.cause.discovery.learn import LearnedGraph, learn_graph
 from whyrec.cause.discovery.scores import ScoreName
 from whyrec.cause.graph.causal_graph import CausalGraph
@@ -148,6 +149,8 @@ def graph_learn(
     random_state: int = 0,
 ) -> Learned:
     """Learn a graph from a table; with treatment and outcome, their effect averaged over the graphs that were drawn."""
+    if (treatment is None) != (outcome is None):
+        raise BadInput("an averaged effect needs both --treatment and --outcome; give both, or neither")
     frame = read_frame(data)
     learned = learn_graph(
         frame, method, columns=columns, knowledge=knowledge, cluster=cluster, draws=draws, score=score,
@@ -232,19 +235,30 @@ def graph_identify(
     latent: Sequence[str] = (),
     strategy: Strategy = "auto",
     cluster: str | None = None,
+    contrast: tuple[Any, Any] | None = None,
+    kind: Literal["binary", "dose"] | None = None,
+    missing: Literal["weights", "complete", "indicator"] = "weights",
     random_state: int = 0,
 ) -> Identified:
     """Which formula gives the effect; with data, the effect itself, or bounds where there is no formula.
 
-    Without data NotIdentified is not raised: the answer says so. With data it is answered by bounds.
+    Without data NotIdentified is not raised: the answer says so. With data it is answered by bounds. contrast: the values of the
+    treatment to compare, from and to; kind: "dose" says that its whole numbers are amounts. missing: see `graph_effect`.
     """
     drawn = read_graph(graph, latent)
     if data is None:
+        asked = {
+            "strategy": None if strategy == "auto" else strategy, "cluster": cluster, "contrast": contrast, "kind": kind,
+            "missing": None if missing == "weights" else missing,
+        }  # fmt: skip
+        refuse_unused(asked, "without data there is nothing to estimate")
         return Identified(identify(drawn, treatment, outcome, observed))
+    refuse_unused({"observed": observed}, "with data what is measured is what the table has")
     frame = read_frame(data)
     try:
         found: GraphEffect = graph_effect(
-            frame, drawn, treatment, outcome, strategy=strategy, cluster=cluster, random_state=random_state
+            frame, drawn, treatment, outcome, strategy=strategy, cluster=cluster, contrast=contrast, kind=kind, missing=missing,
+            random_state=random_state,
         )
     except NotIdentified as error:
         if not error.bounds:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import polars as pl
 
+from whyrec.api.options import refuse_unused
 from whyrec.data.dataset import Dataset
 from whyrec.data.read import frame_of, read_dataset
 from whyrec.data.report import ValidationReport, without_people
@@ -209,23 +210,43 @@ def recommend(
     picture: Path | None = None,
     lang: Lang = "en",
     context: Mapping[str, Any] | None = None,
+    history: Mapping[Any, Sequence[Any]] | None = None,
 ) -> Table:
-    """Top k items of users, with effects and a reason each; see `CausalRecommender.recommend` for the columns.
+    """Top k items of users, with effects and a reason each; see `CausalRecommender.recommend` for the columns, and `known`.
 
     by: "uplift" is another name of "effect"; "policy" takes whichever of preference, effect and mix the log is surest of.
     diversity (0 to 1) and budget (of all recommendations together, each of `cost`, a number or a column of the items):
     see `whyrec.decide.constrained_lists`; what they cost stands in the answer's `constraints`. picture: .svg or .html of the
     Pareto front of score and diversity, or of gain against budget. context: of the moment, {"weather": "rain"}; which of its columns
-    change anything in this model stands in `context_used`.
+    change anything in this model stands in `context_used`. BadInput for a column or a level that the log does not have.
+
+    Users who are not in the log are answered beside those who are, by preference and without effects, and `known` is false in
+    their rows; history: what they took, user to item ids, oldest first. UnknownId where no user is known and nothing is told of
+    any.
     """
     from whyrec.decide.constrained_lists import best_ranking, constrained, words_of
-    from whyrec.explain.reasons import short_reasons
+    from whyrec.explain.reasons import short_reasons, stranger_reasons
 
     fitted = _model(model)
+    if by not in (*get_args(Ranking), "uplift", "policy"):
+        raise BadInput(f"by={by!r}: rank by preference, effect, mix, uplift or policy")
+    if isinstance(users, str | bytes):
+        raise BadInput(f"users={users!r} is one text; give a list of ids: [{users!r}]")
+    refuse_unused({"mix": mix if mix != 0.5 and by not in ("mix", "policy") else None}, f"by={by!r} mixes nothing")
+    refuse_unused({"cost": cost if cost != 1.0 and budget is None else None}, "without a budget")
+    asked = list(users) if users is not None and len(users) else [*(history or {})]
+    known = fitted.dataset_.knows_users(asked)
+    _check_history(asked, known, history)
+    strangers = [user for user, seen in zip(asked, known, strict=True) if not seen]
+    if strangers and not known.any() and not history:
+        fitted.dataset_.user_codes(strangers)  # UnknownId: there is nobody to answer
+    if strangers and (diversity is not None or budget is not None):
+        raise BadInput(f"user {strangers[0]!r} is not in the log: lists under constraints are of its users; ask for the others apart")
     ranking: Ranking = "effect" if by == "uplift" else best_ranking(fitted) if by == "policy" else by
+    among = [user for user, seen in zip(asked, known, strict=True) if seen]
     found = constrained(
         fitted,
-        list(users) if users else None,
+        among if asked else None,
         k,
         by=ranking,
         mix=mix,
@@ -234,20 +255,59 @@ def recommend(
         cost=cost,
         context=context,
     )
-    frame = found.frame.with_columns(reason=short_reasons(fitted, found.frame, lang))
+    frame = found.frame.with_columns(reason=short_reasons(fitted, found.frame, lang), known=pl.lit(True))
+    if strangers:
+        from whyrec.decide.strangers import recommend_strangers
+
+        told = [list((history or {}).get(user, ())) for user in strangers]
+        more_rows = recommend_strangers(fitted, told, k, context=context)
+        reasons = stranger_reasons(fitted, more_rows, told, lang)
+        frame = _in_order(asked, known, frame, more_rows.with_columns(reason=reasons, known=pl.lit(False)))
     if out is not None:
         write_table(frame, Path(out))
     if picture is not None:
         _draw_constraints(found, Path(picture))
     more: dict[str, Any] = {"constraints": found.told} if found.told else {}
     notes = words_of(found.told)
+    if strangers:
+        notes.append(
+            f"not in the log: {', '.join(map(str, strangers[:10]))}{' ...' if len(strangers) > 10 else ''}; answered by preference, "
+            "from what is told of them or what is popular"
+        )
     if context:
         used = more["context_used"] = list(fitted.context_used(context))
+        idle = [name for name in context if name not in used]
         notes.append(f"context: {', '.join(used)}" if used else "context: nothing in this model depends on it")
+        if used and idle:
+            notes.append(f"context: nothing in this model depends on {', '.join(idle)}")
     if by == "policy":
         more["policy"] = ranking
         notes.insert(0, f"policy: by {ranking}, of whose value the log is surest")
     return Table(frame, "recommendations", out, more, tuple(notes))
+
+
+def _check_history(users: list[Any], known: Any, history: Mapping[Any, Sequence[Any]] | None) -> None:
+    for user in history or {}:
+        if user not in users:
+            raise BadInput(f"history of user {user!r}, who was not asked for; name them among the users")
+    for user, seen in zip(users, known, strict=True):
+        if seen and history and user in history:
+            raise BadInput(f"user {user!r} is in the log, which has their history; leave them out of `history`")
+
+
+def _in_order(users: list[Any], known: Any, seen: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
+    """Rows of both in the order of the users; ids as text where those of strangers do not fit the log's type."""
+    strangers = [user for user, was in zip(users, known, strict=True) if not was]
+    kind = seen.schema["user"]
+    try:
+        names = pl.Series("user", strangers, dtype=kind)
+    except (TypeError, OverflowError, pl.exceptions.PolarsError):
+        names, kind = pl.Series("user", [str(user) for user in strangers]), pl.String()
+    new = new.with_columns(names.gather(new["user"]).alias("user"))
+    both = pl.concat([seen.with_columns(pl.col("user").cast(kind)), new.select(seen.columns)], how="vertical_relaxed")
+    first = pl.DataFrame({"user": pl.Series([str(user) for user in users])}).with_row_index("_order").unique("user", keep="first")
+    placed = both.with_columns(_user=pl.col("user").cast(pl.String)).join(first, left_on="_user", right_on="user", how="left")
+    return placed.sort("_order", "rank", maintain_order=True).drop("_user", "_order")
 
 
 def _draw_constraints(found: Any, path: Path) -> None:
@@ -341,13 +401,6 @@ def effect(
             raise BadInput(f"{picture}: pictures are written as one .html file")
         write_text(Path(picture), effect_page(content, lang))
     return EffectAnswer(content, describe(content))
-
-
-def refuse_unused(given: Mapping[str, Any], why: str) -> None:
-    """BadInput where an option was given that the answer would not use."""
-    named = [name for name, value in given.items() if value is not None and value is not False]
-    if named:
-        raise BadInput(f"{why}; {', '.join(named)} would change nothing: leave {'them' if len(named) > 1 else 'it'} out")
 
 
 def why(model: CausalRecommender | str | Path, user: Any, item: Any, *, k: int = 10, lang: Lang = "en") -> WhyAnswer:

@@ -65,6 +65,11 @@ class Dataset:
         absent = [column for column in (*roles.values(), *schema.context) if column not in log.columns]
         if absent:
             raise BadInput(f"{name}: no column {absent[0]!r}; the columns are {', '.join(log.columns)}")
+        reserved = [c for c in schema.context if c in (*roles, "user_code", "item_code") and roles.get(c) != c]
+        if reserved:
+            raise BadInput(
+                f"{name}: context column {reserved[0]!r} has a name that whyrec gives to another column; rename it in the file"
+            )
         renamed = log.select(
             [pl.col(column).alias(role) for role, column in roles.items()] + [pl.col(c) for c in schema.context]
         )
@@ -72,7 +77,8 @@ class Dataset:
             renamed = renamed.with_columns(_outcome_of(renamed["event"], schema, name))
         user_table = _table(renamed["user"], users, schema.user, "user")
         item_table = _table(renamed["item"], items, schema.item, "item")
-        item_table = item_table.with_columns(_text(item_table, schema.item_text).alias("text"))
+        described = _text(item_table, schema.item_text).alias("text")
+        item_table = _free(item_table.with_columns(described.alias("_text")), "text").rename({"_text": "text"})
         coded = renamed.join(
             user_table.select("user", user_code=pl.int_range(pl.len(), dtype=pl.Int32)),
             on="user",
@@ -174,6 +180,10 @@ class Dataset:
         """Dense codes of user ids; UnknownId names the first that is not there."""
         return _codes(self.users["user"], ids, "user")
 
+    def knows_users(self, ids: list[Any]) -> np.ndarray:
+        """Which of these user ids are in the data, (n,) booleans."""
+        return _found(self.users["user"], ids) >= 0
+
     def item_codes(self, ids: Any) -> Codes:
         """Dense codes of item ids; UnknownId names the first that is not there."""
         return _codes(self.items["item"], ids, "item")
@@ -213,7 +223,7 @@ def _table(ids: pl.Series, table: pl.DataFrame | None, column: str, role: str) -
     source = column if column in table.columns else role
     if source not in table.columns:
         raise BadInput(f"{role} table: no column {column!r}; the columns are {', '.join(table.columns)}")
-    named = table.rename({source: role}) if source != role else table
+    named = _free(table, role).rename({source: role}) if source != role else table
     if named[role].dtype != seen.dtype:
         try:
             named = named.with_columns(pl.col(role).cast(seen.dtype))
@@ -224,6 +234,11 @@ def _table(ids: pl.Series, table: pl.DataFrame | None, column: str, role: str) -
     twice = named.filter(pl.col(role).is_duplicated())
     if twice.height:
         raise BadInput(f"{role} table: id {twice[role][0]!r} stands in more than one row; keep one row for each {role}")
+    if not named[role].is_in(seen.implode()).any():
+        raise BadInput(
+            f"{role} table: none of its ids is in the log (it has {named[role][0]!r}, the log {seen.drop_nulls()[0]!r}); write them in "
+            "both files alike"
+        )
     every = pl.concat([pl.DataFrame([seen]), named.select(role)]).unique()
     return every.join(named, on=role, how="left").sort(role)
 
@@ -241,16 +256,47 @@ def _text(items: pl.DataFrame, columns: tuple[str, ...]) -> pl.Expr:
 
 
 def _codes(known: pl.Series, ids: Any, role: str) -> Codes:
-    wanted = pl.Series("id", ids if isinstance(ids, list | tuple | np.ndarray | pl.Series) else [ids])
-    if wanted.len() == 0:
+    wanted = list(ids) if isinstance(ids, list | tuple | np.ndarray | pl.Series) else [ids]
+    codes = _found(known, wanted)
+    if (codes < 0).any():
+        missing = wanted[int(np.argmax(codes < 0))]
+        raise UnknownId(f"{role} {missing!r} is not in the model's data; fit again with it, or ask for one that is")
+    return codes
+
+
+def _found(known: pl.Series, wanted: list[Any]) -> Codes:
+    """Codes of ids, -1 for those that are not known; a number is the id that its digits spell, and 1.5 or True is no 1."""
+    if not wanted:
         return np.zeros(0, dtype=np.int32)
     try:
-        wanted = wanted.cast(known.dtype)
-    except pl.exceptions.PolarsError as error:
-        raise UnknownId(f"{role} {wanted[0]!r} is not of the type of the log's ids ({known.dtype})") from error
+        given = pl.Series("id", wanted)
+    except (TypeError, pl.exceptions.PolarsError):  # of several types
+        given = pl.Series("id", [None if value is None else str(value) for value in wanted])
     lookup = pl.DataFrame({"id": known, "code": np.arange(len(known), dtype=np.int32)})
-    codes = pl.DataFrame({"id": wanted}).join(lookup, on="id", how="left", maintain_order="left")["code"]
-    if codes.null_count():
-        missing = wanted.filter(codes.is_null())[0]
-        raise UnknownId(f"{role} {missing!r} is not in the model's data; fit again with it, or ask for one that is")
-    return codes.to_numpy().astype(np.int32)
+    codes = pl.DataFrame({"id": _in_type(given, known.dtype)}).join(lookup, on="id", how="left", maintain_order="left")["code"]
+    result: Codes = codes.fill_null(-1).to_numpy().astype(np.int32)
+    return result
+
+
+def _in_type(given: pl.Series, kind: pl.DataType) -> pl.Series:
+    """Ids in the type of the known ones, null where they cannot be meant."""
+    none = pl.Series("id", [None] * len(given), dtype=kind)
+    if given.dtype == pl.Boolean or given.dtype.is_nested() or given.dtype == pl.Object:
+        return given if given.dtype == kind else none
+    if not kind.is_integer():
+        return given.cast(kind, strict=False)
+    numbers = given.cast(kind, strict=False)
+    same = numbers.cast(given.dtype, strict=False) == given
+    return numbers.zip_with(same.fill_null(False), none)
+
+
+def _free(table: pl.DataFrame, *names: str) -> pl.DataFrame:
+    """The table with columns of these names renamed, so that what whyrec adds replaces none of the user's."""
+    taken = {}
+    for name in names:
+        if name in table.columns:
+            new = f"{name}_of_table"
+            while new in table.columns:
+                new += "_"
+            taken[name] = new
+    return table.rename(taken)

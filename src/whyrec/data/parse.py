@@ -46,14 +46,22 @@ def numbers(column: pl.Series) -> Parsed:
 
 def numbers_or_words(column: pl.Series) -> Parsed:
     """Numbers where every value is one, otherwise the text as it is (a categorical column)."""
-    if column.dtype not in (pl.String, pl.Categorical):
+    if not _is_text(column):
         return (
             numbers(column)
             if column.dtype.is_numeric() or column.dtype == pl.Boolean
             else Parsed(column, _none(column))
         )
     parsed = numbers(column)
-    return parsed if not parsed.wrong.any() else Parsed(column.cast(pl.String), _none(column))
+    return parsed if not parsed.wrong.any() else Parsed(without_empty(column), _none(column))
+
+
+def without_empty(column: pl.Series) -> pl.Series:
+    """Text with null for the empty one, which is a missing value in every format; other columns as they are."""
+    if not _is_text(column):
+        return column
+    text = column.cast(pl.String)
+    return text.set((text.str.strip_chars() == "").fill_null(False), None)
 
 
 def whole(column: pl.Series) -> pl.Series:
@@ -182,7 +190,7 @@ def common_ids(columns: list[tuple[pl.Series, bool, str]]) -> list[pl.Series]:
     only where every id of every column is one. Raises BadInput where a file's typed ids cannot meet the
     others'.
     """
-    filled = [(ids.cast(pl.String).replace("", None) if text else ids, text, where) for ids, text, where in columns]
+    filled = [(without_empty(ids.cast(pl.String) if text else ids), text, where) for ids, text, where in columns]
     typed = [ids.dtype for ids, text, _ in filled if not text]
     if not typed:
         numbers_ = [whole(ids) for ids, _, _ in filled]
@@ -192,13 +200,16 @@ def common_ids(columns: list[tuple[pl.Series, bool, str]]) -> list[pl.Series]:
     for (ids, text, where), kind in zip(filled, (ids.dtype for ids, _, _ in filled), strict=True):
         if kind.is_float() and not text:
             raise BadInput(f"{where}: ids are decimal numbers ({ids.dtype}); write them as whole numbers or text")
-    if any(kind.is_nested() for kind in typed):
-        raise BadInput(f"{filled[0][2]}: ids are {typed[0]}; write them as whole numbers or text")
+    odd = next((kind for kind in typed if kind.is_nested() or kind in (pl.Object, pl.Binary)), None)
+    if odd is not None:
+        raise BadInput(f"{filled[0][2]}: ids are {odd}; write them as whole numbers or text")
     return [ids.cast(pl.String) for ids, _, _ in filled]
 
 
 def _as_numbers(ids: pl.Series, text: bool, where: str) -> pl.Series:
-    values = whole(ids) if text else ids.cast(pl.Int64)
+    values = whole(ids) if text else ids.cast(pl.Int64, strict=False)
+    if values.null_count() > ids.null_count() and not text:
+        raise BadInput(f"{where}: ids beyond 64-bit whole numbers ({ids.max()!r}); write them as text")
     if values.dtype != pl.Int64:
         odd = ids.filter((ids.cast(pl.Int64, strict=False).cast(pl.String) != ids).fill_null(True) & ids.is_not_null())
         raise BadInput(

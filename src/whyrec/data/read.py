@@ -10,7 +10,7 @@ import polars as pl
 
 from whyrec.data.dataset import Dataset
 from whyrec.data.formats import Table, as_table, read_table
-from whyrec.data.parse import common_ids, numbers_or_words, whole
+from whyrec.data.parse import common_ids, numbers_or_words, whole, without_empty
 from whyrec.data.report import Issue, ValidationReport, strictly
 from whyrec.data.schema import Schema
 from whyrec.data.validate import LONG_TEXT, validate
@@ -121,14 +121,26 @@ def _with_table(
         )
     texts = {*schema.item_text, schema.item_category} if role == "item" else set()
     attributes = [_attribute(table, name, name in texts) for name in table.frame.columns if name != own]
+    if not listed.drop_nulls().is_in(logged.implode()).any():
+        raise BadInput(
+            f"{table.source}: column {own!r}: none of its {role} ids is in {log.source} (it has {_shown(listed)}, the log {_shown(logged)}); "
+            "write the ids in both files alike"
+        )
+    attributes = [
+        values.alias(f"{values.name}_of_table") if values.name == column else values for values in attributes
+    ]
     frame = pl.DataFrame([listed.alias(column), *attributes])
     issues = _table_issues(table, frame, column, role)
     return logged, frame.filter(pl.col(column).is_not_null()), issues
 
 
+def _shown(ids: pl.Series) -> str:
+    return ", ".join(repr(value) for value in ids.drop_nulls().head(2)) or "no id"
+
+
 def _attribute(table: Table, name: str, words: bool) -> pl.Series:
     """Text columns as text; of the others, those of a text file become numbers where every value is one."""
-    values = table.frame[name]
+    values = without_empty(table.frame[name])
     if words or not table.text or values.dtype != pl.String:
         return values
     counted = whole(values)

@@ -55,6 +55,7 @@ _TEMPLATES = (
      "混杂因素的值是否缺失只取决于干预、结果以及没有缺失的列"),
     ("whether a confounder's value is missing has nothing to do with outcome or effect, given what is adjusted for",
      "给定所调整的因素后，混杂因素的值是否缺失与结果和效应无关"),
+    ("rows that miss a value of a column that is used are like the others", "所用列中缺失某值的行与其余的行相似"),
     ("who decided on the treatment did not know the missing values of the confounders either",
      "决定干预的人同样不知道混杂因素的缺失值"),
     ("times after @ UTC are taken for errors; correct the clock or pass a later `now`",
