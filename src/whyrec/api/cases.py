@@ -203,6 +203,7 @@ def why_not(
         graph, outcome = graph or sample.GRAPH, outcome or sample.OUTCOME
         causes, actions = causes or sample.CAUSES, sample.ACTIONS if actions is None else actions
         cluster, weight = cluster or sample.USER, weight or sample.WEIGHT
+        refuse_unused({"item": item if user is None else None}, "an item goes with its user, who was not named")
         if user is not None:
             if case is not None:
                 raise BadInput("why-not: name the case by its user or by its row, not by both")

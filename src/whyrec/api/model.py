@@ -435,15 +435,20 @@ def evaluate(
         raise BadInput(f"{test}: no row has both a user and an item of the model; evaluate on the same catalogue")
     held = Dataset(later.schema, known, dataset.users, dataset.items, name="test")
     methods = {"causal recommender": fitted.recommender_, "popularity": Popularity().fit(dataset)}
+    outside = log.height - known.height
     compared = compare(methods, dataset, held, k=k, exclude_seen=not fitted.repeats_, random_state=random_state)
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = (
+        (f"{outside:,} of {log.height:,} rows are of users or items that the model does not know, and were left out",)
+        if outside
+        else ()
+    )
     if isinstance(model, str | Path):
         named = Path(test).name if isinstance(test, str | Path) else "a later log"
         how = f"{named}: {held.interactions.height:,} later rows of users and items of the model, NDCG and its like at {k}"
         try:
             keep(Path(model), named, how, compared.to_dicts())
         except (OSError, WhyrecError) as error:
-            notes = (f"the comparison was not kept beside the model: {error}",)
+            notes = (*notes, f"the comparison was not kept beside the model: {error}")
     return Table(compared, "methods", notes=notes)
 
 

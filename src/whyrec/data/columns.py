@@ -182,11 +182,13 @@ def outcome_numbers(frame: pl.DataFrame, name: str, positive: Any = None) -> tup
     texts = _is_text(column) and bool(numbers(column).wrong.any())
     if positive is None and not texts:
         return numeric(frame, name), None
-    two = two_values(column)
+    two = None if texts and numbers(column).values.count() else two_values(column)  # "3" and "good" are no two words
     if two is None:
         if positive is not None or texts:
+            row = int((numbers(column).wrong if texts else column.is_not_null()).arg_true()[0])
             raise BadInput(
-                f"column {name!r} has {column.drop_nulls().n_unique():,} different values; an outcome is numbers, or one of two words"
+                f"column {name!r}, row {row + 1}: {column[row]!r} is no number, and the column has {column.drop_nulls().n_unique():,} "
+                "different values; an outcome is numbers, or one of two words"
             )
     elif positive is not None and _same(two.reference, positive):
         two = TwoValues(name, two.other, two.reference, 1.0 - two.values)

@@ -212,7 +212,7 @@ def _outcome_of(events: pl.Series, schema: Schema, name: str) -> pl.Series:
             f'[log] user = "{schema.user}", item = "{schema.item}", event = "{schema.event}"; [choice] event = {{ {example} }}; '
             "or name a column of outcomes"
         )
-    return said.fill_null("(missing)").replace_strict(weights, return_dtype=pl.Float64).alias("outcome")
+    return said.fill_null("(missing)").replace_strict({event: float(weight) for event, weight in weights.items()}, return_dtype=pl.Float64).alias("outcome")
 
 
 def _table(ids: pl.Series, table: pl.DataFrame | None, column: str, role: str) -> pl.DataFrame:

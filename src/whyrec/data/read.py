@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ import polars as pl
 
 from whyrec.data.dataset import Dataset
 from whyrec.data.formats import Table, as_table, read_table
-from whyrec.data.parse import common_ids, numbers_or_words, whole, without_empty
+from whyrec.data.parse import common_ids, numbers_or_words, times, whole, without_empty
 from whyrec.data.report import Issue, ValidationReport, strictly
 from whyrec.data.schema import Schema
 from whyrec.data.validate import LONG_TEXT, validate
@@ -39,6 +40,7 @@ def read_dataset(
     logged = _load(log, "log")
     described = _load(items, "item table") if items is not None else None
     people = _load(users, "user table") if users is not None else None
+    inferred = schema is None
     if schema is None:
         try:
             schema = Schema.infer(logged.frame.columns, described.frame.columns if described else None)
@@ -72,7 +74,35 @@ def read_dataset(
     name = Path(logged.source).name if not isinstance(log, pl.DataFrame) else "log"
     dataset = Dataset.build(kept, schema, tables["item"], tables["user"], name=name)
     rule = f"{schema.choice_rule(dataset.has('outcome'))}: {dataset.interactions.height:,} of {kept.height:,} rows"
-    return dataset, replace(report, notes=(*report.notes, rule))
+    return dataset, replace(report, notes=(*report.notes, rule, *_idle(logged.frame, schema, inferred)))
+
+
+def _idle(log: pl.DataFrame, schema: Schema, inferred: bool) -> list[str]:
+    """What is to be told of the log's columns that no role takes."""
+    idle = [name for name in log.columns if name not in (*schema.roles.values(), *schema.context)]
+    if not idle:
+        return []
+    timelike = [name for name in idle if schema.time is None and _looks_like_time(log[name])]
+    told = [f"columns without a role, of which nothing is used: {', '.join(idle[:12])}{' ...' if len(idle) > 12 else ''}"]
+    if timelike:
+        how = "no column has the role of time" if not inferred else "no column has a usual name of a time"
+        told.append(
+            f"{how}, though {', '.join(map(repr, timelike))} looks like one: rows are then taken in the order of the file; name it in the schema "
+            f'([log] time = "{timelike[0]}")'
+        )
+    return told
+
+
+def _looks_like_time(column: pl.Series) -> bool:
+    if column.dtype in (pl.Date, pl.Datetime) or isinstance(column.dtype, pl.Datetime):
+        return True
+    some = column.drop_nulls().head(200)
+    if some.is_empty() or column.dtype.is_nested() or column.dtype == pl.Boolean:
+        return False
+    if column.dtype.is_numeric():
+        return bool(re.search(r"time|date|(^|_)(ts|at)$", column.name.lower())) and bool((some > 1e8).all())
+    read = times(some)
+    return bool(re.search(r"\d{4}-\d{2}-\d{2}", str(some[0]))) and not read.wrong.any()
 
 
 def frame_of(source: object, *labels: str | None) -> pl.DataFrame:

@@ -17,7 +17,7 @@ ROLES = ("user", "item", "time", "event", "outcome", "treatment", "propensity", 
 _USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "user": ("user", "user_id", "userid", "household_id", "customer_id", "visitor_id", "uid"),
     "item": ("item", "item_id", "itemid", "product_id", "movie_id", "movieid", "article_id", "iid", "sku"),
-    "time": ("time", "timestamp", "datetime", "date", "event_time", "transaction_timestamp", "ts"),
+    "time": ("time", "timestamp", "datetime", "date", "event_time", "event_timestamp", "transaction_timestamp", "created_at", "ts"),
     "event": ("event", "event_type", "action", "behavior", "behaviour"),
     "outcome": ("outcome", "rating", "click", "purchase", "purchased", "label", "conversion", "y"),
     "treatment": ("treatment", "shown", "recommended", "treated", "exposed", "discounted", "x"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 import polars as pl
 
+from whyrec.data.columns import two_values
 from whyrec.data.formats import Table
 from whyrec.data.parse import Parsed, numbers, numbers_or_words, times
 from whyrec.data.report import Issue, ValidationReport
@@ -133,7 +135,8 @@ def _parse(log: Table, ids: dict[str, pl.Series], schema: Schema) -> tuple[pl.Da
         if role in ("event", "session"):
             columns[column] = raw
             continue
-        understood = _PARSERS[role](raw)
+        raw, told = _two_words(raw, role)
+        understood = replace(_PARSERS[role](raw), note=told) if told else _PARSERS[role](raw)
         if understood.wrong.any() and role != "time":
             first = understood.wrong.arg_true()[0]
             raise BadInput(
@@ -147,6 +150,23 @@ def _parse(log: Table, ids: dict[str, pl.Series], schema: Schema) -> tuple[pl.Da
     for column in schema.context:
         columns[column] = numbers_or_words(log.frame[column]).values
     return pl.DataFrame([series.alias(name) for name, series in columns.items()]), notes
+
+
+def _two_words(raw: pl.Series, role: str) -> tuple[pl.Series, str]:
+    """A treatment of two values, or an outcome of two words, as 0 and 1, and how it was read; other columns as they are."""
+    if role not in ("treatment", "outcome"):
+        return raw, ""
+    numbers_ = numbers(raw) if not raw.dtype.is_nested() else None
+    if role == "outcome" and (numbers_ is None or not numbers_.wrong.any() or numbers_.values.count()):
+        return raw, ""
+    if numbers_ is not None and not numbers_.wrong.any() and numbers_.values.drop_nulls().is_in([0.0, 1.0]).all():
+        return raw, ""
+    two = two_values(raw)
+    if two is None:
+        return raw, ""
+    coded = pl.Series(raw.name, two.values).fill_nan(None)
+    against = " (the reference)" if role == "treatment" else ""
+    return coded, f"{two.other} counts as 1, {two.reference} as 0{against}"
 
 
 def _row_faults(faults: _Faults, parsed: pl.DataFrame, log: Table, schema: Schema, now: datetime) -> None:
