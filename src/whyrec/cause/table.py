@@ -25,7 +25,7 @@ from whyrec.data.columns import (
     known,
     numeric,
     outcome_numbers,
-    refuse_nested,
+    text_of,
     two_values,
 )
 from whyrec.errors import BadInput, NoOverlap
@@ -182,13 +182,17 @@ def read_units(
 
 def cluster_labels(column: pl.Series) -> NDArray[Any]:
     """Labels of the clusters, (n,), of any type that can name one; BadInput for a row without."""
-    refuse_nested(column)
     labels = known(column)
     if labels.null_count():
         row = int(labels.is_null().arg_true()[0]) + 1
         raise BadInput(f"column {column.name!r}, row {row}: no cluster; name one in every row")
-    plain = labels.dtype.is_integer() or labels.dtype.is_float() or labels.dtype == pl.Boolean
-    return (labels if plain else labels.cast(pl.String)).to_numpy()
+    return _labels(labels)
+
+
+def _labels(column: pl.Series) -> NDArray[Any]:
+    """Numbers and truth values as they are, all else as text."""
+    plain = (column.dtype.is_integer() and column.dtype != pl.Int128) or column.dtype.is_float() or column.dtype == pl.Boolean
+    return (column if plain else text_of(column)).to_numpy()
 
 
 def attributes(frame: pl.DataFrame, columns: Sequence[str]) -> FloatArray:
@@ -231,11 +235,14 @@ def _treatment(
             f"column {name!r} has {len(levels):,} values ({shown}); a binary treatment has two: ask for arms or a dose (--kind), "
             "or recode the column"
         )
-    refuse_nested(column)
+    if column.n_unique() > len(column) / 2:
+        raise BadInput(
+            f"column {name!r} has {column.n_unique():,} different values in {len(column):,} rows: it tells rows apart, and most would be an arm of "
+            "one; group them, or say that it is an amount (--kind dose)"
+        )
     if column.dtype.is_float() and bool((column == column.round(0)).all()) and bool((column.abs() < 2**53).all()):
         column = column.cast(pl.Int64)
-    plain = column.dtype.is_integer() or column.dtype.is_float() or column.dtype == pl.Boolean
-    return None, (column if plain else column.cast(pl.String)).to_numpy()
+    return None, _labels(column)
 
 
 def _mended(

@@ -109,6 +109,14 @@ def known(column: pl.Series) -> pl.Series:
     return column
 
 
+def text_of(column: pl.Series) -> pl.Series:
+    """The column as text, by which its values are told apart; spans of time as their microseconds."""
+    refuse_nested(column)
+    if column.dtype == pl.Duration:
+        column = column.dt.total_microseconds()
+    return column.cast(pl.String)
+
+
 def two_values(column: pl.Series, reference: Any = None) -> TwoValues | None:
     """A column of exactly two values as 0 and 1; None for fewer or more.
 
@@ -116,9 +124,9 @@ def two_values(column: pl.Series, reference: Any = None) -> TwoValues | None:
     the first word by alphabet (of an enumeration: in its order). BadInput for a reference that is not among the values.
     """
     values = known(column)
-    levels = values.drop_nulls().unique().sort().to_list()
-    if len(levels) != 2:
+    if values.drop_nulls().n_unique() != 2:
         return None
+    levels = values.drop_nulls().unique().sort().to_list()
     if isinstance(column.dtype, pl.Enum):
         order = column.dtype.categories.to_list()
         levels.sort(key=order.index)

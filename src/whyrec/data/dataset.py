@@ -250,9 +250,17 @@ def _text(items: pl.DataFrame, columns: tuple[str, ...]) -> pl.Expr:
             raise BadInput(f"item table: no text column {column!r}; the columns are {', '.join(items.columns)}")
     if not columns:
         return pl.col("text").cast(pl.String).fill_null("") if "text" in items.columns else pl.lit("")
-    return pl.concat_str(
-        [pl.col(column).cast(pl.String) for column in columns], separator=". ", ignore_nulls=True
-    ).fill_null("")
+    return pl.concat_str([_words(items[column]) for column in columns], separator=". ", ignore_nulls=True).fill_null("")
+
+
+def _words(column: pl.Series) -> pl.Expr:
+    """A column as text; a list of words joined by spaces."""
+    name = pl.col(column.name)
+    if column.dtype == pl.List(pl.String) or column.dtype == pl.List(pl.Categorical):
+        return name.cast(pl.List(pl.String)).list.join(" ", ignore_nulls=True)
+    if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object, pl.Duration):
+        raise BadInput(f"item table: text column {column.name!r} holds {column.dtype} values; write them as text")
+    return name.cast(pl.String)
 
 
 def _codes(known: pl.Series, ids: Any, role: str) -> Codes:

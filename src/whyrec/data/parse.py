@@ -33,7 +33,12 @@ class Parsed:
 
 
 def numbers(column: pl.Series) -> Parsed:
-    """Float64; true and false become 1 and 0, empty text and NA become null."""
+    """Float64; true and false become 1 and 0, empty text and NA become null, spans of time seconds. Of other types every value is wrong."""
+    if column.dtype == pl.Duration:
+        return Parsed(column.dt.total_microseconds().cast(pl.Float64) / 1e6, _none(column), "spans of time, read as seconds")
+    if column.dtype.is_nested() or column.dtype.is_temporal() or column.dtype in (pl.Binary, pl.Object):
+        nothing = pl.Series(column.name, [None] * len(column), dtype=pl.Float64)
+        return Parsed(nothing, column.is_not_null())
     if column.dtype == pl.Boolean or column.dtype.is_numeric() or column.dtype == pl.Null:
         return Parsed(column.cast(pl.Float64), _none(column))
     text = column.cast(pl.String).str.strip_chars()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from whyrec.data.columns import refuse_nested
 from whyrec.data.dataset import Dataset
 from whyrec.data.formats import Table, as_table, read_table
 from whyrec.data.parse import common_ids, numbers_or_words, times, whole, without_empty
@@ -52,6 +53,7 @@ def read_dataset(
             f"{logged.source}: no column {absent[0]!r}; the columns are {', '.join(logged.frame.columns)}; "
             "correct the file or the schema"
         )
+    _refuse_types(logged, schema)
     ids: dict[str, pl.Series] = {}
     tables: dict[str, pl.DataFrame | None] = {}
     issues: list[Issue] = []
@@ -75,6 +77,19 @@ def read_dataset(
     dataset = Dataset.build(kept, schema, tables["item"], tables["user"], name=name)
     rule = f"{schema.choice_rule(dataset.has('outcome'))}: {dataset.interactions.height:,} of {kept.height:,} rows"
     return dataset, replace(report, notes=(*report.notes, rule, *_idle(logged.frame, schema, inferred)))
+
+
+def _refuse_types(log: Table, schema: Schema) -> None:
+    """BadInput for a column of the schema whose type no role can take."""
+    for column in (*schema.roles.values(), *schema.context):
+        try:
+            refuse_nested(log.frame[column])
+        except BadInput as error:
+            raise BadInput(f"{log.source}: {error}") from None
+    for column in (schema.user, schema.item, *filter(None, (schema.event, schema.session))):
+        if log.frame[column].dtype.is_temporal():
+            kind = log.frame[column].dtype
+            raise BadInput(f"{log.source}: column {column!r} holds {kind} values, which name nothing; write ids as whole numbers or text")
 
 
 def _idle(log: pl.DataFrame, schema: Schema, inferred: bool) -> list[str]:

@@ -10,7 +10,7 @@ import polars as pl
 
 from whyrec.data.columns import two_values
 from whyrec.data.formats import Table
-from whyrec.data.parse import Parsed, numbers, numbers_or_words, times
+from whyrec.data.parse import Parsed, numbers, numbers_or_words, times, without_empty
 from whyrec.data.report import Issue, ValidationReport
 from whyrec.data.schema import Schema
 from whyrec.errors import BadInput
@@ -133,7 +133,7 @@ def _parse(log: Table, ids: dict[str, pl.Series], schema: Schema) -> tuple[pl.Da
             continue
         raw = log.frame[column]
         if role in ("event", "session"):
-            columns[column] = raw
+            columns[column] = without_empty(raw)
             continue
         raw, told = _two_words(raw, role)
         understood = replace(_PARSERS[role](raw), note=told) if told else _PARSERS[role](raw)
@@ -156,10 +156,10 @@ def _two_words(raw: pl.Series, role: str) -> tuple[pl.Series, str]:
     """A treatment of two values, or an outcome of two words, as 0 and 1, and how it was read; other columns as they are."""
     if role not in ("treatment", "outcome"):
         return raw, ""
-    numbers_ = numbers(raw) if not raw.dtype.is_nested() else None
-    if role == "outcome" and (numbers_ is None or not numbers_.wrong.any() or numbers_.values.count()):
+    numbers_ = numbers(raw)
+    if role == "outcome" and (not numbers_.wrong.any() or numbers_.values.count()):
         return raw, ""
-    if numbers_ is not None and not numbers_.wrong.any() and numbers_.values.drop_nulls().is_in([0.0, 1.0]).all():
+    if not numbers_.wrong.any() and numbers_.values.drop_nulls().is_in([0.0, 1.0]).all():
         return raw, ""
     two = two_values(raw)
     if two is None:

@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from whyrec.cause.table import cluster_labels
-from whyrec.data.columns import known, numeric
+from whyrec.data.columns import known, numeric, text_of
 from whyrec.decide.arm_scores import ArmScores, arm_scores
 from whyrec.decide.off_policy.rounds import Rounds
 from whyrec.decide.policy_gradient import LinearSoftmax
@@ -64,7 +64,7 @@ class PolicyLog:
                 )
         codes, catalogue = None, tuple(names or ())
         if action is not None:
-            words = known(_column(frame, action)).cast(pl.String)
+            words = text_of(known(_column(frame, action)))
             if words.null_count():
                 raise BadInput(
                     f"{action}: empty in row {int(words.is_null().arg_max() or 0) + 1}; log which action was taken"
@@ -132,7 +132,7 @@ def feature_names(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[str, ...
             continue
         if values.dtype.is_temporal():
             raise BadInput(f"{name}: holds {values.dtype} values; write what matters of them as numbers (hour, weekday, days)")
-        counted = values.cast(pl.String).fill_null(_MISSING).value_counts(sort=True).sort("count", name, descending=[True, False])
+        counted = text_of(values).fill_null(_MISSING).value_counts(sort=True).sort("count", name, descending=[True, False])
         levels = counted[name].to_list()
         if len(levels) > _LEVELS:
             raise BadInput(
@@ -148,7 +148,7 @@ def feature_matrix(frame: pl.DataFrame, names: Sequence[str]) -> FloatArray:
     for name in names:
         column, mark, level = name.partition(" = ")
         if mark and name not in frame.columns:
-            told = known(_column(frame, column)).cast(pl.String).fill_null(_MISSING)
+            told = text_of(known(_column(frame, column))).fill_null(_MISSING)
             columns.append((told == level).cast(pl.Float64).to_numpy())
         else:
             columns.append(numbers_of(frame, name, "fill or drop it"))

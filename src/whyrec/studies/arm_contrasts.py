@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from whyrec.cause.docalib import DoCalib
-from whyrec.cause.table import MissingRule, Units, read_units
+from whyrec.cause.table import MissingRule, Units, cluster_labels, read_units
 from whyrec.data.columns import known, level_of, says_reference
 from whyrec.errors import NoOverlap, WhyrecError
 from whyrec.estimate import FloatArray, normal_quantile
@@ -82,7 +82,7 @@ def _errors(model: DoCalib, units: Units, mine: Any, frame: pl.DataFrame, cluste
     whole = np.zeros(frame.height)
     whole[places] = influence
     if cluster is not None:
-        codes = frame[cluster].rank("dense").to_numpy() - 1
+        codes = np.unique(cluster_labels(frame[cluster]), return_inverse=True)[1].ravel()
         whole = np.bincount(codes, weights=whole).astype(np.float64)
     result: FloatArray = whole / max(float(np.sqrt((whole**2).sum())), 1e-300)
     return result

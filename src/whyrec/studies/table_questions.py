@@ -20,7 +20,7 @@ from whyrec.cause.pair_effects import PairEffects
 from whyrec.cause.pair_model import Attributes
 from whyrec.cause.preference import PreferenceModel, RatingMethod
 from whyrec.cause.table import MissingRule, attributes, read_units
-from whyrec.data.columns import known, level_of, numeric, refuse_nested
+from whyrec.data.columns import known, level_of, numeric, text_of
 from whyrec.errors import BadInput
 from whyrec.estimate import Estimate, FloatArray
 from whyrec.metrics.effect import effect_calibration, qini, uplift_band
@@ -77,7 +77,6 @@ def table_uplift(
         **units.to_dict(),
     }  # fmt: skip
     if segment is not None:
-        refuse_nested(frame[segment])
         content["segments"] = _segments(model, frame[segment].gather(units.kept))
     order = np.empty(len(features), dtype=np.int64)
     order[np.argsort(-effects.rank_score(features), kind="stable")] = np.arange(1, len(features) + 1)
@@ -281,7 +280,7 @@ def _attributes(table: pl.DataFrame, name: str) -> FloatArray | None:
 
 def _segments(model: DoCalib, segment: pl.Series) -> list[dict[str, Any]]:
     """Effect of each segment with its interval, and, for an outcome of 0 and 1, the bounds of `cause.bounds`."""
-    labels = segment.cast(pl.String).fill_null("(missing)").to_numpy()
+    labels = text_of(known(segment)).fill_null("(missing)").to_numpy()
     rows = []
     for label in np.unique(labels):
         mine = labels == label

@@ -69,6 +69,8 @@ class Column:
         levels = np.unique(values)
         few = len(levels) == 2 or (len(levels) <= MOST_LEVELS and bool(np.all(levels == np.round(levels))))
         least, most = float(levels[0]), float(levels[-1])
+        if least == most:
+            raise BadInput(f"column {series.name!r}: its values differ by less than numbers of 64 bits can tell; subtract what they share")
         if few:
             return cls(series.name, (), tuple(levels.tolist()), least, most)
         atom = least >= 0 and float((values == least).mean()) >= _ATOM
