@@ -242,7 +242,7 @@ def test_what_nobody_foresaw_is_whyrecs_own_and_keeps_its_cause(monkeypatch: pyt
         raise ZeroDivisionError("a defect")
 
     monkeypatch.setattr("whyrec.studies.table_questions.table_uplift", broken)
-    with pytest.raises(Unexpected, match="uplift failed.*a defect") as error:
+    with pytest.raises(Unexpected, match=r"uplift failed.*a defect") as error:
         whyrec.uplift(table("spend"), "t", "y")
     assert isinstance(error.value.__cause__, ZeroDivisionError)
     with pytest.raises(TypeError, match="nonsense"):

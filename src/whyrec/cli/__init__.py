@@ -62,7 +62,7 @@ def main() -> None:
         raise SystemExit(130) from None
     except Exception as error:
         traceback.print_exception(error, file=sys.stderr)
-        _tell("Unexpected", f"{type(error).__name__}: {error}")
+        _tell("Unexpected", f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}")
         raise SystemExit(1) from None
 
 

@@ -143,7 +143,9 @@ def check_context(dataset: Dataset, context: Mapping[str, Any]) -> None:
             told = f"its context columns are {', '.join(columns)}" if columns else "it has no context columns; name them in the schema"
             raise BadInput(f"context: the log has no context column {name!r}; {told}")
         values = dataset.log[name].drop_nulls()
-        if value is None or (values.dtype.is_numeric() and not isinstance(value, str)):
+        whole = values.dtype.is_integer() or (values.dtype.is_float() and bool((values == values.round()).all()))
+        amounts = values.dtype.is_numeric() and not (whole and values.n_unique() <= _MOST_LEVELS)
+        if value is None or (amounts and not isinstance(value, str)):
             continue
         levels = _levels(values).unique().sort().to_list()
         if _level(value) not in levels:

@@ -56,7 +56,7 @@ def graph_effect(
     contrast: tuple[Any, Any] | None = None,
     kind: TreatmentKind | None = None,
     missing: MissingRule = "weights",
-    model: Any = "boosting",
+    model: Any = None,
     bins: int = 8,
     draws: int = 200,
     level: float = 0.95,
@@ -67,7 +67,8 @@ def graph_effect(
     a number with a fraction that is adjusted for, or `kind` says "dose".
 
     strategy: "auto" takes what identifies the effect; "instrument" assumes besides that the effect is linear, or that
-    the instrument moves nobody the other way. cluster: rows of one user belong together. missing: of what is adjusted for, see
+    the instrument moves nobody the other way. model: of the nuisances; by default DoCalib's own, so that this and `whyrec.effect` give
+    one answer, and boosted trees elsewhere. cluster: rows of one user belong together. missing: of what is adjusted for, see
     `whyrec.cause.table.read_units`; elsewhere rows with a missing value in a column that is used are left out, and the answer says
     so. Raises BadInput for whole numbers or words of more than two values without `contrast` or `kind` where they are adjusted for:
     names have no unit. NotIdentified carries `bounds`.
@@ -112,7 +113,7 @@ def graph_effect(
     elif strategy == "front-door":
         if found.front_door is None:
             raise NotIdentified(f"no front-door set for {treatment!r} and {outcome!r}: {found.reason}")
-        estimate = _through_front_door(kept, found, contrast, units, model, bins, draws, told, **common)
+        estimate = _through_front_door(kept, found, contrast, units, model or "boosting", bins, draws, told, **common)
     else:
         if found.expression is None:
             raise NotIdentified(found.reason)
@@ -152,7 +153,8 @@ def _adjusted(
     codes = None if units.clusters is None else np.unique(units.clusters, return_inverse=True)[1].ravel().astype(np.int64)
     if read_as == "dose":
         estimate = partially_linear(
-            units.features, units.treatment, units.outcome, units=codes, model=model, level=level, estimand=f"{told}, per unit",
+            units.features, units.treatment, units.outcome, units=codes, model=model or "boosting", level=level,
+            estimand=f"{told}, per unit",
             random_state=random_state,
         )  # fmt: skip
     else:
@@ -327,8 +329,8 @@ def _docalib(
 ) -> Estimate:  # fmt: skip
     from whyrec.cause.docalib import DoCalib
 
-    propensity = "logistic" if model == "linear" else model
-    fitted = DoCalib(propensity=propensity, outcome=model, **common).fit(x, t, y, clusters=units, weights=weights)
+    chosen = {} if model is None else {"propensity": "logistic" if model == "linear" else model, "outcome": model}
+    fitted = DoCalib(**chosen, **common).fit(x, t, y, clusters=units, weights=weights)
     return replace(fitted.effect_, estimand=told)
 
 

@@ -25,6 +25,8 @@ from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import Estimate, FloatArray
 from whyrec.progress import track
 
+_FEWEST_ROWS = 10
+
 
 class StructuralCausalModel:
     """Mechanisms X_j = f_j(causes of j, noise_j) over a graph, fitted from a table (Pearl 2009, chapter 7).
@@ -75,6 +77,11 @@ class StructuralCausalModel:
         if not known.any():
             raise BadInput(
                 f"no row has a value in every one of {', '.join(names)}; fill the gaps or leave columns out of the graph"
+            )
+        if int(known.sum()) < _FEWEST_ROWS:
+            raise BadInput(
+                f"only {int(known.sum())} of {frame.height:,} rows have a value in every one of {', '.join(names)}, too few to learn mechanisms "
+                f"from; at least {_FEWEST_ROWS} are needed"
             )
         kept = frame.filter(known)
         self.frame_ = kept.select(names)
