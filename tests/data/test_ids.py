@@ -61,3 +61,11 @@ def test_lists_of_words_are_joined_in_the_text() -> None:
     items = pl.DataFrame({"item": [10, 20], "genres": [["drama", "war"], []]})
     data, _ = read_dataset(LOG, items=items, schema=Schema(outcome="outcome", item_text=("genres",)))
     assert data.items["text"].to_list() == ["drama war", ""]
+
+
+def test_ids_that_spell_one_number_are_reported() -> None:
+    log = pl.DataFrame({"user": ["a", "b", "c", "A"], "item": ["10", "10.0", "010", "x"]})
+    data, report = read_dataset(log)
+    found = {issue.column: issue for issue in report.issues if issue.kind == "ids_spelt_alike"}
+    assert data.n_items == 4 and (found["item"].count, found["user"].count) == (3, 2)
+    assert found["item"].example == "'010', '10', '10.0'" and found["item"].rows == (1, 2, 3)

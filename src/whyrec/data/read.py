@@ -59,7 +59,7 @@ def read_dataset(
     issues: list[Issue] = []
     for role, table in (("user", people), ("item", described)):
         ids[role], tables[role], found = _with_table(logged, table, schema, role)
-        issues += found
+        issues += [*found, *_spelt_alike(logged, ids[role], tables[role], getattr(schema, role))]
     kept, report = validate(
         logged,
         ids,
@@ -77,6 +77,23 @@ def read_dataset(
     dataset = Dataset.build(kept, schema, tables["item"], tables["user"], name=name)
     rule = f"{schema.choice_rule(dataset.has('outcome'))}: {dataset.interactions.height:,} of {kept.height:,} rows"
     return dataset, replace(report, notes=(*report.notes, rule, *_idle(logged.frame, schema, inferred)))
+
+
+def _spelt_alike(log: Table, ids: pl.Series, table: pl.DataFrame | None, column: str) -> list[Issue]:
+    """Ids that differ in the spelling of one number, or in spaces or capitals, and so count as several."""
+    if ids.dtype != pl.String:
+        return []
+    every = pl.concat([ids.alias("id"), *([] if table is None else [table[column].cast(pl.String).alias("id")])]).drop_nulls().unique()
+    plain = every.str.strip_chars().str.to_lowercase()
+    number = plain.cast(pl.Float64, strict=False)
+    key = pl.DataFrame([every, pl.select(pl.coalesce(number.cast(pl.String), plain)).to_series().alias("key")])
+    twice = key.filter(pl.col("key").is_duplicated()).sort("key", "id")
+    if twice.is_empty():
+        return []
+    first = twice.filter(pl.col("key") == twice["key"][0])["id"].to_list()
+    rows = tuple(log.lines.filter(ids.is_in(twice["id"].implode()).fill_null(False)).head(5).to_list())
+    remedy = "they count as different ones; write each in one way if they are the same"
+    return [Issue("ids_spelt_alike", column, twice.height, rows, ", ".join(map(repr, first[:3])), "kept", remedy)]
 
 
 def _refuse_types(log: Table, schema: Schema) -> None:

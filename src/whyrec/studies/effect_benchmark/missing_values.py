@@ -68,17 +68,17 @@ def draw(world: str, generator: np.random.Generator, rows: int = _ROWS) -> tuple
 
 def missing_values(repetitions: int = 500, *, default_model: bool = True, random_state: int = 0) -> Part:
     """Coverage of the 95% interval, bias and width, of each rule in each world; default_model: also DoCalib as it comes, in the first."""
-    tasks = [(world, "linear") for world in WORLDS] + ([(next(iter(WORLDS)), "boosting")] if default_model else [])
+    tasks = [(world, "linear") for world in WORLDS] + ([(next(iter(WORLDS)), "default")] if default_model else [])
     rows, claims = [], []
     with threadpool_limits(1):
         for place, (world, model) in enumerate(tasks):
             found: dict[str, list[tuple[float, float, float]]] = {rule: [] for rule in get_args(MissingRule)}
             for k in track(range(repetitions), f"Missing: {world}", total=repetitions):
                 table, names = draw(world, np.random.default_rng([_SEED, random_state, place, k]))
-                for rule in ("weights",) if model == "boosting" else get_args(MissingRule):
+                for rule in ("weights",) if model == "default" else get_args(MissingRule):
                     units = read_units(table, "t", "y", names, missing=rule)
-                    propensity = "logistic" if model == "linear" else model
-                    effect = DoCalib(propensity=propensity, outcome=model, random_state=k).fit(
+                    chosen = {"propensity": "logistic", "outcome": "linear"} if model == "linear" else {}
+                    effect = DoCalib(**chosen, random_state=k).fit(  # type: ignore[arg-type]
                         units.features, units.treatment, units.outcome, weights=units.weights
                     ).effect_  # fmt: skip
                     found[rule].append((effect.estimate - 1, float(effect.covers(1.0)), effect.interval[1] - effect.interval[0]))
