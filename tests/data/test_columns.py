@@ -118,6 +118,15 @@ def test_constants_and_marks_are_told() -> None:
     assert "c is the same in every row" in read.notes[0] and "coupon holds X or nothing" in read.notes[1]
 
 
+def test_marks_of_missing_values_and_commas_are_told() -> None:
+    x = np.r_[np.random.default_rng(0).normal(size=200), [-999.0] * 20]
+    assert "x is -999 in 20 rows" in covariates(pl.DataFrame({"x": x}), ["x"]).notes[0]
+    assert not covariates(pl.DataFrame({"x": x[:200]}), ["x"]).notes
+    assert not covariates(pl.DataFrame({"x": np.r_[x[:200] ** 2, np.zeros(50)]}), ["x"]).notes
+    with pytest.raises(BadInput, match="numbers with commas"):
+        covariates(pl.DataFrame({"x": ["1,5", "2", "3,25"]}), ["x"])
+
+
 @given(
     st.lists(
         st.one_of(

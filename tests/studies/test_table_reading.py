@@ -124,6 +124,13 @@ def test_outcomes_of_two_words() -> None:
     assert api.effect(words, "t", "b", adjust=["x"], positive="no").to_dict()["effect"]["estimate"] == pytest.approx(-plain, abs=0.01)
 
 
+def test_spellings_that_may_be_one_value_are_refused() -> None:
+    frame = confounded(200).with_columns(t=pl.Series(["yes", "no", "Yes ", "no"] * 50))
+    for kind in ("auto", "arms", "binary"):
+        with pytest.raises(BadInput, match="'Yes ' and 'yes', which may be one value"):
+            api.effect(frame, "t", "y", adjust=["x"], kind=kind)
+
+
 def test_codes_are_never_per_unit() -> None:
     g = np.random.default_rng(3)
     offer, x = g.integers(0, 4, 1_200), g.normal(size=1_200)

@@ -225,6 +225,7 @@ def _treatment(
         if two is not None:
             return two, two.values
         levels = column.unique().sort().to_list()
+        _refuse_alike(name, levels)
         if len(levels) == 1:
             raise NoOverlap(
                 f"column {name!r}: every row has {levels[0]!r}, so that there is nothing to compare; log some rows without it, "
@@ -235,6 +236,7 @@ def _treatment(
             f"column {name!r} has {len(levels):,} values ({shown}); a binary treatment has two: ask for arms or a dose (--kind), "
             "or recode the column"
         )
+    _refuse_alike(name, column.unique().sort().to_list())
     if column.n_unique() > len(column) / 2:
         raise BadInput(
             f"column {name!r} has {column.n_unique():,} different values in {len(column):,} rows: it tells rows apart, and most would be an arm of "
@@ -243,6 +245,17 @@ def _treatment(
     if column.dtype.is_float() and bool((column == column.round(0)).all()) and bool((column.abs() < 2**53).all()):
         column = column.cast(pl.Int64)
     return None, _labels(column)
+
+
+def _refuse_alike(name: str, levels: Sequence[Any]) -> None:
+    """BadInput where two values of a treatment differ in capitals or spaces only."""
+    seen: dict[str, str] = {}
+    for level in levels:
+        plain = level.strip().casefold() if isinstance(level, str) else None
+        if plain is not None and plain in seen:
+            raise BadInput(f"column {name!r} holds {seen[plain]!r} and {level!r}, which may be one value; write each in one way")
+        if plain is not None:
+            seen[plain] = level
 
 
 def _mended(

@@ -222,10 +222,13 @@ def _covariate(column: pl.Series) -> tuple[list[tuple[str, FloatArray]], list[st
             f"{name} holds {values.drop_nulls()[0]!s} or nothing: nothing counts as its other value"
         ]
     if values.dtype.is_numeric() or values.dtype == pl.Boolean:
-        return [(name, _finite(values))], []
+        found = _finite(values)
+        return [(name, found)], _marks(name, found)
     if values.dtype.is_temporal():
         return _dated(values), []
     text = values.cast(pl.String).str.strip_chars()
+    if text.drop_nulls().str.contains(r"^[-+]?\d+(,\d+)?$").all() and text.drop_nulls().str.contains(",", literal=True).any():
+        raise BadInput(f"column {name!r} holds numbers with commas ({text.drop_nulls()[0]!r}); write them with a point, or without commas")
     levels = text.drop_nulls().n_unique()
     if levels > 2 and text.drop_nulls().str.contains(r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}").all():
         read = times(text)
@@ -237,6 +240,17 @@ def _covariate(column: pl.Series) -> tuple[list[tuple[str, FloatArray]], list[st
             return [(name, _finite(read.values))], [f"{name} holds numbers as text and was read as numbers"]
         return _grouped(text)
     return _indicators(text, sorted(text.drop_nulls().unique().to_list())), []
+
+
+def _marks(name: str, values: FloatArray) -> list[str]:
+    """A value that many rows share, far beyond all others: it may mark a missing one (-999, 9999)."""
+    levels, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+    if len(levels) < 10:
+        return []
+    for mark, count, rest in ((levels[0], counts[0], levels[1:]), (levels[-1], counts[-1], levels[:-1])):
+        if count >= max(5, 0.005 * counts.sum()) and np.abs(mark - rest).min() > 3 * (rest[-1] - rest[0]):
+            return [f"{name} is {mark:g} in {count:,} rows, far from all others: if that marks a missing value, leave it empty"]
+    return []
 
 
 def _indicators(text: pl.Series, levels: Sequence[str]) -> list[tuple[str, FloatArray]]:
