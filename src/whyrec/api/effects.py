@@ -13,6 +13,7 @@ from whyrec.data.read import frame_of
 from whyrec.errors import BadInput
 
 if TYPE_CHECKING:
+    from whyrec.cause.graph.read import GraphSource
     from whyrec.cause.preference import RatingMethod
 
 Kind = Literal["auto", "binary", "arms", "dose"]
@@ -39,7 +40,7 @@ class TableAnswer:
 
 def uplift(
     source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
-    graph: str | None = None, segment: str | None = None, reference: Any = None, positive: Any = None,
+    graph: GraphSource | None = None, segment: str | None = None, reference: Any = None, positive: Any = None,
     cluster: str | None = None, propensity: str | None = None, missing: Missing = "weights",
     out: Path | None = None, picture: Path | None = None, lang: str = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
@@ -48,15 +49,19 @@ def uplift(
     reference, positive, missing: as in `effect`.
     out: write the rows with their effects (.parquet or .csv). picture: write a page of pictures (.html).
     """
+    from whyrec.cause.graph.read import GraphOnTable, told_gaps
     from whyrec.studies.table_effect import reading
     from whyrec.studies.table_questions import table_uplift
 
+    frame = frame_of(source, cluster)
+    drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     content, rows = table_uplift(
-        frame_of(source, cluster), treatment, outcome, adjust=adjust, graph=graph, segment=segment, reference=reference,
+        frame, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, segment=segment, reference=reference,
         positive=positive, cluster=cluster, propensity=propensity, missing=missing, random_state=random_state,
     )  # fmt: skip
+    content["graph"] = drawn and drawn.to_dict()
     lines = [_line("effect (DoCalib)", content["effect"]), _line("naive difference", content["naive"])]
-    lines += reading(content)
+    lines += [*reading(content), *told_gaps(content["graph"])]
     lines.append(_line("Qini (0: ranks nothing)", content["qini"]))
     slope, error = content["calibration"]["slope"]
     lines.append(
@@ -80,25 +85,30 @@ def uplift(
 
 def arms(
     source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
-    graph: str | None = None, reference: Any = None, positive: Any = None, cluster: str | None = None, weight: str | None = None,
+    graph: GraphSource | None = None, reference: Any = None, positive: Any = None, cluster: str | None = None, weight: str | None = None,
     propensity: str | None = None, missing: Missing = "weights", out: Path | None = None, picture: Path | None = None,
     lang: str = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
     """What each of many arms (items, offers) would yield if everybody got it, shrunk, with discoveries at a false-discovery rate;
     and, of up to 12 arms, the effect of each against a reference with simultaneous intervals, refuted.
     """
+    from whyrec.cause.graph.read import GraphOnTable, told_gaps
     from whyrec.studies.table_effect import reading
     from whyrec.studies.table_questions import table_arms
 
+    frame = frame_of(source, cluster)
+    drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     content, rows = table_arms(
-        frame_of(source, cluster), treatment, outcome, adjust=adjust, graph=graph, reference=reference, positive=positive,
+        frame, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, reference=reference, positive=positive,
         cluster=cluster, weight=weight, propensity=propensity, missing=missing, random_state=random_state,
     )  # fmt: skip
+    content["graph"] = drawn and drawn.to_dict()
     d = content["diagnostics"]
     lines = [
         f"{d['arms']:,} arms, {d['median_rows']:.0f} rows each (median), worth {d['median_effective_rows']:.0f}; "
         f"mean of the log {content['logged_mean']:.4g}",
         *reading(content),
+        *told_gaps(content["graph"]),
     ]
     lines += [
         f"{row['arm']!s:<24} {row['shrunk']:.4g}  [{row['shrunk_low']:.4g}, {row['shrunk_high']:.4g}]"
@@ -130,18 +140,22 @@ def _contrast_lines(content: dict[str, Any]) -> list[str]:
 
 def dose(
     source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
-    graph: str | None = None, positive: Any = None, cluster: str | None = None, missing: Missing = "weights",
+    graph: GraphSource | None = None, positive: Any = None, cluster: str | None = None, missing: Missing = "weights",
     picture: Path | None = None, lang: str = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
     """The dose-response curve of a continuous treatment (price, discount, hours)."""
+    from whyrec.cause.graph.read import GraphOnTable, told_gaps
     from whyrec.studies.table_effect import reading
     from whyrec.studies.table_questions import table_dose
 
+    frame = frame_of(source, cluster)
+    drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     content = table_dose(
-        frame_of(source, cluster), treatment, outcome, adjust=adjust, graph=graph, positive=positive, cluster=cluster,
+        frame, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, positive=positive, cluster=cluster,
         missing=missing, random_state=random_state,
     )  # fmt: skip
-    lines = [_line("average change per unit", content["slope"]), *reading(content)]
+    content["graph"] = drawn and drawn.to_dict()
+    lines = [_line("average change per unit", content["slope"]), *reading(content), *told_gaps(content["graph"])]
     lines += [_line(f"  dose {row['dose']:.4g}", row) for row in content["curve"]]
     lines.append(f"after weighting the rows are worth {content['effective_sample_size']:,.0f}")
     return TableAnswer(content, tuple(lines), None, _written(content, None, None, picture, lang))
@@ -197,15 +211,42 @@ def effects_benchmark(
     random_state: int = 0,
 ) -> Any:
     """Every table of truth about effects; see `whyrec.studies.effect_benchmark`."""
-    from whyrec.files import write_json, write_text
     from whyrec.studies.effect_benchmark import effect_benchmark as run
 
     result = run(Path(data), quick=quick, only=only, random_state=random_state)
+    _write_benchmark(result, out)
+    return result
+
+
+def league(
+    data: Path | None = None,
+    *,
+    rows: Sequence[int] = (2_000,),
+    logs: int = 100,
+    only: Sequence[str] | None = None,
+    role: Literal["design", "judge"] | None = None,
+    rivals: Sequence[str] | None = None,
+    keep: Path | None = None,
+    out: Path | None = None,
+    random_state: int = 0,
+) -> Any:
+    """Estimators of an average effect on worlds that differ in kind; see `whyrec.studies.effect_benchmark.league.run`."""
+    from whyrec.studies.effect_benchmark.league.run import league as run
+
+    result = run(
+        data, rows=rows, logs=logs, only=only, role=role, rivals=rivals, keep=keep, random_state=random_state
+    )
+    _write_benchmark(result, out)
+    return result
+
+
+def _write_benchmark(result: Any, out: Path | None) -> None:
+    from whyrec.files import write_json, write_text
+
     if out is not None and Path(out).suffix == ".md":
         write_text(Path(out), result.to_markdown())
     elif out is not None:
         write_json(Path(out), result.to_dict())
-    return result
 
 
 def _written(

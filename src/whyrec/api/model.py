@@ -22,6 +22,7 @@ from whyrec.files import atomic_file, write_json
 from whyrec.saved import check_free
 
 if TYPE_CHECKING:
+    from whyrec.cause.graph.read import GraphSource
     from whyrec.explain.recommendation import Explanation
 
 Lang = Literal["en", "zh"]
@@ -336,7 +337,7 @@ def effect(
     outcome: str | None = None,
     *,
     adjust: Sequence[str] | None = None,
-    graph: str | None = None,
+    graph: GraphSource | None = None,
     reference: Any = None,
     positive: Any = None,
     cluster: str | None = None,
@@ -354,9 +355,11 @@ def effect(
     and `dose` for their answers). reference: the value of a two-valued treatment, or the arm, to compare with. positive: the
     value of a two-valued outcome that counts as 1. picture: write a page of pictures (.html).
 
-    adjust: columns to adjust for, of any type; or graph: a causal graph in text, from which they follow (NotIdentified where
-    no set of columns suffices). missing: what to do about rows that miss a value of them, see `whyrec.cause.table.read_units`.
+    adjust: columns to adjust for, of any type; or graph: a causal graph (a text in any form, a file of one, an object; see
+    `read_graph`), from which they follow (NotIdentified where no set of columns suffices). missing: what to do about rows that
+    miss a value of them, see `whyrec.cause.table.read_units`.
     """
+    from whyrec.cause.graph.read import GraphOnTable
     from whyrec.cause.table import treatment_kind
     from whyrec.studies.table_effect import describe, table_effect
 
@@ -390,9 +393,12 @@ def effect(
         return effects.arms(
             frame, treatment, outcome, reference=reference, weight=weight, propensity=propensity, **common
         )
+    drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
+    common["graph"] = drawn and drawn.graph
     content = table_effect(
         frame, treatment, outcome, reference=reference, weight=weight, propensity=propensity, **common
     )
+    content["graph"] = drawn and drawn.to_dict()
     if picture is not None:
         from whyrec.explain.effect_pages import effect_page
         from whyrec.files import write_text

@@ -8,11 +8,11 @@ from typing import Any
 import polars as pl
 
 from whyrec.cause.docalib import DoCalib
-from whyrec.cause.graph import CausalGraph
+from whyrec.cause.graph.read import GraphOnTable, GraphSource, told_gaps
 from whyrec.cause.refute import refute
 from whyrec.cause.sensitivity import sensitivity
 from whyrec.cause.table import MissingRule, Units, read_units
-from whyrec.errors import BadInput
+from whyrec.errors import BadInput, NotIdentified
 
 
 def table_effect(
@@ -21,7 +21,7 @@ def table_effect(
     outcome: str,
     *,
     adjust: Sequence[str] | None = None,
-    graph: str | None = None,
+    graph: GraphSource | None = None,
     reference: Any = None,
     positive: Any = None,
     cluster: str | None = None,
@@ -32,8 +32,8 @@ def table_effect(
 ) -> dict[str, Any]:
     """Average effect of a two-valued column `treatment` on column `outcome`, with refutations and sensitivity, JSON-ready.
 
-    adjust: the confounders, of any type (see `whyrec.data.columns.covariates`). graph: text of a causal graph, from which the
-    adjustment set follows instead. reference, positive, missing: see `whyrec.cause.table.read_units`. Raises BadInput,
+    adjust: the confounders, of any type (see `whyrec.data.columns.covariates`). graph: a causal graph (see `read_graph`), from
+    which the adjustment set follows instead. reference, positive, missing: see `whyrec.cause.table.read_units`. Raises BadInput,
     NoOverlap and NotIdentified.
     """
     columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, weight, propensity)
@@ -77,7 +77,7 @@ def checked_columns(
     treatment: str,
     outcome: str,
     adjust: Sequence[str] | None,
-    graph: str | None,
+    graph: GraphSource | None,
     cluster: str | None,
     *others: str | None,
 ) -> list[str]:
@@ -94,7 +94,11 @@ def checked_columns(
     if graph is None:
         return list(adjust or ())
     observed = [name for name in frame.columns if name not in (treatment, outcome)]
-    return sorted(CausalGraph.from_text(graph).adjustment_set(treatment, outcome, observed))
+    drawn = GraphOnTable.of(graph, frame.columns)
+    try:
+        return sorted(drawn.graph.adjustment_set(treatment, outcome, observed))
+    except NotIdentified as error:
+        raise NotIdentified("; ".join((str(error), *drawn.lines()))) from error
 
 
 def describe(content: Mapping[str, Any]) -> tuple[str, ...]:
@@ -104,6 +108,7 @@ def describe(content: Mapping[str, Any]) -> tuple[str, ...]:
     lines += [_line(name, value) for name, value in content["relatives"].items() if name != "naive"]
     if "adjustment" in content:
         lines.append("adjusted for: " + (", ".join(content["adjustment"]) or "nothing"))
+    lines += told_gaps(content.get("graph"))
     lines.append("overlap: " + content["positivity"].get("words", ""))
     lines += [f"{'passed' if r['passed'] else 'FAILED'}: {r['words']}" for r in content["refutations"]]
     if content["sensitivity"].get("words"):

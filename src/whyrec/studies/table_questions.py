@@ -16,6 +16,7 @@ from whyrec.cause.balance import balance, given_away
 from whyrec.cause.bounds import by_segment
 from whyrec.cause.docalib import DoCalib
 from whyrec.cause.dose import DoseResponse
+from whyrec.cause.graph.read import GraphSource
 from whyrec.cause.pair_effects import PairEffects
 from whyrec.cause.pair_model import Attributes
 from whyrec.cause.preference import PreferenceModel, RatingMethod
@@ -32,7 +33,7 @@ _MOST_ARMS_SHOWN = 20
 
 
 def table_uplift(
-    frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, graph: str | None = None,
+    frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, graph: GraphSource | None = None,
     segment: str | None = None, reference: Any = None, positive: Any = None, cluster: str | None = None,
     propensity: str | None = None, missing: MissingRule = "weights", random_state: int = 0,
 ) -> tuple[dict[str, Any], pl.DataFrame]:  # fmt: skip
@@ -86,7 +87,7 @@ def table_uplift(
 
 
 def table_arms(
-    frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, graph: str | None = None,
+    frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, graph: GraphSource | None = None,
     reference: Any = None, positive: Any = None, cluster: str | None = None, weight: str | None = None,
     propensity: str | None = None, missing: MissingRule = "weights", random_state: int = 0,
 ) -> tuple[dict[str, Any], pl.DataFrame]:  # fmt: skip
@@ -133,7 +134,7 @@ def table_arms(
 
 
 def table_dose(
-    frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, graph: str | None = None,
+    frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, graph: GraphSource | None = None,
     cluster: str | None = None, positive: Any = None, missing: MissingRule = "weights", random_state: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """The dose-response curve of a continuous treatment at its deciles, and the average change per unit."""

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from whyrec.cause.docalib import DoCalib
+from whyrec.cause.graph.read import GraphSource
 from whyrec.cause.linear_effect import LinearEffect
 from whyrec.cause.refute import (
     PlaceboRuns,
@@ -120,7 +121,7 @@ def refuted_effect(
     outcome: str,
     *,
     adjust: Sequence[str] | None = None,
-    graph: str | None = None,
+    graph: GraphSource | None = None,
     reference: Any = None,
     positive: Any = None,
     cluster: str | None = None,

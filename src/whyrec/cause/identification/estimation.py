@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from whyrec.cause.graph.causal_graph import CausalGraph, as_graph
+from whyrec.cause.graph.read import GraphSource, read_graph
 from whyrec.cause.identification.bounds import Bounds, balke_pearl_bounds, manski_bounds
 from whyrec.cause.identification.front_door import front_door_effect
 from whyrec.cause.identification.identify import Identification, identify
@@ -47,7 +47,7 @@ class GraphEffect:
 
 def graph_effect(
     frame: pl.DataFrame,
-    graph: CausalGraph | str,
+    graph: GraphSource,
     treatment: str,
     outcome: str,
     *,
@@ -73,7 +73,7 @@ def graph_effect(
     so. Raises BadInput for whole numbers or words of more than two values without `contrast` or `kind` where they are adjusted for:
     names have no unit. NotIdentified carries `bounds`.
     """
-    graph = as_graph(graph)
+    graph = read_graph(graph, known=frame.columns)
     if contrast is not None and (len(contrast) != 2 or contrast[0] == contrast[1]):
         raise BadInput(f"contrast={contrast!r}: two values of the treatment, from and to")
     observed = [name for name in graph.nodes if name in frame.columns and name not in graph.latent]
