@@ -216,7 +216,7 @@ def test_options_that_would_change_nothing_are_refused(options: dict[str, object
         api.effect(frame, "d", "y", adjust=["x"], **options)
     with pytest.raises(BadInput, match="cluster would change nothing"):
         api.graph_identify("x -> y", "x", "y", cluster="z")
-    with pytest.raises(BadInput, match="observed would change nothing"):
+    with pytest.raises(BadInput, match="observed: with a table"):
         api.graph_identify("x -> y", "x", "y", data=frame, observed=["x"])
     with pytest.raises(BadInput, match="both --treatment and --outcome"):
         api.graph_learn(frame, treatment="t")
