@@ -171,8 +171,15 @@ class Schema:
             choice["event"] = dict(self.events)
         return {"log": {**self.roles, "context": list(self.context)}, "items": items, "choice": choice}
 
-    def choice_rule(self, outcome: bool = True) -> str:
+    def choice_rule(self, outcome: bool = True, lang: str = "en") -> str:
         """In words, what makes a row a choice. outcome: whether the log has one (its own, or that of its events)."""
+        if lang == "zh":
+            if not outcome:
+                return "每一行都是一次选择"
+            told = f"结果大于 {self.choice_above:g} 的行算作选择"
+            if self.events is not None:
+                told += "，事件的结果为：" + "、".join(f"{name} = {w:g}" for name, w in self.events.items())
+            return told + ("，且权重须大于 0" if self.weight else "")
         if not outcome:
             return "every row is a choice"
         told = f"a row is a choice where its outcome is above {self.choice_above:g}"
