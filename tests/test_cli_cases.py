@@ -138,7 +138,7 @@ def test_refute_prints_everything_and_draws(run: Call, table: Path, tmp_path: Pa
     [
         (["--treatment", "offer"], "name the columns"),
         (["--treatment", "bid", "--outcome", "buy"], "no column 'bid'"),
-        (["--treatment", "age", "--outcome", "buy", "--adjust", "price"], "takes 0 (control) and 1"),
+        (["--treatment", "age", "--outcome", "buy", "--adjust", "price"], "a binary treatment has two"),
         (
             ["--treatment", "offer", "--outcome", "buy", "--adjust", "age", "--negative-outcome", "age"],
             "column of its own",

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from whyrec.data.formats import read_table
-from whyrec.data.parse import numbers_or_words
+from whyrec.api.options import refuse_unused
+from whyrec.data.read import frame_of
 from whyrec.decide.deploy import Deployment
 from whyrec.decide.deploy import deploy_check as check
 from whyrec.decide.off_policy.distribution import cvar, quantile
@@ -220,7 +220,7 @@ def policy_compare(
         raise BadInput(f"method={method!r}: compare by 'IPS' or 'SNIPS'")
     if not targets:
         raise BadInput("name one or more columns of target chances")
-    found = PolicyLog.of(_frame(log), reward=reward, propensity=propensity, cluster=cluster)
+    found = PolicyLog.of(frame_of(log), reward=reward, propensity=propensity, cluster=cluster)
     rounds = {name: found.rounds(_numbers(found, name)) for name in dict.fromkeys(targets)}
     values = {
         name: off_policy_values(r, [method], interval="normal", level=level)[method] for name, r in rounds.items()
@@ -279,7 +279,11 @@ def policy_learn(
         raise BadInput(f"held_out={held_out}: a share of the rows between 0.1 and 0.9")
     if learner not in ("tree", "greedy", "softmax"):
         raise BadInput(f"learner={learner!r}: choose 'tree', 'greedy' or 'softmax'")
-    frame = _frame(log)
+    if learner != "tree" and depth != 2:
+        refuse_unused({"depth": depth}, f"a {learner} policy is no tree")
+    if learner != "softmax" and penalty != 1.0:
+        refuse_unused({"penalty": penalty}, f"a {learner} policy is not penalised")
+    frame = frame_of(log)
     names = feature_names(frame, features)
     whole = PolicyLog.of(frame, reward=reward, propensity=propensity, action=action, cluster=cluster)
     test = _held_out(whole, held_out, random_state)
@@ -287,6 +291,7 @@ def policy_learn(
         whole = _with_shares(whole)
     if free is not None and free not in whole.names:
         raise BadInput(f"free={free!r}: not an action of the log; it has {', '.join(whole.names[:20])}")
+    refuse_unused({"free": free if cost == 0 else None}, "where actions cost nothing")
     tolls = np.array([0.0 if name == free else cost for name in whole.names])
     train, held = _part(whole, ~test), _part(whole, test)
     scores = train.scores(feature_matrix(train.frame, names), model=model, random_state=random_state).score - tolls
@@ -356,17 +361,6 @@ def policy_benchmark(
     return found
 
 
-def _frame(log: Source) -> pl.DataFrame:
-    if isinstance(log, pl.DataFrame):
-        return log
-    table = read_table(Path(log))
-    if not table.text:
-        return table.frame
-    return table.frame.with_columns(
-        numbers_or_words(table.frame[name]).values.alias(name) for name in table.frame.columns
-    )
-
-
 def _rounds(
     log: Source, reward: str, propensity: str, target: str | None, policy: LearntPolicy | str | Path | None, action: str | None,
     cluster: str | None, predicted_logged: str | None, predicted_target: str | None, random_state: int,
@@ -375,14 +369,17 @@ def _rounds(
         raise BadInput(
             "give the policy once: a column of its chances of the logged actions (target), or a policy (policy)"
         )
-    frame = _frame(log)
+    frame = frame_of(log)
     if target is not None:
+        refuse_unused({"action": action}, "a column of chances (target) says all of the policy")
         found = PolicyLog.of(frame, reward=reward, propensity=propensity, cluster=cluster)
         modelled = {
             key: None if name is None else _numbers(found, name)
             for key, name in (("predicted_logged", predicted_logged), ("predicted_target", predicted_target))
         }
         return found.rounds(_numbers(found, target), **modelled)
+    unused = {"predicted_logged": predicted_logged, "predicted_target": predicted_target}
+    refuse_unused(unused, "predictions go with a column of chances (target); a policy file has a reward model fitted on its features")
     if action is None:
         raise BadInput("name the column of logged actions with action; the policy is asked for their chances")
     if str(policy) == "uniform":

@@ -27,7 +27,9 @@ def feature_matrix(features: ArrayLike, names: Sequence[str] | None) -> tuple[Fl
     bad = ~np.isfinite(x)
     if bad.any():
         row, column = (int(i) for i in np.argwhere(bad)[0])
-        raise BadInput(f"features: column {labels[column]!r} is {x[row, column]} in row {row}; fill or drop it")
+        raise BadInput(
+            f"features: column {labels[column]!r} is {x[row, column]} in row {row}; drop the row, or let whyrec.effect read the table: it makes up for rows that miss a value, and a fill would not"
+        )
     return x, labels
 
 

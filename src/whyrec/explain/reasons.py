@@ -126,6 +126,28 @@ def short_reasons(model: CausalRecommender, frame: pl.DataFrame, lang: Lang = "e
     return pl.Series("reason", short_words(evidence, low, high, lang), dtype=pl.String)
 
 
+def stranger_reasons(
+    model: CausalRecommender, frame: pl.DataFrame, histories: Sequence[Sequence[Any]], lang: Lang = "en"
+) -> pl.Series:
+    """A line a recommendation of `recommend_strangers`: what the told history, or the item's popularity, says for it."""
+    dataset = model.dataset_
+    items = dataset.item_codes(frame["item"])
+    totals = np.asarray(dataset.matrix.sum(axis=0)).ravel()
+    share = np.searchsorted(np.sort(totals), totals[items], side="left") / len(totals)
+    past = [dataset.item_codes(list(history)) for history in histories]
+    kinds = dataset.category_codes if dataset.schema.item_category is not None else None
+    evidence = [
+        {
+            "bought": int((past[user] == item).sum()),
+            "category": 0 if kinds is None else int((kinds[past[user]] == kinds[item]).sum()),
+            "popular": float(popular),
+        }
+        for user, item, popular in zip(frame["user"], items, share, strict=True)
+    ]
+    nothing: list[float | None] = [None] * frame.height
+    return pl.Series("reason", short_words(evidence, nothing, nothing, lang), dtype=pl.String)
+
+
 def short_words(
     evidence: Sequence[Mapping[str, Any]], low: Sequence[float | None], high: Sequence[float | None], lang: Lang = "en"
 ) -> list[str]:

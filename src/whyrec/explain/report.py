@@ -105,8 +105,9 @@ def data_section(page: Page, model: CausalRecommender, t: Words) -> None:
     page.text(
         t(
             f"{dataset.log.height:,} rows of {dataset.n_users:,} users and {dataset.n_items:,} items; "
-            f"{dataset.interactions.height:,} of them are choices the users made.",
-            f"{dataset.log.height:,} 行，{dataset.n_users:,} 个用户，{dataset.n_items:,} 个商品；其中 {dataset.interactions.height:,} 行是用户的选择。",
+            f"{dataset.interactions.height:,} of them are choices the users made ({dataset.schema.choice_rule(dataset.has('outcome'))}).",
+            f"{dataset.log.height:,} 行，{dataset.n_users:,} 个用户，{dataset.n_items:,} 个商品；其中 {dataset.interactions.height:,} 行是用户的选择"
+            f"（{dataset.schema.choice_rule(dataset.has('outcome'), 'zh')}）。",
         )
     )
     if dataset.has("time"):

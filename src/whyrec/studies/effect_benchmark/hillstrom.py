@@ -18,12 +18,12 @@ from whyrec.cause.docalib import DoCalib
 from whyrec.cause.glm import expit
 from whyrec.cause.learners import Learner
 from whyrec.cause.pair_effects import PairEffects
+from whyrec.data.columns import covariates
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, IntArray
 from whyrec.metrics.effect import qini
 from whyrec.progress import track
 from whyrec.studies.measured import Claim, Part
-from whyrec.studies.table_effect import design_matrix
 
 _COLUMNS = ("recency", "history", "mens", "womens", "zip_code", "newbie", "channel")
 
@@ -34,7 +34,8 @@ def read(data: Path) -> tuple[FloatArray, tuple[str, ...], IntArray, FloatArray]
     if not path.is_file():
         raise BadInput(f"{path} is missing; --data is the folder that holds hillstrom/")
     frame = pl.read_csv(path).filter(pl.col("treatment").is_in(["Womens E-Mail", "No E-Mail"]))
-    features, names = design_matrix(frame, _COLUMNS)
+    read_as = covariates(frame, _COLUMNS)
+    features, names = read_as.values, read_as.names
     mailed = (frame["treatment"] == "Womens E-Mail").cast(pl.Int64).to_numpy()
     return features, names, mailed, frame["visit"].cast(pl.Float64).to_numpy()
 
