@@ -24,6 +24,7 @@ from whyrec.cause.docalib import DoCalib
 from whyrec.cause.nuisance import Boosting, Linear, Nuisance, fit_or_constant, from_state, state_of
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, normal_quantile
+from whyrec.metrics.effect import rank_within_folds
 from whyrec.saved import opening, saving
 
 LEARNERS = ("t", "t-linear", "dr", "linear")
@@ -90,15 +91,21 @@ class PairEffects:
         self.names_ = tuple(names) if names is not None else tuple(f"modifier_{k}" for k in range(x.shape[1]))
         x = self._expanded(x)
         held_out = self._held_out(model, x, scores, weight)
-        self.mix_ = exponential_weights(held_out, scores, weight, model.clusters_)
+        fold = model.nuisances_.fold
+        self.mix_ = exponential_weights(held_out, scores, weight, model.clusters_, fold)
         combined = held_out @ self.mix_
-        self.out_of_fold_ = combined
-        helps = self.calibrate and _helps(combined, scores, weight, model.nuisances_.fold)
+        self.out_of_fold_, self.fold_ = combined, fold
+        helps = self.calibrate and _helps(combined, scores, weight, fold)
         self.calibrator_ = MonotoneBins.fit(combined, scores, weight) if helps else None
-        self.blp_slope_ = _slope(combined, scores, weight, model.clusters_)
+        self.blp_slope_ = _slope(combined, scores, weight, model.clusters_, fold)
         self.projection_ = Projection.fit(x, scores, weight, model.clusters_)
         self.models_ = [self._whole(name, model, x, scores, weight) for name in self.learners_]
         return self
+
+    @property
+    def held_out_rank_(self) -> FloatArray:
+        """Place of each row's `out_of_fold_` effect within its fold, (n,), 1 the highest: what rankings are judged by."""
+        return rank_within_folds(self.out_of_fold_, self.fold_)
 
     def predict(self, features: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Effect, and the low and high end of its interval, each of shape (n,), for features (n, d)."""
@@ -293,19 +300,19 @@ def _straight(model: DoCalib) -> str:
 
 
 def exponential_weights(
-    candidates: FloatArray, scores: FloatArray, weight: FloatArray, clusters: NDArray[Any] | None = None
-) -> FloatArray:
+    candidates: FloatArray, scores: FloatArray, weight: FloatArray, clusters: NDArray[Any] | None = None,
+    fold: NDArray[Any] | None = None,
+) -> FloatArray:  # fmt: skip
     """Convex weights, shape (k,): lambda_k proportional to exp(- n (L_k - L_best) / (4 sigma_k^2)).
 
     Dalalyan and Tsybakov (2008). candidates: held-out predictions (n, k). L_k: mean squared error against the doubly
-    robust scores, whose minimiser is the effect itself; each candidate is first shifted to the scores' mean, for the
-    mix is there to order and spread the effects. sigma_k^2: variance of the noise along the difference of candidate k
+    robust scores, whose minimiser is the effect itself; each candidate is first shifted to the scores' mean (within each
+    fold, see `rank_within_folds`), for the mix is there to order and spread the effects. sigma_k^2: variance of the noise along the difference of candidate k
     and the best, n Var(L_k - L_best) / (4 mean (tau_k - tau_best)^2), robust to unequal noise and to clusters.
     Candidates that the data cannot tell apart share the weight, where the best alone would be a draw of lots.
     """
     share = weight / weight.sum()
-    centred = candidates - share @ candidates
-    target = scores - share @ scores
+    centred, target = centred_within(candidates, weight, fold), centred_within(scores, weight, fold)
     squares = (target[:, None] - centred) ** 2
     losses = share @ squares
     best = int(np.argmin(losses))
@@ -428,17 +435,28 @@ def _helps(combined: FloatArray, scores: FloatArray, weight: FloatArray, fold: N
     return bool(weight @ (scores - after) ** 2 < weight @ (scores - combined) ** 2)
 
 
+def centred_within(values: FloatArray, weight: FloatArray, fold: NDArray[Any] | None) -> FloatArray:
+    """Values (n,) or (n, k) less their weighted mean, within each fold where folds are given."""
+    if fold is None:
+        return np.asarray(values - weight @ values / weight.sum(), dtype=np.float64)
+    result = np.array(values, dtype=np.float64)
+    for k in np.unique(fold):
+        mine = fold == k
+        result[mine] -= weight[mine] @ values[mine] / weight[mine].sum()
+    return result
+
+
 def _slope(
-    prediction: FloatArray, scores: FloatArray, weight: FloatArray, clusters: NDArray[Any] | None
+    prediction: FloatArray, scores: FloatArray, weight: FloatArray, clusters: NDArray[Any] | None, fold: NDArray[Any]
 ) -> tuple[float, float]:
     """Slope of the scores on held-out predictions and its standard error (Chernozhukov et al. 2018, best linear predictor)."""
     share = weight / weight.sum()
-    centred = prediction - share @ prediction
+    centred, target = centred_within(prediction, weight, fold), centred_within(scores, weight, fold)
     variance = float(share @ centred**2)
     if variance < 1e-18:
         return 0.0, float("inf")
-    slope = float(share @ (centred * scores)) / variance
-    moment = share * centred * (scores - share @ scores - slope * centred)
+    slope = float(share @ (centred * target)) / variance
+    moment = share * centred * (target - slope * centred)
     if clusters is not None:
         moment = np.bincount(clusters, weights=moment)
     return slope, float(np.sqrt(np.sum(moment**2))) / variance

@@ -46,7 +46,7 @@ def instrumental(
     first = float(score_a.mean())
     theta = float(score_y.mean()) / first if first else np.nan
     low, high = _anderson_rubin(score_y, score_a, units, level)
-    error = clustered_error((score_y - theta * score_a) / first, units)[0]
+    error = clustered_error((score_y - theta * score_a) / first, units).error
     return Estimate(
         theta, (low, high), error, int(units.max()) + 1, "effect on those whom the instrument moves", "IV (doubly robust)", level,
         (

@@ -324,7 +324,7 @@ class LogEffects:
         The choice never sees the scores it is judged by: the early ranking knows the first window only, and
         effects are predicted out of fold.
         """
-        effect = self.pairs_.out_of_fold_
+        effect = self.pairs_.held_out_rank_
         popularity = self.early_.popularity_[items][:, -1].astype(np.float64)
         weights = self.model_.weights_
         chosen_by = {
@@ -349,6 +349,7 @@ class LogEffects:
             self.pairs_.out_of_fold_,
             self.model_.weights_,
             np.column_stack([users, items]),
+            rank=self.pairs_.held_out_rank_,
             budget=self.budget,
             left=self.model_.residual_and_representer(),
         )

@@ -59,15 +59,15 @@ def table_uplift(
     say("Effects of rows")
     effects = PairEffects(random_state=random_state).fit(model)
     effect, low, high = effects.predict(features)
-    gain, held_out = model.effect_scores_, effects.out_of_fold_
-    curve = uplift_band(held_out, gain, clusters=model.clusters_)
-    calibration = effect_calibration(held_out, gain, clusters=model.clusters_)
+    gain, ranked = model.effect_scores_, effects.held_out_rank_
+    curve = uplift_band(ranked, gain, clusters=model.clusters_)
+    calibration = effect_calibration(effects.out_of_fold_, gain, folds=effects.fold_, clusters=model.clusters_)
     content: dict[str, Any] = {
         "effect": model.effect_.to_dict(),
         "naive": model.naive_.to_dict(),
         "adjustment": columns,
         "positivity": model.positivity_.to_dict(),
-        "qini": qini(held_out, gain, clusters=model.clusters_).to_dict(),
+        "qini": qini(ranked, gain, clusters=model.clusters_).to_dict(),
         "curve": {name: getattr(curve, name).tolist() for name in ("share", "gain", "low", "high", "random")},
         "calibration": {
             "predicted": calibration.predicted.tolist(), "observed": calibration.observed.tolist(),

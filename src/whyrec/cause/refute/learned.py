@@ -13,7 +13,7 @@ from whyrec.cause.refute.linear import hidden_cause
 from whyrec.cause.refute.results import PlaceboRuns, Refutation, two_sided
 from whyrec.cause.scores import Calibrated, Log, arm_scores
 from whyrec.errors import BadInput
-from whyrec.estimate import FloatArray, clustered_error, normal_quantile
+from whyrec.estimate import FloatArray, clustered_error
 from whyrec.progress import track
 
 _BLOCK_BYTES = 1 << 23
@@ -163,8 +163,8 @@ def _resample(model: DoCalib, generator: np.random.Generator, runs: int) -> Refu
             continue
         scores, means = arm_scores(calibrated, Log(arm, outcome, w, binary))
         values[run] = means[1] - means[0]
-        error, _ = clustered_error(share * (scores[:, 1] - scores[:, 0] - values[run]))
-        covered += abs(values[run] - truth) <= normal_quantile(0.95) * error
+        half = clustered_error(share * (scores[:, 1] - scores[:, 0] - values[run])).half_width(0.95)
+        covered += abs(values[run] - truth) <= half
     rate = covered / runs
     low, high = (float(end) for end in np.nanquantile(values, (0.025, 0.975)))
     # three standard errors of a share, and two points for the normal approximation itself

@@ -55,7 +55,7 @@ class Terms:
 
 def normal(terms: Terms, level: float, clusters: NDArray[Any] | None = None) -> tuple[float, float]:
     """Wald's interval from the influence function."""
-    half = normal_quantile(level) * clustered_error(terms.influence, clusters)[0]
+    half = clustered_error(terms.influence, clusters).half_width(level)
     return terms.value - half, terms.value + half
 
 
@@ -77,7 +77,7 @@ def studentised(
     anew in every draw.
     """
     values, errors = _drawn(terms, rng, draws, clusters)
-    error = clustered_error(terms.influence, clusters)[0]
+    error = clustered_error(terms.influence, clusters).error
     if error == 0:
         return terms.value, terms.value
     certain = errors > 0
