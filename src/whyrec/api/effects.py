@@ -12,6 +12,7 @@ import polars as pl
 from whyrec.errors import BadInput
 
 if TYPE_CHECKING:
+    from whyrec.cause.arms import Over
     from whyrec.cause.preference import RatingMethod
 
 Kind = Literal["auto", "binary", "arms", "dose"]
@@ -74,10 +75,13 @@ def uplift(
 
 def arms(
     source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
-    cluster: str | None = None, propensity: str | None = None, out: Path | None = None, picture: Path | None = None,
-    lang: str = "en", random_state: int = 0,
+    cluster: str | None = None, propensity: str | None = None, over: Over = "population", out: Path | None = None,
+    picture: Path | None = None, lang: str = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
-    """What each of many arms (items, offers) would yield if everybody got it, shrunk, with discoveries at a false-discovery rate."""
+    """What each of many arms (items, offers) would yield if everybody got it, shrunk, with discoveries at a false-discovery rate.
+
+    over: everybody of the "population" that the rows were drawn from, or of the "rows" at hand alone.
+    """
     from whyrec.studies.table_questions import table_arms
 
     content, rows = table_arms(
@@ -87,12 +91,14 @@ def arms(
         adjust=adjust,
         cluster=cluster,
         propensity=propensity,
+        over=over,
         random_state=random_state,
     )
     d = content["diagnostics"]
     lines = [
         f"{d['arms']:,} arms, {d['median_rows']:.0f} rows each (median), worth {d['median_effective_rows']:.0f}; "
-        f"mean of the log {content['logged_mean']:.4g}"
+        f"mean of the log {content['logged_mean']:.4g}",
+        f"{content['estimand']}, shrunk to what arms of the kind yield:",
     ]
     lines += [
         f"{row['arm']!s:<24} {row['shrunk']:.4g}  [{row['shrunk_low']:.4g}, {row['shrunk_high']:.4g}]"

@@ -283,6 +283,7 @@ def effect(
     weight: str | None = None,
     propensity: str | None = None,
     kind: Literal["auto", "binary", "arms", "dose"] = "auto",
+    over: Literal["population", "rows"] = "population",
     picture: Path | None = None,
     lang: Lang = "en",
     random_state: int = 0,
@@ -290,7 +291,7 @@ def effect(
     """Average effect of a treatment in a table of units, by DoCalib; or the effect stored in a model's folder.
 
     kind: how the treatment is read (auto: 0 and 1 binary, fractions a dose, all else names of arms; see `api.effects.arms` and
-    `dose` for their answers). picture: write a page of pictures (.html).
+    `dose` for their answers). over: whose mean that of an arm is (see `api.effects.arms`). picture: write a page of pictures (.html).
 
     adjust: columns to adjust for; or graph: a causal graph in text, from which they follow (NotIdentified where
     no set of columns suffices). Columns of text become one indicator a value.
@@ -318,7 +319,9 @@ def effect(
             common: dict[str, Any] = {"adjust": adjust, "cluster": cluster, "picture": picture, "lang": lang}
             if read_as == "dose":
                 return effects.dose(frame, treatment, outcome, **common, random_state=random_state)
-            return effects.arms(frame, treatment, outcome, propensity=propensity, **common, random_state=random_state)
+            return effects.arms(
+                frame, treatment, outcome, propensity=propensity, over=over, **common, random_state=random_state
+            )
     content = table_effect(
         frame, treatment, outcome, adjust=adjust, graph=graph, cluster=cluster, weight=weight, propensity=propensity,
         random_state=random_state,

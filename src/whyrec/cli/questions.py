@@ -137,6 +137,10 @@ def effect(
         Literal["auto", "binary", "arms", "dose"],
         typer.Option(help="How to read the treatment. Auto: 0 and 1 binary, fractions a dose, all else names of arms."),
     ] = "auto",
+    over: Annotated[
+        Literal["population", "rows"],
+        typer.Option(help="Whose mean an arm's is: everybody that the rows were drawn from, or the rows at hand."),
+    ] = "population",
     picture: Annotated[Path | None, typer.Option(help="Write a page of pictures to this .html file.")] = None,
     lang: Lang = "en",
     seed: Seed = 0,
@@ -157,6 +161,7 @@ def effect(
             weight=weight,
             propensity=propensity,
             kind=kind,
+            over=over,
             picture=picture,
             lang=lang,
             random_state=seed,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from whyrec.cause.arms import ArmEffects
+from whyrec.cause.arms import ESTIMANDS, ArmEffects, Over
 from whyrec.cause.balance import balance, given_away
 from whyrec.cause.bounds import by_segment
 from whyrec.cause.docalib import DoCalib
@@ -45,8 +45,8 @@ def table_uplift(
     """What treating changes for each row: the answer, and the table of rows with effect, low, high and rank.
 
     The answer has the average, deciles of predicted against doubly robust effects, the Qini coefficient, the uplift curve, the
-    balance before and after, features that give the treatment away, segments with effect and bounds. All judgements use
-    out-of-fold effects.
+    balance before and after, features that give the treatment away, segments with effect and bounds. All judgements are of
+    rankings that were learnt on other rows (`PairEffects.judged`).
     """
     columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, propensity, segment)
     features, names = design_matrix(frame, columns)
@@ -59,15 +59,16 @@ def table_uplift(
     say("Effects of rows")
     effects = PairEffects(random_state=random_state).fit(model)
     effect, low, high = effects.predict(features)
-    gain, ranked = model.effect_scores_, effects.held_out_rank_
-    curve = uplift_band(ranked, gain, clusters=model.clusters_)
-    calibration = effect_calibration(effects.out_of_fold_, gain, folds=effects.fold_, clusters=model.clusters_)
+    judged = effects.judged(model)
+    gain, groups = model.effect_scores_[judged.rows], None if model.clusters_ is None else model.clusters_[judged.rows]
+    curve = uplift_band(judged.rank, gain, clusters=groups)
+    calibration = effect_calibration(judged.effect, gain, folds=judged.fold, clusters=groups)
     content: dict[str, Any] = {
         "effect": model.effect_.to_dict(),
         "naive": model.naive_.to_dict(),
         "adjustment": columns,
         "positivity": model.positivity_.to_dict(),
-        "qini": qini(ranked, gain, clusters=model.clusters_).to_dict(),
+        "qini": qini(judged.rank, gain, clusters=groups).to_dict(),
         "curve": {name: getattr(curve, name).tolist() for name in ("share", "gain", "low", "high", "random")},
         "calibration": {
             "predicted": calibration.predicted.tolist(), "observed": calibration.observed.tolist(),
@@ -87,9 +88,14 @@ def table_uplift(
 
 def table_arms(
     frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, cluster: str | None = None,
-    propensity: str | None = None, random_state: int = 0,
+    propensity: str | None = None, over: Over = "population", random_state: int = 0,
 ) -> tuple[dict[str, Any], pl.DataFrame]:  # fmt: skip
-    """What each of many arms would yield for everybody: the answer, and one row an arm (see `ArmEffects.to_frame`)."""
+    """What each of many arms would yield for everybody: the answer, and one row an arm (see `ArmEffects.to_frame`).
+
+    over: whose mean, see `ArmEffects`.
+    """
+    if over not in ESTIMANDS:
+        raise BadInput(f"over={over!r}: choose {' or '.join(ESTIMANDS)}")
     columns = checked_columns(frame, treatment, outcome, adjust, None, cluster, propensity, None)
     features, _ = design_matrix(frame, columns)
     if frame[treatment].null_count():
@@ -98,7 +104,7 @@ def table_arms(
     labels = frame[treatment]
     if labels.dtype.is_float() and bool((labels == labels.round(0)).all()):
         labels = labels.cast(pl.Int64)
-    model = ArmEffects(random_state=random_state).fit(
+    model = ArmEffects(over=over, random_state=random_state).fit(
         features, labels.to_numpy(), numeric(frame, outcome),
         clusters=frame[cluster].to_numpy() if cluster else None,
         propensity=numeric(frame, propensity) if propensity else None,
@@ -106,6 +112,7 @@ def table_arms(
     arms = model.to_frame().sort("shrunk", descending=True)
     found = model.discoveries(0.1)
     content = {
+        "estimand": ESTIMANDS[over],
         "arms": arms.head(_MOST_ARMS_SHOWN).to_dicts(),
         "logged_mean": model.logged_mean_,
         "better_than_logged": found.to_dicts(),
