@@ -105,6 +105,11 @@ class Estimate:
         low, high = (min(max(end, bounds[0]), bounds[1]) for end in self.interval)
         return replace(self, estimate=min(max(self.estimate, bounds[0]), bounds[1]), interval=(low, high))
 
+    def without_interval(self, why: str) -> Self:
+        """The estimate alone, for a method of which no interval is known; its interval and error are not numbers (null in JSON)."""
+        nothing = (math.nan, math.nan)
+        return replace(self, interval=nothing, standard_error=math.nan, assumptions=(*self.assumptions, f"no interval: {why}"))
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """Why the interval may cover less than its level says; printed wherever the interval is."""
@@ -145,11 +150,15 @@ class Estimate:
         )
 
     def __repr__(self) -> str:
-        low, high = self.interval
-        return (
-            f"{self.method}: {self.estimate:.4g} [{low:.4g}, {high:.4g}] "
-            f"({self.level:.0%} interval, n = {self.n:,}) for {self.estimand}"
-        )
+        level = "" if math.isnan(self.interval[0]) else f"{self.level:.0%} interval, "
+        return f"{self.method}: {self.estimate:.4g} {in_brackets(*self.interval)} ({level}n = {self.n:,}) for {self.estimand}"
+
+
+def in_brackets(low: float | None, high: float | None, form: str = ".4g") -> str:
+    """An interval in text, "[low, high]", or that there is none."""
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return "(no interval)"
+    return f"[{low:{form}}, {high:{form}}]"
 
 
 class Spread(NamedTuple):

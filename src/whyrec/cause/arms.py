@@ -120,6 +120,11 @@ class ArmEffects:
             raise BadInput(
                 f"propensity: {logged[row]:g} in row {row}; the chance of the arm that was taken lies in (0, 1]"
             )
+        if logged is not None and logged.min() == 1:
+            raise NoOverlap(
+                f"propensity: 1 in all {n:,} rows; where each row had its own arm for sure, nothing is known of the others: log "
+                "the chance of the arm before the draw, of arms that were left to chance"
+            )
         spread = x.std(axis=0)
         x = (x - x.mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0)
         units = np.arange(n) if clusters is None else cluster_codes(clusters, n)[:, 0]
