@@ -161,6 +161,12 @@ def in_brackets(low: float | None, high: float | None, form: str = ".4g") -> str
     return f"[{low:{form}}, {high:{form}}]"
 
 
+def warning_lines(*estimates: Estimate | Mapping[str, Any]) -> tuple[str, ...]:
+    """A line for each warning of estimates, or of their dictionaries, once."""
+    given = (each.diagnostics if isinstance(each, Estimate) else each.get("diagnostics") or {} for each in estimates)
+    return tuple(dict.fromkeys(f"WARNING: {words}" for diagnostics in given for words in diagnostics.get("warnings") or ()))
+
+
 class Spread(NamedTuple):
     """Standard error of a mean, the number of independent units behind it, and the degrees of freedom that it is known to."""
 

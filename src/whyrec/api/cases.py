@@ -75,7 +75,9 @@ class ModelRefuteAnswer:
 
     def to_text(self) -> str:
         """A line an attempt and a recommendation."""
-        lines = [f"{'passed' if r['passed'] else 'FAILED'}: {r['words']}" for r in self.refutations]
+        from whyrec.cause.refute import attempt_lines
+
+        lines = [attempt_lines(row) for row in self.refutations]
         lines.append("sensitivity: " + self.sensitivity["words"])
         if self.standing is not None:
             lines += [f"{row['user']}: {row['rank']}. {row['words']}" for row in self.standing.to_dicts()]

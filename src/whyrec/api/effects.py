@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from whyrec.errors import BadInput
+from whyrec.estimate import in_brackets, warning_lines
 
 if TYPE_CHECKING:
     from whyrec.cause.arms import Over
@@ -58,6 +59,7 @@ def uplift(
         f"calibration of effects: slope {slope:.2f} (standard error {error:.2f}; 1 is right, 0 is nothing learnt)"
     )
     lines.append("overlap: " + content["positivity"]["words"])
+    lines += warning_lines(content["effect"], content["qini"], *content.get("segments", []))
     for row in content.get("segments", []):
         lines.append(_line(f"  {row['segment']}", row))
         if row.get("bounds"):
@@ -123,6 +125,7 @@ def dose(
     )
     lines = [_line("average change per unit", content["slope"])]
     lines += [_line(f"  dose {row['dose']:.4g}", row) for row in content["curve"]]
+    lines += warning_lines(content["slope"])
     lines.append(f"after weighting the rows are worth {content['effective_sample_size']:,.0f}")
     return TableAnswer(content, tuple(lines), None, _written(content, None, None, picture, lang))
 
@@ -148,6 +151,7 @@ def preference(
     lines = [
         _line(f"mean over all pairs ({method})", content["mean"]),
         _line("mean of the ratings given", content["naive"]),
+        *warning_lines(content["mean"]),
     ]
     if "exposure" in content:
         e = content["exposure"]
@@ -214,7 +218,5 @@ def _written(
 
 
 def _line(name: str, value: dict[str, Any]) -> str:
-    low, high = value["interval"]
     number = "n/a" if value["estimate"] is None else f"{value['estimate']:.5g}"
-    spread = "" if low is None or high is None else f"  [{low:.5g}, {high:.5g}]"
-    return f"{name:<32} {number}{spread}"
+    return f"{name:<32} {number}  {in_brackets(*value['interval'], '.5g')}"

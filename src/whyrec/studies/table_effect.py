@@ -10,10 +10,10 @@ import polars as pl
 
 from whyrec.cause.docalib import DoCalib
 from whyrec.cause.graph import CausalGraph
-from whyrec.cause.refute import refute
+from whyrec.cause.refute import attempt_lines, refute
 from whyrec.cause.sensitivity import sensitivity
 from whyrec.errors import BadInput
-from whyrec.estimate import FloatArray
+from whyrec.estimate import FloatArray, in_brackets, warning_lines
 
 _MOST_VALUES = 50
 
@@ -145,17 +145,16 @@ def describe(content: Mapping[str, Any]) -> tuple[str, ...]:
     if "adjustment" in content:
         lines.append("adjusted for: " + (", ".join(content["adjustment"]) or "nothing"))
     lines.append("overlap: " + content["positivity"].get("words", ""))
-    lines += [f"{'passed' if r['passed'] else 'FAILED'}: {r['words']}" for r in content["refutations"]]
+    lines += warning_lines(content["effect"], *content["relatives"].values())
+    lines += [attempt_lines(row) for row in content["refutations"]]
     if content["sensitivity"].get("words"):
         lines.append("sensitivity: " + content["sensitivity"]["words"])
     return tuple(lines)
 
 
 def _line(name: str, value: Mapping[str, Any]) -> str:
-    low, high = value["interval"]
     number = "n/a" if value["estimate"] is None else f"{value['estimate']:.5g}"
-    spread = "" if low is None or high is None else f"  [{low:.5g}, {high:.5g}]"
-    return f"{name:<20} {number}{spread}"
+    return f"{name:<20} {number}  {in_brackets(*value['interval'], '.5g')}"
 
 
 def numeric(frame: pl.DataFrame, name: str) -> FloatArray:

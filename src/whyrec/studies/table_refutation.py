@@ -33,7 +33,7 @@ from whyrec.cause.sensitivity import (
     sharp_bounds,
 )
 from whyrec.errors import BadInput, NoOverlap
-from whyrec.estimate import Estimate, jsonable
+from whyrec.estimate import Estimate, jsonable, warning_lines
 from whyrec.studies.table_effect import fit_table, numeric
 
 GAMMAS = np.round(np.arange(1.0, 4.01, 0.05), 2)
@@ -84,6 +84,7 @@ class RefutedEffect:
         """Estimates, attempts, sensitivity: a line each."""
         lines = [
             *(repr(estimate) for estimate in (self.effect, self.linear, self.naive)),
+            *warning_lines(self.effect, self.linear, self.naive),
             "adjusted for: " + (", ".join(self.adjustment) or "nothing"),
             "overlap: " + self.overlap,
             "",

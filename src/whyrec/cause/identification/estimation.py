@@ -20,8 +20,9 @@ from whyrec.cause.identification.front_door import front_door_effect
 from whyrec.cause.identification.identify import Identification, identify
 from whyrec.cause.identification.paths import front_door_formula
 from whyrec.cause.identification.plug_in import code, mentioned, plug_in
+from whyrec.cause.quasi import instrument_ratio
 from whyrec.errors import BadInput, NoOverlap, NotIdentified
-from whyrec.estimate import Estimate, FloatArray, IntArray
+from whyrec.estimate import Estimate, FloatArray, IntArray, warning_lines
 
 Strategy = Literal["auto", "adjustment", "front-door", "id", "instrument"]
 _MOST_KINDS = 50
@@ -40,7 +41,7 @@ class GraphEffect:
 
     def to_text(self) -> str:
         """The proof, and the number."""
-        return f"{self.identification.to_text()}\n{self.estimate!r}"
+        return "\n".join((self.identification.to_text(), repr(self.estimate), *warning_lines(self.estimate)))
 
 
 def graph_effect(
@@ -219,27 +220,20 @@ def two_stage(
     estimand: str = "effect",
     name: str = "instrument",
 ) -> Estimate:
-    """theta = cov(Z, Y | x) / cov(Z, T | x), x taken out by least squares (two-stage least squares, Wald's ratio)."""
+    """theta = cov(Z, Y | x) / cov(Z, T | x), x taken out by least squares (two-stage least squares, Wald's ratio).
+
+    The interval is Anderson and Rubin's (see `instrument_ratio`).
+    """
     x = np.column_stack([np.ones(len(outcome)), features])
     basis = np.linalg.qr(x)[0]
     z, t, y = (column - basis @ (basis.T @ column) for column in (instrument, treatment, outcome))
-    first = float((z * t).mean())
-    theta = float((z * y).mean()) / first if first else np.nan
-    moment = z * t - first
-    units_error = Estimate.from_influence(first, moment, estimand="first stage", method="moment", clusters=units)
-    strength = (first / units_error.standard_error) ** 2 if units_error.standard_error else 0.0
-    if strength < 4:
-        raise NoOverlap(
-            f"instrument {name!r} does not move the treatment (first-stage F = {strength:.1f}): nothing to divide by"
-        )
-    return Estimate.from_influence(
-        theta, z * (y - theta * t) / first, estimand=estimand, method=f"instrument {name}", clusters=units, level=level,
+    return instrument_ratio(
+        z * y, z * t, units, estimand=estimand, method=f"instrument {name}", level=level,
         assumptions=(
             f"{name} moves the outcome only through the treatment, and shares no cause with it",
             "the effect is linear; or the treatment is yes or no and the instrument moves nobody the other way, and this "
             "is the effect on those whom it moves",
         ),
-        diagnostics={"first_stage_f": strength, "weak": strength < 10},
     )  # fmt: skip
 
 
