@@ -108,7 +108,9 @@ class Estimate:
     def without_interval(self, why: str) -> Self:
         """The estimate alone, for a method of which no interval is known; its interval and error are not numbers (null in JSON)."""
         nothing = (math.nan, math.nan)
-        return replace(self, interval=nothing, standard_error=math.nan, assumptions=(*self.assumptions, f"no interval: {why}"))
+        return replace(
+            self, interval=nothing, standard_error=math.nan, assumptions=(*self.assumptions, f"no interval: {why}")
+        )
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -154,7 +156,7 @@ class Estimate:
         return f"{self.method}: {self.estimate:.4g} {in_brackets(*self.interval)} ({level}n = {self.n:,}) for {self.estimand}"
 
 
-def in_brackets(low: float | None, high: float | None, form: str = ".4g") -> str:
+def in_brackets(low: float | None, high: float | None, *, form: str = ".4g") -> str:
     """An interval in text, "[low, high]", or that there is none."""
     if low is None or high is None or math.isnan(low) or math.isnan(high):
         return "(no interval)"
@@ -164,7 +166,9 @@ def in_brackets(low: float | None, high: float | None, form: str = ".4g") -> str
 def warning_lines(*estimates: Estimate | Mapping[str, Any]) -> tuple[str, ...]:
     """A line for each warning of estimates, or of their dictionaries, once."""
     given = (each.diagnostics if isinstance(each, Estimate) else each.get("diagnostics") or {} for each in estimates)
-    return tuple(dict.fromkeys(f"WARNING: {words}" for diagnostics in given for words in diagnostics.get("warnings") or ()))
+    return tuple(
+        dict.fromkeys(f"WARNING: {words}" for diagnostics in given for words in diagnostics.get("warnings") or ())
+    )
 
 
 class Spread(NamedTuple):

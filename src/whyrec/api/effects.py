@@ -219,4 +219,4 @@ def _written(
 
 def _line(name: str, value: dict[str, Any]) -> str:
     number = "n/a" if value["estimate"] is None else f"{value['estimate']:.5g}"
-    return f"{name:<32} {number}  {in_brackets(*value['interval'], '.5g')}"
+    return f"{name:<32} {number}  {in_brackets(*value['interval'], form='.5g')}"

@@ -67,10 +67,7 @@ class PolicyValues:
         lines = [
             f"{self.rounds:,} rounds, worth {self.effective_sample_size:,.0f} for this policy; the weights average {self.mean_weight:.3f} (1 where all it would do was tried)"
         ]
-        lines += [
-            f"  {name:<18} {e.estimate:>10.4g}  {in_brackets(*e.interval)}"
-            for name, e in self.values.items()
-        ]
+        lines += [f"  {name:<18} {e.estimate:>10.4g}  {in_brackets(*e.interval)}" for name, e in self.values.items()]
         lines.append(
             f"chosen by the data: {self.chosen.method}, {self.chosen.value:.4g} (least estimated error; its interval does not know that it was chosen)"
         )
@@ -144,10 +141,7 @@ class Comparison:
 
     def to_text(self) -> str:
         """Values, then paired differences, then warnings."""
-        lines = [
-            f"  {name:<20} {e.estimate:>10.4g}  {in_brackets(*e.interval)}"
-            for name, e in self.values.items()
-        ]
+        lines = [f"  {name:<20} {e.estimate:>10.4g}  {in_brackets(*e.interval)}" for name, e in self.values.items()]
         lines.append("paired differences (p values corrected for all of them):")
         lines += [
             f"  {name:<34} {e.estimate:>+10.4g}  [{e.interval[0]:+.4g}, {e.interval[1]:+.4g}]  p = {p:.3g}"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whyrec.estimate import FloatArray, IntArray
 
@@ -138,7 +139,9 @@ def shrink(
     """
     seen = np.isfinite(mean) & np.isfinite(error) & (error > 0)
     every = np.ones((len(mean), 1)) if kinds is None else np.column_stack([np.ones(len(kinds)), kinds])
-    levels = _Levels(kind, mean[seen], np.maximum(error[seen] ** 2 - common, error[seen] ** 2 / 100), rows[seen], every, seen)
+    levels = _Levels(
+        kind, mean[seen], np.maximum(error[seen] ** 2 - common, error[seen] ** 2 / 100), rows[seen], every, seen
+    )
     tau2 = _moments(levels)
     if kind == "number" and seen.sum() >= _MANY:
         post = next(iter(levels.at([tau2])))
@@ -155,7 +158,9 @@ def shrink(
     prior = sum(w * fit.prior for w, fit in zip(weight, fits, strict=True))
     spread = float(np.sqrt(tau2)) if kind == "number" else float(weight @ taus)
     moved = np.asarray(first, dtype=np.float64)
-    return Shrunk(kind, moved, np.sqrt(np.maximum(second - moved**2, 0.0) + common), np.asarray(prior, dtype=np.float64), spread)
+    return Shrunk(
+        kind, moved, np.sqrt(np.maximum(second - moved**2, 0.0) + common), np.asarray(prior, dtype=np.float64), spread
+    )
 
 
 @dataclass(frozen=True)
@@ -175,7 +180,7 @@ class _Levels:
     own: FloatArray
     rows: FloatArray
     every: FloatArray
-    seen: FloatArray
+    seen: NDArray[np.bool_]
 
     def at(self, spreads: FloatArray | list[float]) -> Iterator[_Posterior]:
         """Posterior of every arm for each tau^2."""
@@ -189,7 +194,9 @@ class _Levels:
             own = np.where(self.seen, share * v, tau2)
             if self.kind != "number":
                 own = own * variance(self.kind, mean) / np.maximum(variance(self.kind, prior), 1e-300)
-            yield _Posterior(mean, own + (1 - share) ** 2 * of_prior, prior, self._likelihood(prior, noise, float(tau2)))
+            yield _Posterior(
+                mean, own + (1 - share) ** 2 * of_prior, prior, self._likelihood(prior, noise, float(tau2))
+            )
 
     def prior(self, tau2: float) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Prior mean of every arm and its variance, and the noise of the arms that were seen."""
@@ -268,4 +275,3 @@ def _spread_beside_scale(squares: FloatArray, variance: FloatArray) -> float:
             break
         tau2 = max(found, 0.0)
     return tau2 if 0.5 < slope < 1.5 else 0.0
-

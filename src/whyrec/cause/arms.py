@@ -327,7 +327,7 @@ class ArmEffects:
             # with the residuals (which is zero in truth where the curve is right).
             drawn = curves.variance if self.over == "population" else np.zeros(arms)
             along = np.bincount(arm_of_unit, weights=sums * curves.along(unit, units), minlength=arms) / total
-            along = mix * 2 * along if self.over == "population" else 0.0
+            along = mix * 2 * along * (self.over == "population")
             own_part = mix * robust + (1 - mix) * moderated + variance * unbalanced
             spread = np.maximum(own_part + drawn + along, own_part / 4)
             self.errors_ = np.sqrt(np.where(rows > 0, spread, np.nan))

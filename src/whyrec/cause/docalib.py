@@ -31,6 +31,7 @@ from whyrec.cause.influence import arm_influence
 from whyrec.cause.inputs import binary_treatment, cluster_codes, feature_matrix, logged_propensity, numbers
 from whyrec.cause.nuisance import assign_folds, fit_or_constant
 from whyrec.cause.positivity import positivity
+from whyrec.cause.rare import kept_open
 from whyrec.cause.relatives import EFFECT, implied_weights, relatives
 from whyrec.cause.scores import (
     OUTCOME_ENDS,
@@ -292,8 +293,7 @@ class DoCalib:
             draws = self._bootstrap_means(units, self.bootstrap)
             arms = [_percentile(arm, draws[:, k]) for k, arm in enumerate(arms)]
             effect = _percentile(effect, draws[:, 1] - draws[:, 0])
-        self.arms_ = (arms[0], arms[1])
-        self.effect_ = effect
+        self.arms_, self.effect_ = kept_open(arms, effect, self.log_, calibrated.propensity)
         self.relatives_ = relatives(
             self.nuisances_,
             self.log_,

@@ -124,7 +124,9 @@ def _left(name: str, rounds: Rounds) -> FloatArray:
     return rounds.reward - rounds.predicted if modelled and rounds.predicted is not None else rounds.reward
 
 
-def _drawn_apart(paired: Terms, weight: FloatArray, left: FloatArray, rounds: Rounds, confidence: float, seed: int) -> float:
+def _drawn_apart(
+    paired: Terms, weight: FloatArray, left: FloatArray, rounds: Rounds, confidence: float, seed: int
+) -> float:
     """Lower bound of the gain by the permutation's quantile; what the reward model alone says is added as independent."""
     groups = rounds.clusters if rounds.clusters is None or rounds.clusters.ndim == 1 else rounds.clusters[:, 0]
     scaled = weight / float(paired.d.mean())

@@ -319,9 +319,7 @@ class LogEffects:
             frame.with_columns(treatment=model.treatment_[rows].astype(float), outcome=model.outcome_[rows])
         )
 
-    def _policy_values(
-        self, judged: Judged, users: Codes, items: Codes, preference: FloatArray
-    ) -> dict[str, Estimate]:
+    def _policy_values(self, judged: Judged, users: Codes, items: Codes, preference: FloatArray) -> dict[str, Estimate]:
         """Effect per treated pair when a `budget` share of the pairs is treated, by what they are chosen.
 
         The choice never sees the scores it is judged by: the early ranking knows the first window only, and

@@ -82,7 +82,9 @@ def _value(name: str, rounds: Rounds, through_model: FloatArray | None, level: f
     ends = (float(interval[0]), float(interval[1]))
     found = Estimate(terms.value, ends, error, len(rounds), ESTIMAND, name, level, assumptions, diagnostics)
     if name == "DM" and through_model is None:
-        found = found.without_interval("the reward model's own error is not known; give model_weight where it is linear in the rewards")
+        found = found.without_interval(
+            "the reward model's own error is not known; give model_weight where it is linear in the rewards"
+        )
     return found.within(reward_bounds(rounds.reward))
 
 

@@ -160,7 +160,9 @@ def estimates_chart(estimates: Mapping[str, Mapping[str, Any]], unit: str, t: Wo
     rows = [
         plots.Interval(
             method_name(name, lang) + ("" if _has_interval(e) else t(" (no interval)", "（无区间）")),
-            e["estimate"], *(e["interval"] if _has_interval(e) else (e["estimate"], e["estimate"])),
+            e["estimate"],
+            e["interval"][0] if _has_interval(e) else e["estimate"],
+            e["interval"][1] if _has_interval(e) else e["estimate"],
             0 if name == "DoCalib" else 1,
         )
         for name, e in estimates.items()

@@ -154,7 +154,7 @@ def describe(content: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _line(name: str, value: Mapping[str, Any]) -> str:
     number = "n/a" if value["estimate"] is None else f"{value['estimate']:.5g}"
-    return f"{name:<20} {number}  {in_brackets(*value['interval'], '.5g')}"
+    return f"{name:<20} {number}  {in_brackets(*value['interval'], form='.5g')}"
 
 
 def numeric(frame: pl.DataFrame, name: str) -> FloatArray:

@@ -8,7 +8,10 @@ cannot say which (the same independences hold; Pearl 2009, section 1.2.8), so th
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from whyrec.cause.docalib import DoCalib
 from whyrec.cause.refute.results import Refutation
@@ -29,7 +32,9 @@ def after_treatment(model: DoCalib) -> Refutation:
     groups = {name: np.intersect1d(columns, kept) for name, columns in groups.items()}
     groups = {name: columns for name, columns in groups.items() if len(columns)}
     logged = model.nuisances_.logged
-    a = model.treatment_ - (model.nuisances_.propensity if logged else np.average(model.treatment_, weights=model.weights_))
+    a = model.treatment_ - (
+        model.nuisances_.propensity if logged else np.average(model.treatment_, weights=model.weights_)
+    )
     moments = _Moments.of(x, a, model.outcome_, model.treatment_, model.weights_)
     found = []
     for name, columns in groups.items():
@@ -70,7 +75,7 @@ def _verdict(found: list[tuple[str, float, float]], model: DoCalib, logged: bool
     return Refutation(NAME, without, ends, "no such column", False, float("nan"), words, open=not logged)
 
 
-def _columns(names: tuple[str, ...]) -> dict[str, FloatArray]:
+def _columns(names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     """Places of the features by the column that they come from: "city = Rome" and "age known" belong to city and age."""
     found: dict[str, list[int]] = {}
     for place, name in enumerate(names):
@@ -81,12 +86,14 @@ def _columns(names: tuple[str, ...]) -> dict[str, FloatArray]:
 class _Moments:
     """Products of centred columns, of which every regression is a small system."""
 
-    def __init__(self, gram: FloatArray, with_a: FloatArray, aa: float, of_treatment: FloatArray, of_outcome: FloatArray) -> None:
+    def __init__(
+        self, gram: FloatArray, with_a: FloatArray, aa: float, of_treatment: FloatArray, of_outcome: FloatArray
+    ) -> None:
         self.gram, self.with_a, self.aa = gram, with_a, aa
         self.of_treatment, self.of_outcome = of_treatment, of_outcome
 
     @classmethod
-    def of(cls, x: FloatArray, a: FloatArray, y: FloatArray, t: FloatArray, w: FloatArray) -> _Moments:
+    def of(cls, x: FloatArray, a: FloatArray, y: FloatArray, t: NDArray[Any], w: FloatArray) -> _Moments:
         share = w / w.sum()
         weighted = x * share[:, None]
         centred_t, centred_y = t - share @ t, y - share @ y
@@ -96,14 +103,14 @@ class _Moments:
             np.r_[weighted.T @ centred_t, share @ centred_t**2], np.r_[weighted.T @ centred_y, share @ (centred_t * centred_y)],
         )  # fmt: skip
 
-    def share(self, columns: FloatArray) -> float:
+    def share(self, columns: NDArray[Any]) -> float:
         """R^2 of the treatment (less its logged chance) on these columns."""
         if not len(columns):
             return 0.0
         b = self.with_a[columns]
         return float(b @ np.linalg.lstsq(self.gram[np.ix_(columns, columns)], b, rcond=1e-9)[0]) / self.aa
 
-    def effect(self, columns: FloatArray) -> float:
+    def effect(self, columns: NDArray[Any]) -> float:
         """Coefficient of the treatment beside these columns."""
         top, bottom = self.of_outcome[-1], self.of_treatment[-1]
         if len(columns):

@@ -48,7 +48,10 @@ LIMITS = {
 def attempt_lines(row: Mapping[str, Any]) -> str:
     """One attempt (`Refutation.to_dict`) in two lines: the verdict with what was seen, and what it can and cannot find."""
     verdict = "passed" if row["passed"] else "OPEN" if row.get("open") else "FAILED"
-    can, cannot = (row.get(name) or limit for name, limit in zip(("detects", "misses"), LIMITS.get(row["name"], ("", "")), strict=True))
+    can, cannot = (
+        row.get(name) or limit
+        for name, limit in zip(("detects", "misses"), LIMITS.get(row["name"], ("", "")), strict=True)
+    )
     limits = f"\n        can find: {can}; cannot: {cannot}" if can else ""
     return f"{verdict}: {row['words']}{limits}"
 

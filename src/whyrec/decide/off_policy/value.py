@@ -96,7 +96,11 @@ def difference(
     spreads = [clustered_error(terms.influence, clusters).error for terms in (of_one, of_other)]
     paired = clustered_error(of_one.minus(of_other), clusters)
     product = spreads[0] * spreads[1]
-    r = float(np.clip((spreads[0] ** 2 + spreads[1] ** 2 - paired.error**2) / (2 * product), -1, 1)) if product > 0 else 0.0
+    r = (
+        float(np.clip((spreads[0] ** 2 + spreads[1] ** 2 - paired.error**2) / (2 * product), -1, 1))
+        if product > 0
+        else 0.0
+    )
     (below, above), (other_below, other_above) = (
         (value.estimate - value.interval[0], value.interval[1] - value.estimate) for value in (one, other)
     )
