@@ -18,7 +18,7 @@ from whyrec.estimate import FloatArray, clustered_error
 
 
 def refute(model: DoCalib, random_state: int = 0, draws: int = 200, runs: int = 200) -> list[Refutation]:
-    """Placebo treatments, a column after the treatment, random common cause, random halves, a simulated confounder, and data drawn from the fit.
+    """Placebo treatments, random common cause, random halves, a simulated confounder, data drawn from the fit, and a column after the treatment.
 
     draws: halves. runs: placebo treatments, and half as many data sets.
     """
@@ -30,11 +30,11 @@ def refute(model: DoCalib, random_state: int = 0, draws: int = 200, runs: int = 
     )
     return [
         placebo_runs(model, runs, random_state).refutation(),
-        after_treatment(model),
         _random_cause(model, generator),
         _halves(model, units, generator, draws),
         _confounder(model, random_state),
         _resample(model, generator, max(runs // 2, 20)),
+        after_treatment(model),
     ]
 
 

@@ -19,7 +19,18 @@ from whyrec.studies.effect_benchmark.ratings import ratings
 from whyrec.studies.effect_benchmark.simulated import simulated
 from whyrec.studies.measured import Benchmark, Part
 
-TABLES = ("simulated", "intervals", "pairs", "ratings", "arms", "rankers", "ihdp", "hillstrom", "coat", "coat-attributes")
+TABLES = (
+    "simulated",
+    "intervals",
+    "pairs",
+    "ratings",
+    "arms",
+    "rankers",
+    "ihdp",
+    "hillstrom",
+    "coat",
+    "coat-attributes",
+)
 
 
 def effect_benchmark(

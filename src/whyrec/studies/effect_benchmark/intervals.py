@@ -69,7 +69,11 @@ def rare_arms(rng: np.random.Generator) -> Iterator[Held]:
     """Arms of 30 to 1,000 rows: clicks at rates of .5% to 5%, all alike or not, and lognormal spend of as few buyers."""
     share = np.array(_SIZES) / sum(_SIZES)
     for alike in (True, False):
-        rate = np.full(len(share), rng.choice([0.005, 0.01, 0.05])) if alike else rng.choice([0.005, 0.01, 0.02, 0.05], len(share))
+        rate = (
+            np.full(len(share), rng.choice([0.005, 0.01, 0.05]))
+            if alike
+            else rng.choice([0.005, 0.01, 0.02, 0.05], len(share))
+        )
         x, arm = rng.normal(size=(sum(_SIZES), 2)), rng.choice(len(share), sum(_SIZES), p=share)
         happened = rng.random(len(arm)) < np.minimum(rate[arm] * np.exp(0.5 * x[:, 0] - 0.125), 1)
         spend = happened * rng.lognormal(-0.5, 1, len(arm))
@@ -124,7 +128,9 @@ def rankings(rng: np.random.Generator) -> Iterator[Held]:
         yield of_estimate(f"Qini, constant effect, {name}", qini(judged.rank, gain), 0.0)
         slope, error = effect_calibration(judged.effect, gain, folds=judged.fold).slope
         if np.isfinite(error):
-            yield Held(f"slope of calibration, constant effect, {name}", float(abs(slope) <= 1.96 * error), 2 * 1.96 * error)
+            yield Held(
+                f"slope of calibration, constant effect, {name}", float(abs(slope) <= 1.96 * error), 2 * 1.96 * error
+            )
 
 
 def instruments(rng: np.random.Generator, rows: int = 500) -> Iterator[Held]:

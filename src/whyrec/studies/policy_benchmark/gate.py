@@ -74,10 +74,20 @@ def gate(logs: int = 1_000, *, tried: tuple[float, ...] = (0.1, 0.3, 0.5), rando
                     found = deploy_check(log(rng, reward, share), draws=300, random_state=k)
                     passed += found.deploy
                     few += any("carry half" in reason for reason in found.reasons)
-                rows.append({"rewards": name, "gain": gained, "tried": share, "passed": passed / logs, "too few decide": few / logs})
+                rows.append(
+                    {
+                        "rewards": name,
+                        "gain": gained,
+                        "tried": share,
+                        "passed": passed / logs,
+                        "too few decide": few / logs,
+                    }
+                )
                 if not gained:
                     words = f"{name}, new action tried in {share:.0%}: {passed / logs:.3f} of {logs:,} logs without a gain pass"
-                    claims.append(Claim(f"{words} (at most {MOST})", passed / logs <= MOST + 3 * np.sqrt(0.05 * 0.95 / logs)))
+                    claims.append(
+                        Claim(f"{words} (at most {MOST})", passed / logs <= MOST + 3 * np.sqrt(0.05 * 0.95 / logs))
+                    )
     return Part.of(
         "gate", "The deploy gate under skewed rewards", pl.DataFrame(rows),
         "3,000 rounds of a policy that tries a new action now and then; rewards have nothing to do with the action, or gain by it. too "
