@@ -62,16 +62,21 @@ def log(rng: np.random.Generator, reward: Reward, tried: float, rounds: int = 3_
     return Rounds.of(reward(rng, new), np.where(new == 1, tried, 1 - tried), new)
 
 
-def gate(logs: int = 1_000, *, tried: tuple[float, ...] = (0.1, 0.3, 0.5), random_state: int = 0) -> Part:
-    """Share of logs that pass: of no gain at most 6% each; of a gain it is reported."""
+def gate(
+    logs: int = 1_000, *, tried: tuple[float, ...] = (0.1, 0.3, 0.5), kinds: tuple[str, ...] = (), draws: int = 300,
+    random_state: int = 0,
+) -> Part:  # fmt: skip
+    """Share of logs that pass: of no gain at most 6% each; of a gain it is reported. kinds: of rewards, all where none is named."""
     rows, claims = [], []
-    for kinds, gained in ((NOTHING, False), (GAINS, True)):
-        for number, (name, reward) in enumerate(kinds.items()):
+    for rewards, gained in ((NOTHING, False), (GAINS, True)):
+        for number, (name, reward) in enumerate(rewards.items()):
+            if kinds and name not in kinds:
+                continue
             for share in tried:
                 passed, few = 0, 0
                 for k in track(range(logs), f"Gate: {name}, {share:.0%} tried", total=logs):
                     rng = np.random.default_rng([_SEED, random_state, number, k, int(100 * share)])
-                    found = deploy_check(log(rng, reward, share), draws=300, random_state=k)
+                    found = deploy_check(log(rng, reward, share), draws=draws, random_state=k)
                     passed += found.deploy
                     few += any("carry half" in reason for reason in found.reasons)
                 rows.append(
