@@ -26,18 +26,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from whyrec.cause.calibration import CALIBRATIONS, CalibrationName, fit_calibrator
+from whyrec.cause.cross_fit import STACKED, Models, cross_fit
 from whyrec.cause.glm import with_ones
 from whyrec.cause.influence import arm_influence
 from whyrec.cause.inputs import binary_treatment, cluster_codes, feature_matrix, logged_propensity, numbers
-from whyrec.cause.nuisance import assign_folds, fit_or_constant
 from whyrec.cause.positivity import positivity
 from whyrec.cause.rare import kept_open
 from whyrec.cause.relatives import EFFECT, implied_weights, relatives
 from whyrec.cause.scores import (
     OUTCOME_ENDS,
-    CalibrationPart,
     Log,
-    Nuisances,
     arm_scores,
     bias_scale,
     calibrate,
@@ -49,7 +47,6 @@ from whyrec.metrics.calibration import Reliability, reliability
 from whyrec.metrics.ratings import pooled_auc
 
 _REGRESSIONS = ("linear", "logistic")
-_ROWS_A_COEFFICIENT = 50
 GIVEN_AWAY = 0.98  # AUC from which a feature alone is said to state the treatment
 _ASSUMPTIONS = (
     "nothing unmeasured drives both treatment and outcome, given the features",
@@ -62,8 +59,9 @@ _ASSUMPTIONS = (
 class DoCalib:
     """Average effect of a binary treatment, doubly calibrated and doubly robust.
 
-    propensity: "boosting", "logistic", "constant" or any scikit-learn classifier. outcome: "boosting", "linear",
-    "logistic", "constant" or any regressor (for an outcome of zeros and ones a classifier). calibration: "isotonic",
+    propensity: "stacked", "boosting", "logistic", "constant" or any scikit-learn classifier. outcome: "stacked", "boosting", "linear",
+    "logistic", "constant" or any regressor (for an outcome of zeros and ones a classifier). "stacked" shares one dictionary of terms between
+    both models (`whyrec.cause.sieve`) and combines a mean, a line, the terms and trees upon them by their out-of-fold errors. calibration: "isotonic",
     "platt", for probabilities also "beta", "temperature" or "venn-abers" (an outcome that is no probability is then
     calibrated by Platt's line), or None. scheme: "pooled" calibrates all out-of-fold predictions at once; "nested" keeps half of each
     training part for the calibrator (Ballinari and Bearth 2025, arXiv 2503.17290), for models
@@ -81,8 +79,8 @@ class DoCalib:
     def __init__(
         self,
         *,
-        propensity: Any = "boosting",
-        outcome: Any = "boosting",
+        propensity: Any = STACKED,
+        outcome: Any = STACKED,
         calibration: CalibrationName | None = "isotonic",
         scheme: Literal["pooled", "nested"] = "pooled",
         folds: int = 5,
@@ -139,7 +137,8 @@ class DoCalib:
         units = np.arange(n) if self.clusters_ is None else self.clusters_
         self.features_, self.feature_names_ = x, names
         self.log_ = Log(a, y, w, bool(np.all((y == 0) | (y == 1))))
-        self.nuisances_ = self._cross_fit(x, units, logged)
+        models = Models(self.propensity, self.outcome, self.folds, self.scheme == "nested", self.random_state)
+        self.nuisances_, self.mix_ = cross_fit(x, units, self.log_, logged, models)
         self._estimate(units)
         return self
 
@@ -191,60 +190,6 @@ class DoCalib:
             raise BadInput(f"level={self.level}: give a share between 0 and 1")
         if self.min_propensity is not None and not 0 < self.min_propensity < 0.5:
             raise BadInput(f"min_propensity={self.min_propensity}: give a chance between 0 and 0.5")
-
-    def _cross_fit(self, x: FloatArray, units: IntArray, logged: FloatArray | None) -> Nuisances:
-        """Out-of-fold predictions of every model, and the parts on which they will be calibrated."""
-        n = len(x)
-        fold = assign_folds(units, self.folds, self.random_state)
-        propensity = np.full(n, np.nan) if logged is None else logged
-        outcomes = np.full((n, 2), np.nan)
-        parts = []
-        half = assign_folds(units, 2, self.random_state + 1) if self.scheme == "nested" else None
-        for k in range(self.folds):
-            train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-            held = test[:0]
-            if half is not None:
-                train, held = train[half[train] == 0], train[half[train] == 1]
-            asked = np.concatenate([test, held])
-            models = self._fit_models(x, train, propensity_too=logged is None)
-            p = models[0].predict(x[asked]) if logged is None else logged[asked]
-            m = np.column_stack([models[arm + 1].predict(x[asked]) for arm in (0, 1)])
-            if logged is None:
-                propensity[test] = p[: len(test)]
-            outcomes[test] = m[: len(test)]
-            if half is not None:
-                parts.append(CalibrationPart(test, held, p[len(test) :], m[len(test) :]))
-        if self.propensity == "logistic" and logged is None and half is None and x.shape[1] <= n / _ROWS_A_COEFFICIENT:
-            # So few coefficients need no cross-fitting (Donsker), and all rows balance the features exactly: out of fold,
-            # the noise of the chances inflates their inverses, a bias of .17 standard deviations at 1,000 rows.
-            label = self.log_.treatment.astype(np.float64)
-            propensity = fit_or_constant(
-                "logistic", x, label, self.log_.weight, binary=True, random_state=self.random_state
-            ).predict(x)
-        if half is None:
-            every = np.arange(n)
-            parts = [CalibrationPart(every, every, propensity, outcomes)]
-        return Nuisances(np.clip(propensity, 0.0, 1.0), outcomes, fold, parts, logged is not None)
-
-    def _fit_models(self, x: FloatArray, rows: IntArray, *, propensity_too: bool) -> tuple[Any, Any, Any]:
-        """Propensity (or None), and the outcome of control and of treated, fitted on some rows."""
-        a, y, w = self.log_.treatment[rows], self.log_.outcome[rows], self.log_.weight[rows]
-        for arm, name in ((0, "control"), (1, "treated")):
-            if not np.any(a == arm):
-                raise NoOverlap(f"a training fold has no {name} rows; use fewer folds, or log more {name} impressions")
-        seed = self.random_state
-        propensity = None
-        if propensity_too:
-            propensity = fit_or_constant(
-                self.propensity, x[rows], a.astype(np.float64), w, binary=True, random_state=seed
-            )
-        arms = [
-            fit_or_constant(
-                self.outcome, x[rows[a == arm]], y[a == arm], w[a == arm], binary=self.log_.binary, random_state=seed
-            )
-            for arm in (0, 1)
-        ]
-        return propensity, arms[0], arms[1]
 
     def _estimate(self, units: IntArray) -> None:
         calibrated = calibrate(self.nuisances_, self.log_, self.calibration, self.min_propensity)

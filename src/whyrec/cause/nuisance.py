@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyrec.cause.glm import expit, fit_linear, fit_logistic, with_ones
+from whyrec.cause.sieve import Sieve, StackedEffect
 from whyrec.cause.tree_scorer import forest_for, raw_score
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, IntArray
@@ -364,6 +365,8 @@ def state_of(model: Nuisance) -> dict[str, Any]:
         return {"kind": "gaussian-process", "binary": model.binary} | {
             k: np.asarray(v).tolist() for k, v in learnt.items()
         }
+    if isinstance(model, StackedEffect):
+        return {"kind": "stacked-effect", "shares": model.shares.tolist(), "sieve": model.sieve.to_state()}
     if isinstance(model, Constant):
         return {"kind": "constant", "mean": model.mean_}
     raise BadInput(
@@ -387,6 +390,8 @@ def from_state(state: dict[str, Any]) -> Nuisance:
         boosting.start_ = start
         boosting.booster_ = lightgbm.Booster(model_str=state["trees"]) if state["trees"] else None
         return boosting
+    if state["kind"] == "stacked-effect":
+        return StackedEffect(Sieve.from_state(state["sieve"]), np.array(state["shares"]))
     if state["kind"] == "gaussian-process":
         process = GaussianProcess(state["binary"])
         for name in _PROCESS:

@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from whyrec.cause.docalib import DoCalib
 from whyrec.cause.nuisance import Boosting, Linear, Nuisance, fit_or_constant, from_state, state_of
+from whyrec.cause.sieve import Sieve, StackedEffect
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, normal_quantile
 from whyrec.metrics.effect import rank_within_folds
@@ -260,6 +261,10 @@ class PairEffects:
         """One candidate fitted on all rows: (control, treated) for the T-learner, one regression for the others."""
         if name not in _OF_OUTCOMES:
             return [self._regressor(name).fit(x, scores, weight)]
+        if name == "t" and model.mix_.outcome is not None:
+            sieve = Sieve(binary=model.log_.binary, random_state=model.random_state)
+            sieve.fit(x, model.log_.treatment, model.log_.outcome, weight)
+            return [StackedEffect(sieve, model.mix_.outcome)]
         spec = model.outcome if name == "t" else _straight(model)
         return self._arms(spec, model, x, np.arange(len(x)))
 

@@ -1,0 +1,351 @@
+"""Who is treated, and what comes of it: both models from one dictionary of terms, with boosted trees for what it leaves.
+
+The bias of a doubly robust estimate is a product of the errors of both models, so a confounder that either of them misses is
+missed where it counts. The dictionary is therefore the union of what treatment and outcome ask for (double selection: Belloni,
+Chernozhukov and Hansen 2014): lines, natural splines, levels, steps, and corners and products of two columns (`term_search`), fitted
+with next to no shrinkage, since what shrinkage leaves of a confounder is bias. The outcome model serves both arms, with terms of
+its own for what the treatment changes, so that each is learnt from all rows. Trees (LightGBM; Ke et al. 2017) learn the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whyrec.cause.binned import Binned
+from whyrec.cause.glm import expit, fit_linear, fit_logistic
+from whyrec.cause.term_search import Chosen, Cut, Target, corners, curves, fewest, steps
+from whyrec.cause.terms import Corner, Curve, Levels, Line, Product, Step, Term, design, state_of_term, term_from_state
+from whyrec.estimate import FloatArray, IntArray
+
+CANDIDATES = ("mean", "linear", "terms", "terms and trees")
+_ROWS_A_COEFFICIENT = 10  # events, of the rarer of two kinds, that a coefficient must have
+_ROWS_A_LINE = 20  # rows of the smaller arm a column, from which every column keeps its line
+_MOST_ROWS = 200_000  # rows that terms are searched and trees are grown on
+_FAR = 4.0  # robust standard deviations at which an outcome is cut while terms are searched
+_RIDGE = 1e-4  # of the straight models, on standardised columns
+_EFFECT_SPLINES = 1  # splines that compete for what the treatment changes
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A term and what it gained."""
+
+    term: Term
+    gain: float
+    size: int
+
+
+class Sieve:
+    """Propensity and outcomes of both arms; `fit`, then `predict`.
+
+    binary: whether the outcome is 0 or 1. trees: whether boosted trees learn what the terms leave. After `fit`: `terms_` (of the
+    propensity, of the outcome), `effect_terms_` (multiplied by the treatment).
+    """
+
+    def __init__(self, *, binary: bool, trees: bool = True, random_state: int = 0) -> None:
+        self.binary = binary
+        self.trees = trees
+        self.random_state = random_state
+
+    def fit(
+        self,
+        features: FloatArray,
+        treatment: IntArray,
+        outcome: FloatArray,
+        weight: FloatArray,
+        *,
+        binned: Binned | None = None,
+        rows: IntArray | None = None,
+    ) -> Self:
+        """Learn from features (n, d), treatment (n,) of 0 and 1, outcome and row weights (n,).
+
+        binned, rows: the binned features of a larger table and the rows of it that these are, where binning is shared.
+        """
+        binned = Binned.of(features) if binned is None else binned
+        rows = np.arange(len(features)) if rows is None else rows
+        a, w = treatment.astype(np.float64), weight / weight.mean()
+        self.edges_ = [column.edges for column in binned.columns]
+        some = _thinned(len(a), self.random_state)
+        self._search(binned, rows[some], a[some], outcome[some], w[some])
+        designs = self._regress(features, a, outcome, w)
+        self.trees_: tuple[Any, Any] = (None, None)
+        if self.trees:
+            codes = np.column_stack([column.codes[rows[some]] for column in binned.columns]).astype(np.float32)
+            both = np.column_stack([codes, a[some].astype(np.float32)])
+            self.trees_ = (
+                self._grow(codes, designs[0], self.coefficients_[0], a, w, some, True),
+                self._grow(both, designs[1], self.coefficients_[1], outcome, w, some, self.binary),
+            )
+        return self
+
+    def chances(self, features: FloatArray) -> FloatArray:
+        """Chance of treatment by every candidate (see CANDIDATES), shape (n, 4)."""
+        result = np.empty((len(features), len(CANDIDATES)))
+        result[:, 0] = self.means_[0]
+        eta = design(self.terms_[0], features) @ self.coefficients_[0]
+        result[:, 1] = _chance(design(self.lines_, features) @ self.straight_[0])
+        result[:, 2], result[:, 3] = _chance(eta), _chance(eta + self._grown(0, features))
+        return result
+
+    def outcomes(self, features: FloatArray) -> FloatArray:
+        """Mean outcome of control and of treated by every candidate, shape (n, 4, 2)."""
+        result = np.empty((len(features), len(CANDIDATES), 2))
+        lines, base = design(self.lines_, features), design(self.terms_[1], features)
+        changed = design(self.effect_terms_, features) @ self.coefficients_[1][base.shape[1] :]
+        for arm in (0, 1):
+            eta = base @ self.coefficients_[1][: base.shape[1]] + arm * changed
+            scores = (lines @ self.straight_[1 + arm], eta, eta + self._grown(1, features, arm))
+            result[:, 0, arm] = self.means_[1 + arm]
+            for k, score in enumerate(scores, start=1):
+                result[:, k, arm] = _chance(score) if self.binary else score
+        return result
+
+    def to_state(self) -> dict[str, Any]:
+        """Everything that predictions need, JSON-ready."""
+        return {
+            "binary": self.binary,
+            "terms": [[state_of_term(t) for t in of] for of in (*self.terms_, self.effect_terms_, self.lines_)],
+            "means": list(self.means_),
+            "straight": [c.tolist() for c in self.straight_],
+            "coefficients": [c.tolist() for c in self.coefficients_],
+            "edges": [edges.tolist() for edges in self.edges_],
+            "trees": [None if trees is None else trees.model_to_string() for trees in self.trees_],
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """The inverse of `to_state`: the same predictions to the last digit."""
+        import lightgbm
+
+        self = cls(binary=state["binary"])
+        known = [tuple(term_from_state(term) for term in terms) for terms in state["terms"]]
+        of_treatment, of_outcome, of_effect, lines = known
+        self.terms_, self.effect_terms_, self.lines_ = (of_treatment, of_outcome), of_effect, lines
+        chance, control, treated = state["means"]
+        self.means_ = (chance, control, treated)
+        self.straight_ = tuple(np.array(c) for c in state["straight"])
+        of_treatment_c, of_outcome_c = (np.array(c) for c in state["coefficients"])
+        self.coefficients_ = (of_treatment_c, of_outcome_c)
+        self.edges_ = [np.array(edges) for edges in state["edges"]]
+        grown = [None if text is None else lightgbm.Booster(model_str=text) for text in state["trees"]]
+        self.trees_ = (grown[0], grown[1])
+        return self
+
+    def _grown(self, part: int, features: FloatArray, arm: int = 0) -> FloatArray:
+        """What the trees of a part add to its score, (n,)."""
+        trees = self.trees_[part]
+        if trees is None:
+            return np.zeros(len(features))
+        codes = [np.searchsorted(edges, features[:, j], side="right") for j, edges in enumerate(self.edges_)]
+        inputs = np.column_stack(codes if part == 0 else [*codes, np.full(len(features), arm)]).astype(np.float32)
+        return np.asarray(trees.predict(inputs, raw_score=True), dtype=np.float64)
+
+    def _search(self, binned: Binned, rows: IntArray, a: FloatArray, y: FloatArray, w: FloatArray) -> None:
+        """Choose the terms of both models."""
+        d = len(binned.columns)
+        share = float(np.average(a, weights=w))
+        penalty = 2 * np.log(max(d, 2))
+        small = min(a.sum(), len(a) - a.sum())
+        every_line = d <= small / _ROWS_A_LINE
+        of_treatment, left_a = curves(binned, [Target(rows, a - share, w)], penalty=penalty)
+        shown = y if self.binary else _without_far(binned, rows, y, a, w)
+        means = [float(np.average(shown[a == arm], weights=w[a == arm])) for arm in (0, 1)]
+        value = shown - np.where(a == 1, means[1], means[0])
+        (of_outcome, left_main), slope = curves(binned, [Target(rows, value, w)], penalty=penalty), a - share
+        of_effect, left_y = curves(
+            binned, [Target(rows, left_main, w, slope)], penalty=penalty, largest=_EFFECT_SPLINES
+        )
+        least_a, least_y = fewest(a, True), fewest(y, self.binary)
+        found_a, found_y, found_effect = (_terms(binned, chosen[0]) for chosen in (of_treatment, of_outcome, of_effect))
+        found_a += _cut_terms(binned, rows, left_a, w, least_a)
+        found_y += _cut_terms(binned, rows, left_y, w, least_y)
+        found_effect += _cut_terms(binned, rows, left_y * slope / (share * (1 - share)), w, 2 * least_y)
+        events = float(min(y.sum(), len(y) - y.sum())) if self.binary else len(y) / 2
+        budget_a, budget_y = small / _ROWS_A_COEFFICIENT, events / _ROWS_A_COEFFICIENT
+        lines: tuple[Term, ...] = tuple(_line(binned, j) for j in range(d) if not binned.columns[j].constant)
+        kept = [_Found(line, np.inf, 1) for line in lines] if every_line else []
+        self.lines_ = lines
+        self.terms_ = (
+            _union(kept, found_a, [*found_y, *found_effect], budget_a),
+            _union(kept if d <= budget_y / 2 else [], [*found_y, *found_effect], found_a, budget_y),
+        )
+        self.effect_terms_ = _union([], found_effect, [], budget_y / 3)
+
+    def _regress(self, x: FloatArray, a: FloatArray, y: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Coefficients of the straight models and of the terms; gives the terms at the rows, of propensity and of outcome."""
+        lines = design(self.lines_, x)
+        learn = fit_logistic if self.binary else fit_linear
+        arms = [(a == arm) for arm in (0, 1)]
+        control, treated = (float(np.average(y[mine], weights=w[mine])) for mine in arms)
+        self.means_ = (float(np.average(a, weights=w)), control, treated)
+        self.straight_: tuple[FloatArray, ...] = (
+            fit_logistic(lines, a, w, _RIDGE),
+            *(learn(lines[mine], y[mine], w[mine], _RIDGE) for mine in arms),
+        )
+        of_treatment = design(self.terms_[0], x)
+        of_outcome = np.column_stack([design(self.terms_[1], x), design(self.effect_terms_, x) * a[:, None]])
+        self.coefficients_ = (_fitted(of_treatment, a, w, True), _fitted(of_outcome, y, w, self.binary))
+        return of_treatment, of_outcome
+
+    def _grow(
+        self, inputs: NDArray[np.float32], terms: FloatArray, coefficients: FloatArray, label: FloatArray, weight: FloatArray,
+        some: IntArray, binary: bool,
+    ) -> Any:  # fmt: skip
+        """Trees upon the terms, stopped where a held-out part gains no more."""
+        held = np.random.default_rng(self.random_state).permutation(len(some)) < max(len(some) // 5, 1)
+        table, y, w = terms[some], label[some], weight[some]
+        if np.ptp(y[~held]) == 0:
+            return None
+        early = table @ _fitted(table[~held], y[~held], w[~held], binary)
+        return _boost(inputs, y, w, table @ coefficients, early, held, binary, self.random_state)
+
+
+def _fitted(table: FloatArray, label: FloatArray, weight: FloatArray, binary: bool) -> FloatArray:
+    """Coefficients of terms, with a penalty worth half a row."""
+    return (fit_logistic if binary else fit_linear)(table, label, weight, 0.5 / len(label))
+
+
+def _chance(score: FloatArray) -> FloatArray:
+    return expit(np.clip(score, -30, 30))
+
+
+@dataclass(frozen=True)
+class StackedEffect:
+    """The difference of both arms' outcomes by a sieve, its candidates in the given shares (4,): a nuisance model that `fit` made elsewhere."""
+
+    sieve: Sieve
+    shares: FloatArray
+
+    def fit(self, features: FloatArray, label: FloatArray, weight: FloatArray) -> Self:
+        """Nothing to learn: the sieve is fitted."""
+        return self
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """Effect of the treatment on each row, shape (n,)."""
+        means = self.sieve.outcomes(features)
+        result: FloatArray = (means[:, :, 1] - means[:, :, 0]) @ self.shares
+        return result
+
+
+def _boost(
+    inputs: NDArray[np.float32], label: FloatArray, weight: FloatArray, begin: FloatArray, early: FloatArray,
+    held: NDArray[np.bool_], binary: bool, seed: int,
+) -> Any:  # fmt: skip
+    """Trees from the scores `begin`; as many as did best on the held-out rows when grown from `early` on the others."""
+    import lightgbm
+
+    n = len(label)
+    parameters = {
+        "objective": "binary" if binary else "regression",
+        "boost_from_average": False,
+        "learning_rate": 0.1 if n < 100_000 else 0.2,
+        "num_leaves": 8 if n < 5_000 else 15,
+        "min_data_in_leaf": int(np.clip(n // 100, 10, 100)),
+        "min_sum_hessian_in_leaf": 1e-3,
+        "lambda_l2": 1.0,
+        "num_threads": 1 if n < 20_000 else 0,
+        "seed": seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbosity": -1,
+    }
+    quiet = {"verbosity": -1, "max_bin": 255}
+    train = lightgbm.Dataset(inputs[~held], label[~held], weight=weight[~held], init_score=early[~held], params=quiet)
+    valid = lightgbm.Dataset(
+        inputs[held], label[held], weight=weight[held], init_score=early[held], reference=train, params=quiet
+    )
+    stop = lightgbm.early_stopping(10, verbose=False)
+    rounds = lightgbm.train(parameters, train, num_boost_round=300, valid_sets=[valid], callbacks=[stop]).best_iteration
+    whole = lightgbm.Dataset(inputs, label, weight=weight, init_score=begin, params=quiet)
+    return lightgbm.train(parameters, whole, num_boost_round=max(rounds, 1))
+
+
+def _thinned(n: int, seed: int) -> IntArray:
+    """All rows, or a random sample of the most that are worth searching."""
+    if n <= _MOST_ROWS:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).choice(n, _MOST_ROWS, replace=False)).astype(np.int64)
+
+
+def _without_far(binned: Binned, rows: IntArray, y: FloatArray, a: FloatArray, w: FloatArray) -> FloatArray:
+    """The outcome with what lies far from a line cut: a few huge values would be taken for steps and curves of whatever they lie near."""
+    lines = np.column_stack([np.ones(len(y)), a, *(c.values[c.codes[rows]] for c in binned.columns if not c.constant)])
+    spread = lines.std(axis=0)
+    lines = np.where(spread > 0, (lines - lines.mean(axis=0)) / np.where(spread > 0, spread, 1.0), 1.0)
+    straight: FloatArray = lines @ fit_linear(lines, y, w, 1e-3)
+    left = y - straight
+    robust = 1.4826 * float(np.median(np.abs(left - np.median(left))))
+    size = robust if robust > 0 else float(left.std())
+    return straight + np.clip(left, -_FAR * size, _FAR * size)
+
+
+def _line(binned: Binned, j: int) -> Line:
+    column = binned.columns[j]
+    share = column.mass / column.mass.sum()
+    centre = float(share @ column.values)
+    return Line(j, centre, float(np.sqrt(share @ (column.values - centre) ** 2)) or 1.0)
+
+
+def _terms(binned: Binned, chosen: Sequence[Chosen | None]) -> list[_Found]:
+    """The bases that backfitting chose, as terms."""
+    found = []
+    for j, choice in enumerate(chosen):
+        if choice is None:
+            continue
+        column = binned.columns[j]
+        term: Term
+        if choice.basis == 0:
+            term, size = _line(binned, j), 1
+        elif choice.basis == -2:
+            term, size = Step(j, float(column.edges[choice.bin - 1])), 1
+        elif choice.basis < 0:
+            assert column.levels is not None
+            term, size = Levels(j, tuple(float(v) for v in column.levels[1:])), len(column.levels) - 1
+        else:
+            spline = column.splines[choice.basis - 1]
+            term, size = Curve(j, spline), spline.mix.shape[1]
+        found.append(_Found(term, choice.gain, size))
+    return found
+
+
+def _cut_terms(binned: Binned, rows: IntArray, left: FloatArray, w: FloatArray, least: float) -> list[_Found]:
+    """Steps and corners in what is left, as terms; a corner brings its two steps and the product of its columns."""
+    found = [_Found(_step(binned, cut), cut.z**2, 1) for cut in steps(binned, rows, left, w, least)]
+    for first, second in corners(binned, rows, left, w, least):
+        gain = first.z**2
+        sides = _step(binned, first), _step(binned, second)
+        product = Product(_line(binned, first.column), _line(binned, second.column))
+        found += [_Found(term, gain, 1) for term in (Corner(*sides), *sides, product)]
+    return found
+
+
+def _step(binned: Binned, cut: Cut) -> Step:
+    return Step(cut.column, float(binned.columns[cut.column].edges[cut.bin - 1]))
+
+
+def _union(kept: Sequence[_Found], own: Sequence[_Found], other: Sequence[_Found], budget: float) -> tuple[Term, ...]:
+    """Terms of a model: those kept in any case, its own, then those of the other model, each the strongest first while coefficients
+    are within the budget. Of two curves of a column the larger stays, and its line falls away."""
+    largest: dict[int, _Found] = {}
+    for found in (*own, *other):
+        if isinstance(found.term, Curve | Levels):
+            j = found.term.column
+            largest[j] = max(largest.get(j, found), found, key=lambda f: f.size)
+    result: dict[str, Term] = {}
+    size = 0
+    for group in (kept, sorted(own, key=lambda f: -f.gain), sorted(other, key=lambda f: -f.gain)):
+        for found in group:
+            j = getattr(found.term, "column", -1)
+            if isinstance(found.term, Curve | Levels) or (isinstance(found.term, Line) and j in largest):
+                found = largest[found.term.column]
+            key = repr(found.term)
+            if key in result or size + found.size > budget:
+                continue
+            result[key] = found.term
+            size += found.size
+    return tuple(result.values())

@@ -1,0 +1,1 @@
+"""The league: every estimator of an average effect on worlds that differ in kind."""
