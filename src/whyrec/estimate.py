@@ -28,7 +28,7 @@ FEW_CLUSTERS = 20  # fewer, and even the small-sample interval leans on what it 
 
 def t_quantile(level: float, degrees: float) -> float:
     """Two-sided quantile of Student's t: of 0.95 with 4 degrees of freedom 2.78, with infinitely many 1.96."""
-    if degrees > 1e6:
+    if not degrees < 1e6:
         return normal_quantile(level)
     from scipy.special import stdtrit
 
@@ -111,6 +111,11 @@ class Estimate:
         return replace(
             self, interval=nothing, standard_error=math.nan, assumptions=(*self.assumptions, f"no interval: {why}")
         )
+
+    @property
+    def quantile(self) -> float:
+        """Two-sided quantile of the level, Student's where the error's degrees of freedom are known to be those of clusters."""
+        return t_quantile(self.level, float(self.diagnostics.get("degrees_of_freedom", math.inf)))
 
     @property
     def warnings(self) -> tuple[str, ...]:

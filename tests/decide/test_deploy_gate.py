@@ -13,9 +13,7 @@ from whyrec.errors import NoOverlap
 from whyrec.studies.policy_benchmark.gate import GAINS, NOTHING, log
 
 
-@pytest.mark.parametrize(
-    "kind", ["losses, lognormal 1", "losses, lognormal 2", "returns", "refunds"]
-)
+@pytest.mark.parametrize("kind", ["losses, lognormal 1", "losses, lognormal 2", "returns", "refunds"])
 def test_no_policy_without_a_gain_passes_more_often_than_promised(kind: str) -> None:
     """By the lowest of Wald's and two bootstraps .10 to .29 of the logs with losses passed; `benchmark policies` takes 1,000."""
     logs, passed = 100, 0
