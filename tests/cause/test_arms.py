@@ -287,3 +287,19 @@ def test_logged_chances_of_one_are_no_overlap() -> None:
     data = log(rows=200, arms=4)
     with pytest.raises(NoOverlap, match="1 in all 200 rows"):
         ArmEffects().fit(data.features, data.arm, data.outcome, propensity=np.ones(200))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("outcome", ["none", "all", "one", "one large"])
+def test_outcomes_at_their_bounds_have_intervals(outcome: str) -> None:
+    rng = np.random.default_rng(0)
+    y = {
+        "none": np.zeros(400),
+        "all": np.ones(400),
+        "one": np.eye(1, 400).ravel(),
+        "one large": 50 * np.eye(1, 400).ravel(),
+    }[outcome]
+    model = ArmEffects().fit(rng.normal(size=(400, 2)), rng.integers(0, 4, 400), y)
+    for low, high in (model.intervals(), model.shrunk_intervals()):
+        assert np.isfinite([low, high]).all() and (low >= 0).all() and (high > low).all()
+        assert outcome == "one large" or (high <= 1).all()

@@ -61,12 +61,17 @@ class Worth:
         """From means and their (sandwich) errors, effective rows and the effective number of events, (arms,) each."""
         mean = clipped(kind, mean)
         seen = np.isfinite(mean) & (effective > 0)
-        base = float(effective[seen] @ mean[seen] / effective[seen].sum())
+        base = (float(effective[seen] @ mean[seen]) + 0.5 * (kind == "share")) / (
+            effective[seen].sum() + (kind == "share")
+        )
         smooth = (effective * np.where(seen, mean, 0.0) + base) / (effective + 1)
         v = np.maximum(variance(kind, smooth), 1e-300)
         squares = np.where(np.isfinite(error), error, 0.0) ** 2 * effective
-        expected = float(effective[seen] @ v[seen])
-        pooled = float(effective[seen] @ squares[seen]) / expected if events[seen].sum() > 0 and expected > 0 else 1.0
+        observed, expected = float(effective[seen] @ squares[seen]), float(effective[seen] @ v[seen])
+        if kind == "share":  # whichever of 0 and 1 is rarer is the event; the law itself counts as much as five of them
+            events = effective * v
+            observed, expected = observed + 5, expected + 5
+        pooled = observed / expected if events[seen].sum() > 0 and expected > 0 else 1.0
         phi = (events * squares / v + _OWN_EVENTS * pooled) / (events + _OWN_EVENTS)
         alike = np.where(seen, effective / max(pooled, 1e-300), np.nan)
         return cls(kind, mean, np.where(seen, effective / np.maximum(phi, 1e-300), np.nan), alike)
@@ -201,18 +206,26 @@ class _Levels:
     def prior(self, tau2: float) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Prior mean of every arm and its variance, and the noise of the arms that were seen."""
         design, noise = self.every[self.seen], self.own
-        prior = np.full(len(self.every), float(np.average(self.estimate, weights=1 / noise)))
+        prior = self._possible(np.full(len(self.every), float(np.average(self.estimate, weights=1 / noise))))
         for _ in range(1 if self.kind == "number" else 3):
             if self.kind != "number":
                 noise = variance(self.kind, prior[self.seen]) / self.rows
             precision = 1 / (noise + tau2)
             gram = (design * precision[:, None]).T @ design + 1e-9 * np.eye(design.shape[1])
-            prior = self.every @ np.linalg.solve(gram, design.T @ (precision * self.estimate))
-            if self.kind != "number":
-                middle = float(np.average(self.estimate, weights=self.rows)) or 0.5 / float(self.rows.sum())
-                prior = np.clip(prior, middle / 20, (1 + middle) / 2 if self.kind == "share" else None)
+            prior = self._possible(self.every @ np.linalg.solve(gram, design.T @ (precision * self.estimate)))
         of_prior = np.einsum("ad,de,ae->a", self.every, np.linalg.inv(gram), self.every)
         return prior, of_prior, noise
+
+    def _possible(self, prior: FloatArray) -> FloatArray:
+        """Prior means within the bounds, and not so near to them that their variance would be nothing."""
+        if self.kind == "number":
+            return prior
+        half = 0.5 / (
+            float(self.rows.sum()) + 1
+        )  # of an event: what no event, or nothing else, in all rows leaves open
+        middle = float(np.average(self.estimate, weights=self.rows))
+        most = 1 - max((1 - middle) / 20, half) if self.kind == "share" else None
+        return np.asarray(np.clip(prior, max(middle / 20, half), most))
 
     def grid(self, tau2: float) -> FloatArray:
         """Even steps of log tau up to far beyond the spread that the estimates show."""
