@@ -126,6 +126,11 @@ class Estimate:
         """Whether the interval contains `truth`."""
         return bool(self.interval[0] <= truth <= self.interval[1])
 
+    @property
+    def has_interval(self) -> bool:
+        """Whether there is an interval (see `without_interval`)."""
+        return not math.isnan(self.interval[0])
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary; not-a-number and infinity become null."""
         return {
@@ -157,7 +162,7 @@ class Estimate:
         )
 
     def __repr__(self) -> str:
-        level = "" if math.isnan(self.interval[0]) else f"{self.level:.0%} interval, "
+        level = "" if not self.has_interval else f"{self.level:.0%} interval, "
         return f"{self.method}: {self.estimate:.4g} {in_brackets(*self.interval)} ({level}n = {self.n:,}) for {self.estimand}"
 
 
