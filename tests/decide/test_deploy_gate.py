@@ -37,17 +37,18 @@ def test_where_few_rounds_decide_it_refuses() -> None:
     assert sum(any("carry half of what the policy" in reason for reason in each.reasons) for each in found) >= 8
 
 
-@pytest.mark.parametrize("clustered", [False, True])
-def test_the_permutation_has_its_size_whatever_the_tails(clustered: bool) -> None:
+@pytest.mark.parametrize("clustered", ["no", "equal", "unequal"])
+def test_the_permutation_has_its_size_whatever_the_tails(clustered: str) -> None:
     """Weights and rewards apart (both the clusters' own where there are clusters): one mean in twenty exceeds its .95 quantile."""
     draws, beyond = 400, 0
     for seed in range(draws):
         rng = np.random.default_rng([43, seed])
-        group = np.repeat(np.arange(100), 4) if clustered else np.arange(400)
+        sizes = {"no": 1, "equal": 4, "unequal": np.ceil(3 * rng.lognormal(0, 0.7, 100)).astype(int)}[clustered]
+        group = np.repeat(np.arange(400 if clustered == "no" else 100), sizes)
         weight = rng.lognormal(0, 1, group.max() + 1)[group]
         reward = -1.0 * (rng.random(group.max() + 1) < 0.1)[group] * rng.lognormal(0, 1.5, group.max() + 1)[group]
         value = float(np.mean((weight - weight.mean()) * reward))
-        beyond += value > if_reward_were_drawn_apart(weight, reward, 0.95, rng, group if clustered else None)
+        beyond += value > if_reward_were_drawn_apart(weight, reward, 0.95, rng, None if clustered == "no" else group)
     assert abs(beyond / draws - 0.05) < 3 * np.sqrt(0.05 * 0.95 / draws) + 0.01
 
 

@@ -134,17 +134,28 @@ def if_reward_were_drawn_apart(
 ) -> float:
     """One-sided quantile of mean((weight - mean) left) where weight and left have nothing to do with each other.
 
-    Every cyclic shift of one column against the other, in random order with clusters kept together: a permutation test
-    (Fisher 1935) of n permutations by two Fourier transforms. Whatever the rewards' tails, a gain that is due to which rounds
-    happened to get the large losses passes it by chance only, where Wald's and the bootstrap's intervals do not see
-    the losses that the few rounds of large weight were spared.
+    Every cyclic shift of one column against the other, in random order: a permutation test (Fisher 1935) of n permutations by
+    two Fourier transforms. Whatever the rewards' tails, a gain that is due to which rounds happened to get the large losses passes it
+    by chance only, where Wald's and the bootstrap's intervals do not see the losses that the few rounds of large weight were
+    spared. Clusters are shifted as wholes (their means), and rows about them.
     """
     n = len(left)
     groups = np.arange(n) if clusters is None else np.unique(clusters, return_inverse=True)[1].ravel()
-    order = np.lexsort((rng.random(n), rng.permutation(int(groups.max()) + 1)[groups]))
-    v, r = (weight - weight.mean())[order], (left - left.mean())[order]
-    shifted = np.fft.irfft(np.fft.rfft(v) * np.conj(np.fft.rfft(r)), n) / n
-    return float(np.quantile(shifted, level))
+    size = np.bincount(groups)
+    means = [np.bincount(groups, weights=column) / size for column in (weight - weight.mean(), left - left.mean())]
+    # A large cluster's weight met a reward as large; shifted it meets any: the spread of sizes is put back.
+    uneven = np.sqrt(len(size) * float(size @ size)) / n
+    of_groups = _shifts(*(mean * np.sqrt(size) for mean in means), rng) * uneven
+    rows = [column - column.mean() - mean[groups] for column, mean in zip((weight, left), means, strict=True)]
+    drawn = of_groups if clusters is None else rng.choice(of_groups, n) + rng.permutation(_shifts(*rows, rng))
+    return float(np.quantile(drawn, level)) / n
+
+
+def _shifts(one: FloatArray, other: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """sum one[i] other[i + s] of centred columns in random order, for every s, (n,)."""
+    order = rng.permutation(len(one))
+    a, b = (one - one.mean())[order], (other - other.mean())[order]
+    return np.asarray(np.fft.irfft(np.fft.rfft(a) * np.conj(np.fft.rfft(b)), len(a)))
 
 
 def are_counts(reward: FloatArray) -> bool:
