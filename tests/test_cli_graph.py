@@ -73,6 +73,17 @@ def test_show_turns_forms_into_each_other(tmp_path: Path) -> None:
     assert json.loads(text)["bidirected"] == [["a", "b"]]
 
 
+def test_options_that_would_be_ignored_are_refused(shop: Path) -> None:
+    question = ("identify", "age -> email -> visit", "--treatment", "email", "--outcome", "visit")
+    for more, words in (
+        (("--data", str(shop), "--observed", "age"), "observed: with a table"),
+        (("--strategy", "instrument"), "name the table, too"),
+        (("--cluster", "user"), "name the table, too"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            run(*question, *more)
+
+
 def test_identify_without_data_and_with() -> None:
     code, text = run("identify", "x -> m -> y; x <-> y", "--treatment", "x", "--outcome", "y", "--json")
     assert code == 0

@@ -19,6 +19,7 @@ _HOMES = {
     "Dataset": "whyrec.data.dataset",
     "read_dataset": "whyrec.data.read",
     "CausalGraph": "whyrec.cause.graph",
+    "read_graph": "whyrec.cause.graph",
     "DoCalib": "whyrec.cause.docalib",
     "StructuralCausalModel": "whyrec.cause.scm.model",
     "CausalRecommender": "whyrec.decide.causal_recommender",

@@ -8,8 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from whyrec.cause.graph import CausalGraph, Knowledge
-from whyrec.cause.graph.causal_graph import as_graph
+from whyrec.cause.graph import CausalGraph, Knowledge, read_graph
 from whyrec.cause.graph.implied import rejections
 from whyrec.errors import BadInput
 from whyrec.studies.graph_truth import every_dag, subsets
@@ -28,7 +27,7 @@ def test_there_and_back_in_every_form(graph: CausalGraph) -> None:
     assert CausalGraph.from_gml(graph.to_gml()) == graph
     assert CausalGraph.from_dict(graph.to_dict()) == graph
     for text in (graph.to_dagitty(), graph.to_dot(), graph.to_gml()):
-        assert as_graph(text) == graph
+        assert read_graph(text) == graph
 
 
 def test_texts_of_other_programs() -> None:

@@ -192,6 +192,14 @@ def test_counterfactual_of_a_table(client: Client) -> None:
     )["rows"]
     assert both[0]["counterfactual"] == pytest.approx(row["counterfactual"])
     assert both[1]["change"] == pytest.approx(0)  # nothing was changed in it
+    # The same graph in other forms; a node that is no column is named; a file of the server is not opened.
+    for graph in ("dag { {price} -> sales u [latent] u -> price }", "digraph { u [latent=true]; u -> price -> sales }"):
+        other = client.counterfactual(rows=rows, graph=graph, case=case, do={"price": "price * 0.5"})
+        assert other["rows"] == found["rows"]
+        assert other["graph"]["not_in_table"] == ["u"]
+    for graph, words in (("dag { price -> {sales; @u} }", "line 1, column 24"), (__file__, "is not understood")):
+        with pytest.raises(ServiceError, match=words):
+            client.counterfactual(rows=rows, graph=graph, case=case, do={"price": "price * 0.5"})
 
 
 def test_new_items_are_recommended_at_once(client: Client) -> None:

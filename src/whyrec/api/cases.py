@@ -16,6 +16,7 @@ from whyrec.errors import BadInput, NotIdentified
 from whyrec.saved import check_free
 
 if TYPE_CHECKING:
+    from whyrec.cause.graph.read import GraphOnTable, GraphSource
     from whyrec.cause.scm.answers import Counterfactuals
     from whyrec.cause.scm.model import StructuralCausalModel
     from whyrec.decide.causal_recommender import CausalRecommender
@@ -32,16 +33,22 @@ class CounterfactualAnswer:
     found: Counterfactuals
     model: StructuralCausalModel
     folder: Path | None = None
+    on_table: GraphOnTable | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """do, level, rows, point, assumptions, warnings; model: graph, rows, left_out, mechanisms; folder."""
+        """do, level, rows, point, assumptions, warnings; model: graph, rows, left_out, mechanisms; folder.
+
+        graph: see `GraphOnTable`; null where a kept model was asked.
+        """
         folder = None if self.folder is None else str(self.folder)
-        return {**self.found.to_dict(), "model": self.model.to_dict(), "folder": folder}
+        graph = self.on_table.to_dict() if self.on_table else None
+        return {**self.found.to_dict(), "graph": graph, "model": self.model.to_dict(), "folder": folder}
 
     def to_text(self) -> str:
         """The cases, then the mechanisms in a line."""
         saved = f"\nThe model: {self.folder} (ask it again with: whyrec counterfactual {self.folder} ...)"
-        return f"{self.found.to_text()}\nby: {self.model!r}" + (saved if self.folder else "")
+        gaps = "".join(f"\n{line}" for line in (self.on_table.lines() if self.on_table else ()))
+        return f"{self.found.to_text()}{gaps}\nby: {self.model!r}" + (saved if self.folder else "")
 
 
 @dataclass(frozen=True)
@@ -50,14 +57,17 @@ class RefuteAnswer:
 
     found: RefutedEffect
     pictures: tuple[Path, ...] = ()
+    on_table: GraphOnTable | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The keys of `RefutedEffect.to_dict`, and pictures."""
-        return {**self.found.to_dict(), "pictures": [str(path) for path in self.pictures]}
+        """The keys of `RefutedEffect.to_dict`, graph (see `GraphOnTable`; null without one), and pictures."""
+        graph = self.on_table.to_dict() if self.on_table else None
+        return {**self.found.to_dict(), "graph": graph, "pictures": [str(path) for path in self.pictures]}
 
     def to_text(self) -> str:
         """A line an estimate, attempt or bound."""
-        return "\n".join([self.found.to_text(), *(f"Written: {path}" for path in self.pictures)])
+        gaps = self.on_table.lines() if self.on_table else ()
+        return "\n".join([self.found.to_text(), *gaps, *(f"Written: {path}" for path in self.pictures)])
 
 
 @dataclass(frozen=True)
@@ -101,14 +111,16 @@ def counterfactual(
     """What would have been in a case, had something been otherwise; learnt from a table and a causal graph.
 
     source: a table of units, the name of a sample ("nhefs"), or the folder of a model that `out` kept, which takes no graph.
-    graph: text or CausalGraph. case: values by column; or a
+    graph: a causal graph (a text in any form, a file of one, or an object; see `read_graph`). case: values by column; or a
     row number of the table from 1, or several; or a table (file) of cases. do: what is set: a number, a text, or an
     expression of columns such as "price * 0.9". out: keeps the model, and with `cluster` (the user) each one's last case beside it. exact: NotIdentified where the answer would be an average over noise.
     """
+    from whyrec.cause.graph.read import GraphOnTable
     from whyrec.cause.scm.model import StructuralCausalModel
     from whyrec.cause.scm.own_cases import keep_own_cases
 
     table: pl.DataFrame | None = None
+    drawn: GraphOnTable | None = None
     if case is None or not do:
         raise BadInput("counterfactual: name the case, and what is set in it (do)")
     if isinstance(source, str | Path) and (Path(source) / "model.json").is_file():
@@ -120,7 +132,8 @@ def counterfactual(
         raise BadInput("counterfactual: a table needs a causal graph, such as 'age -> price; price -> buy; age -> buy'")
     else:
         table = units(source, cluster)
-        model = StructuralCausalModel(graph, mechanisms=mechanisms, random_state=random_state)
+        drawn = GraphOnTable.of(graph, table.columns)
+        model = StructuralCausalModel(drawn.graph, mechanisms=mechanisms, random_state=random_state)
         cases = _cases(case, table)
         if out is not None:
             check_free(Path(out))
@@ -130,7 +143,7 @@ def counterfactual(
         if table is not None and cluster is not None:
             keep_own_cases(Path(out), table, cluster, list(fitted.columns_))
     found = fitted.counterfactual(cases, do, target, exact=exact, table_rows=_rows(case))
-    return CounterfactualAnswer(found, fitted, out)
+    return CounterfactualAnswer(found, fitted, out, drawn)
 
 
 @dataclass(frozen=True)
@@ -146,13 +159,15 @@ class WhyNotAnswer:
     notes: tuple[str, ...] = ()
     picture: Path | None = None
     table_rows: tuple[int, ...] = ()
+    on_table: GraphOnTable | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """cases (see `WhyNot.to_dict`; row: of the table, from 1, where it was named so), notes, model, picture."""
+        """cases (see `WhyNot.to_dict`; row: of the table, from 1, where it was named so), notes, graph, model, picture."""
         rows = self.table_rows or [None] * len(self.found)
         return {
             "cases": [{"row": row, **answer.to_dict()} for row, answer in zip(rows, self.found, strict=True)],
             "notes": list(self.notes),
+            "graph": self.on_table.to_dict() if self.on_table else None,
             "model": self.model.to_dict(),
             "picture": None if self.picture is None else str(self.picture),
         }
@@ -188,7 +203,7 @@ def why_not(
     source: a table, or the sample "shop" (the groceries' occasions, whose graph, causes and actions are known; name the case by
     `user` and, if you like, `item`). causes, actions: see `whyrec.explain.why_not.why_not`.
     """
-    from whyrec.cause.graph import CausalGraph
+    from whyrec.cause.graph.read import GraphOnTable
     from whyrec.cause.scm.attribution import graph_of_question
     from whyrec.cause.scm.model import StructuralCausalModel
     from whyrec.explain.policy_plots import write_picture
@@ -215,9 +230,10 @@ def why_not(
         table = units(source, cluster)
     if case is None or graph is None or outcome is None or not causes:
         raise BadInput("why-not: name the case, the causal graph, the outcome and at least one cause")
-    drawn = CausalGraph.from_text(graph) if isinstance(graph, str) else graph
+    drawn = GraphOnTable.of(graph, table.columns)
+    notes += drawn.lines(lang)
     model = StructuralCausalModel(
-        graph_of_question(drawn, {**causes, **(actions or {})}, outcome), bootstrap=30, random_state=random_state
+        graph_of_question(drawn.graph, {**causes, **(actions or {})}, outcome), bootstrap=30, random_state=random_state
     )
     cases = _cases(case, table)
     fitted, rows = model.fit(table, cluster=cluster, weight=weight), _rows(case)
@@ -228,7 +244,7 @@ def why_not(
         title = f"{found[0].outcome}: {texts[0]}"
     if picture is not None:
         write_picture(Path(picture), found[0].picture(), title=title)
-    return WhyNotAnswer(found, fitted, texts, notes, picture, rows)
+    return WhyNotAnswer(found, fitted, texts, notes, picture, rows, drawn)
 
 
 def refute(
@@ -237,7 +253,7 @@ def refute(
     outcome: str | None = None,
     *,
     adjust: Sequence[str] | None = None,
-    graph: str | None = None,
+    graph: GraphSource | None = None,
     cluster: str | None = None,
     weight: str | None = None,
     propensity: str | None = None,
@@ -263,16 +279,19 @@ def refute(
         return _of_model(CausalRecommender.load(Path(source)), users, k)
     if treatment is None or outcome is None:
         raise BadInput("name the columns: --treatment COLUMN --outcome COLUMN, and --adjust or --graph")
+    from whyrec.cause.graph.read import GraphOnTable
     from whyrec.studies.table_refutation import refuted_effect
 
     if runs < 1:
         raise BadInput(f"runs={runs}: ask for at least one placebo treatment")
+    table = units(source, cluster)
+    drawn = None if graph is None else GraphOnTable.of(graph, table.columns)
     found = refuted_effect(
-        units(source, cluster), treatment, outcome, adjust=adjust, graph=graph, cluster=cluster, weight=weight,
+        table, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, cluster=cluster, weight=weight,
         propensity=propensity, negative_outcome=negative_outcome, negative_exposure=negative_exposure, runs=runs,
         random_state=random_state,
     )  # fmt: skip
-    return RefuteAnswer(found, () if pictures is None else draw(found, Path(pictures), lang))
+    return RefuteAnswer(found, () if pictures is None else draw(found, Path(pictures), lang), drawn)
 
 
 def _of_model(model: CausalRecommender, users: Sequence[Any] | None, k: int) -> ModelRefuteAnswer:

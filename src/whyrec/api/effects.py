@@ -14,6 +14,7 @@ from whyrec.estimate import in_brackets, warning_lines
 
 if TYPE_CHECKING:
     from whyrec.cause.arms import Over
+    from whyrec.cause.graph.read import GraphSource
     from whyrec.cause.preference import RatingMethod
 
 Kind = Literal["auto", "binary", "arms", "dose"]
@@ -39,20 +40,25 @@ class TableAnswer:
 
 def uplift(
     source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
-    graph: str | None = None, segment: str | None = None, cluster: str | None = None, propensity: str | None = None,
+    graph: GraphSource | None = None, segment: str | None = None, cluster: str | None = None, propensity: str | None = None,
     out: Path | None = None, picture: Path | None = None, lang: str = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
     """What a binary treatment changes for each row of a table, with intervals; how well effects rank and are calibrated.
 
     out: write the rows with their effects (.parquet or .csv). picture: write a page of pictures (.html).
     """
+    from whyrec.cause.graph.read import GraphOnTable, told_gaps
     from whyrec.studies.table_questions import table_uplift
 
+    frame = _frame(source, cluster)
+    drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     content, rows = table_uplift(
-        _frame(source, cluster), treatment, outcome, adjust=adjust, graph=graph, segment=segment, cluster=cluster,
+        frame, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, segment=segment, cluster=cluster,
         propensity=propensity, random_state=random_state,
     )  # fmt: skip
+    content["graph"] = drawn and drawn.to_dict()
     lines = [_line("effect (DoCalib)", content["effect"]), _line("naive difference", content["naive"])]
+    lines += told_gaps(content["graph"])
     lines.append(_line("Qini (0: ranks nothing)", content["qini"]))
     slope, error = content["calibration"]["slope"]
     lines.append(
@@ -181,15 +187,42 @@ def effects_benchmark(
     random_state: int = 0,
 ) -> Any:
     """Every table of truth about effects; see `whyrec.studies.effect_benchmark`."""
-    from whyrec.files import write_json, write_text
     from whyrec.studies.effect_benchmark import effect_benchmark as run
 
     result = run(Path(data), quick=quick, only=only, random_state=random_state)
+    _write_benchmark(result, out)
+    return result
+
+
+def league(
+    data: Path | None = None,
+    *,
+    rows: Sequence[int] = (2_000,),
+    logs: int = 100,
+    only: Sequence[str] | None = None,
+    role: Literal["design", "judge"] | None = None,
+    rivals: Sequence[str] | None = None,
+    keep: Path | None = None,
+    out: Path | None = None,
+    random_state: int = 0,
+) -> Any:
+    """Estimators of an average effect on worlds that differ in kind; see `whyrec.studies.effect_benchmark.league.run`."""
+    from whyrec.studies.effect_benchmark.league.run import league as run
+
+    result = run(
+        data, rows=rows, logs=logs, only=only, role=role, rivals=rivals, keep=keep, random_state=random_state
+    )
+    _write_benchmark(result, out)
+    return result
+
+
+def _write_benchmark(result: Any, out: Path | None) -> None:
+    from whyrec.files import write_json, write_text
+
     if out is not None and Path(out).suffix == ".md":
         write_text(Path(out), result.to_markdown())
     elif out is not None:
         write_json(Path(out), result.to_dict())
-    return result
 
 
 def _frame(source: str | Path | pl.DataFrame, *labels: str | None) -> pl.DataFrame:

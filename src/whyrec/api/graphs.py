@@ -14,6 +14,7 @@ from whyrec.cause.discovery.scores import ScoreName
 from whyrec.cause.graph.causal_graph import CausalGraph
 from whyrec.cause.graph.implied import rejections, told_p
 from whyrec.cause.graph.knowledge import Knowledge
+from whyrec.cause.graph.read import GraphOnTable, GraphSource, read_graph
 from whyrec.cause.identification.bounds import Bounds
 from whyrec.cause.identification.estimation import GraphEffect, Strategy, graph_effect
 from whyrec.cause.identification.identify import Identification, identify
@@ -23,7 +24,6 @@ from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import Estimate
 from whyrec.explain.graph_drawing import Lang, graph_svg
 from whyrec.files import write_json, write_text
-from whyrec.progress import say
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,13 @@ class Checked:
     graph: CausalGraph
     table: pl.DataFrame
     words: str
+    on_table: GraphOnTable
     files: tuple[Path, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """graph, tests, tested, rejected, words, files."""
+        """graph (see `GraphOnTable`), tests, tested, rejected, words, files."""
         return {
-            "graph": self.graph.to_dict(),
+            "graph": self.on_table.to_dict(),
             "tested": self.table.height,
             "rejected": int((self.table["verdict"] == "rejected").sum()),
             "words": self.words,
@@ -76,7 +77,7 @@ class Checked:
 
     def to_text(self) -> str:
         """The verdict, then the tests, the rejected ones first."""
-        lines = [self.words + "."]
+        lines = [self.words + ".", *self.on_table.lines()]
         for row in self.table.sort(pl.col("p_value")).to_dicts():
             given = f" given {row['given']}" if row["given"] else ""
             lines.append(
@@ -113,10 +114,12 @@ class Identified:
     identification: Identification
     effect: Estimate | None = None
     bounds: tuple[Bounds, ...] = ()
+    on_table: GraphOnTable | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """identification, effect, bounds."""
+        """graph (see `GraphOnTable`; null without data), identification, effect, bounds."""
         return {
+            "graph": self.on_table.to_dict() if self.on_table else None,
             "identification": self.identification.to_dict(),
             "effect": self.effect.to_dict() if self.effect else None,
             "bounds": [bound.to_dict() for bound in self.bounds],
@@ -124,7 +127,7 @@ class Identified:
 
     def to_text(self) -> str:
         """The proof in words, then the number or the bounds."""
-        lines = [self.identification.to_text()]
+        lines = [self.identification.to_text(), *(self.on_table.lines() if self.on_table else ())]
         if self.effect:
             lines.append(repr(self.effect))
         return "\n".join([*lines, *(bound.to_text() for bound in self.bounds)])
@@ -178,7 +181,7 @@ def graph_learn(
 
 
 def graph_check(
-    graph: CausalGraph | Path | str,
+    graph: GraphSource,
     data: Path | str | pl.DataFrame,
     *,
     latent: Sequence[str] = (),
@@ -187,24 +190,22 @@ def graph_check(
     lang: Lang = "en",
 ) -> Checked:
     """Test every independence that a graph implies on a table."""
-    drawn = read_graph(graph, latent)
     frame = read_frame(data)
+    on_table = GraphOnTable.of(graph, frame.columns, latent)
+    drawn = on_table.graph
     known = [name for name in drawn.nodes if name in frame.columns]
     if not known:
         raise BadInput(
             f"the table has none of the graph's nodes ({', '.join(drawn.nodes[:10])}); its columns are "
             f"{', '.join(frame.columns[:20])}"
         )
-    missing = [name for name in drawn.nodes if name not in frame.columns and name not in drawn.latent]
-    if missing:
-        say(f"not in the table, so taken as unmeasured: {', '.join(missing)}")
     table = drawn.check(frame, level)
     files = (_write(picture, graph_svg(drawn, checks=table.to_dicts(), lang=lang)),) if picture else ()
-    return Checked(drawn, table, rejections(table), files)
+    return Checked(drawn, table, rejections(table), on_table, files)
 
 
 def graph_show(
-    graph: CausalGraph | Path | str,
+    graph: GraphSource,
     *,
     form: Literal["text", "dagitty", "dot", "gml"] = "text",
     latent: Sequence[str] = (),
@@ -215,7 +216,7 @@ def graph_show(
     lang: Lang = "en",
 ) -> Shown:
     """Read a graph in any form and write it in another, or draw it."""
-    drawn = read_graph(graph, latent)
+    drawn = read_graph(graph, latent, [name for name in (treatment, outcome) if name])
     text = in_form(drawn, form)
     files = [_write(out, text)] if out else []
     if picture:
@@ -224,7 +225,7 @@ def graph_show(
 
 
 def graph_identify(
-    graph: CausalGraph | Path | str,
+    graph: GraphSource,
     treatment: str,
     outcome: str,
     *,
@@ -239,10 +240,16 @@ def graph_identify(
 
     Without data NotIdentified is not raised: the answer says so. With data it is answered by bounds.
     """
-    drawn = read_graph(graph, latent)
+    if data is not None and observed is not None:
+        raise BadInput("observed: with a table its columns are what is measured; leave one of the two out")
+    if data is None and (strategy != "auto" or cluster is not None):
+        raise BadInput("strategy and cluster say how to estimate; name the table, too, or leave them out")
     if data is None:
+        drawn = read_graph(graph, latent, (treatment, outcome, *(observed or ())))
         return Identified(identify(drawn, treatment, outcome, observed))
     frame = read_frame(data)
+    on_table = GraphOnTable.of(graph, frame.columns, latent)
+    drawn = on_table.graph
     try:
         found: GraphEffect = graph_effect(
             frame, drawn, treatment, outcome, strategy=strategy, cluster=cluster, random_state=random_state
@@ -251,25 +258,8 @@ def graph_identify(
         if not error.bounds:
             raise
         seen = [name for name in drawn.nodes if name in frame.columns]
-        return Identified(identify(drawn, treatment, outcome, seen), None, error.bounds)
-    return Identified(found.identification, found.estimate)
-
-
-def read_graph(source: CausalGraph | Path | str, latent: Sequence[str] = ()) -> CausalGraph:
-    """A graph, a file of one, or its text; `latent` names nodes that the data lack."""
-    if isinstance(source, CausalGraph):
-        graph = source
-    elif isinstance(source, str) and not source.strip():
-        raise BadInput(
-            'the graph is empty; write its edges, such as "age -> price; price -> bought", or name a file of one'
-        )
-    elif isinstance(source, Path) or _is_file(source):
-        graph = CausalGraph.read(Path(source))
-    else:
-        from whyrec.cause.graph.causal_graph import as_graph
-
-        graph = as_graph(source)
-    return graph.with_latent({*graph.latent, *latent}) if latent else graph
+        return Identified(identify(drawn, treatment, outcome, seen), None, error.bounds, on_table)
+    return Identified(found.identification, found.estimate, (), on_table)
 
 
 def read_frame(source: Path | str | pl.DataFrame) -> pl.DataFrame:
@@ -295,12 +285,6 @@ def in_form(graph: CausalGraph, form: str) -> str:
 
 def _form(path: Path) -> str:
     return {".dot": "dot", ".gv": "dot", ".gml": "gml", ".dagitty": "dagitty"}.get(path.suffix.lower(), "text")
-
-
-def _is_file(source: str) -> bool:
-    if len(source) > 400 or "\n" in source or "->" in source or "{" in source:
-        return False
-    return Path(source).suffix.lower() in (".txt", ".dot", ".gv", ".gml", ".dagitty") or Path(source).exists()
 
 
 def _write(path: Path, text: str) -> Path:

@@ -23,6 +23,7 @@ from whyrec.files import atomic_file, write_json
 from whyrec.saved import check_free
 
 if TYPE_CHECKING:
+    from whyrec.cause.graph.read import GraphSource
     from whyrec.explain.recommendation import Explanation
 
 Lang = Literal["en", "zh"]
@@ -278,7 +279,7 @@ def effect(
     outcome: str | None = None,
     *,
     adjust: Sequence[str] | None = None,
-    graph: str | None = None,
+    graph: GraphSource | None = None,
     cluster: str | None = None,
     weight: str | None = None,
     propensity: str | None = None,
@@ -293,9 +294,11 @@ def effect(
     kind: how the treatment is read (auto: 0 and 1 binary, fractions a dose, all else names of arms; see `api.effects.arms` and
     `dose` for their answers). over: whose mean that of an arm is (see `api.effects.arms`). picture: write a page of pictures (.html).
 
-    adjust: columns to adjust for; or graph: a causal graph in text, from which they follow (NotIdentified where
+    adjust: columns to adjust for; or graph: a causal graph (a text in any form, a file of one, an
+    object; see `read_graph`), from which they follow (NotIdentified where
     no set of columns suffices). Columns of text become one indicator a value.
     """
+    from whyrec.cause.graph.read import GraphOnTable
     from whyrec.studies.table_effect import describe, table_effect
     from whyrec.studies.table_questions import treatment_kind
 
@@ -322,10 +325,12 @@ def effect(
             return effects.arms(
                 frame, treatment, outcome, propensity=propensity, over=over, **common, random_state=random_state
             )
+    drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     content = table_effect(
-        frame, treatment, outcome, adjust=adjust, graph=graph, cluster=cluster, weight=weight, propensity=propensity,
+        frame, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, cluster=cluster, weight=weight, propensity=propensity,
         random_state=random_state,
     )  # fmt: skip
+    content["graph"] = drawn and drawn.to_dict()
     if picture is not None:
         from whyrec.explain.effect_pages import effect_page
         from whyrec.files import write_text

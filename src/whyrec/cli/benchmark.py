@@ -67,6 +67,48 @@ def effects(
 
 
 @app.command()
+def league(
+    rows: Annotated[str, typer.Option(help="Rows of each log; several sizes separated by commas.")] = "2000",
+    logs: Annotated[int, typer.Option(min=2, help="Fresh logs a world, size and rival.")] = 100,
+    only: Annotated[
+        str | None, typer.Option(help="Worlds by name, separated by semicolons; a wrong name lists them.")
+    ] = None,
+    role: Annotated[
+        Literal["design", "judge"] | None,
+        typer.Option(help="Only worlds that designs were chosen on, or only those that judge them."),
+    ] = None,
+    rivals: Annotated[
+        str | None, typer.Option(help="Estimators by name, separated by semicolons (default: all that are installed).")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the reference data, for worlds on real covariates.")
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Folder for each answer as it is made: a run broken off goes on from there.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the tables to this .json or .md file.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Average effects in 27 worlds of known truth: bias, coverage, width and time beside EconML, DoubleML and the oracle."""
+
+    def named(text: str | None) -> list[str] | None:
+        return [name.strip() for name in text.split(";")] if text else None
+
+    try:
+        sizes = [int(size) for size in rows.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{rows!r}: give numbers of rows, such as 2000,5000", param_hint="--rows") from None
+    answer(
+        lambda api: api.league(
+            data, rows=sizes, logs=logs, only=named(only), role=role, rivals=named(rivals), keep=keep, out=out,
+            random_state=seed,
+        ),
+        as_json,
+    )  # fmt: skip
+
+
+@app.command()
 def graphs(
     data: Annotated[Path, typer.Option(help="Folder of the reference data (it holds bnlearn/), as in WHYREC_DATA.")],
     quick: Annotated[bool, typer.Option("--quick", help="Fewer draws and networks: under five minutes.")] = False,

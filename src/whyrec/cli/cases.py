@@ -29,7 +29,9 @@ def counterfactual(
     ],
     graph: Annotated[
         str | None,
-        typer.Option(help='Causal graph: "age -> price; price -> buy; age -> buy"; a kept model has its own.'),
+        typer.Option(
+            help='Causal graph, text or file (also dagitty, DOT, GML, BIF): "age -> price; price -> buy"; a kept model has its own.'
+        ),
     ] = None,
     case: Annotated[
         str | None, typer.Option(help='One case: "age=40, price=3, buy=1" or a JSON object; an empty value is unknown.')
@@ -101,7 +103,10 @@ def why_not(
     ],
     outcome: Annotated[str | None, typer.Option(help="Column of 0 (it did not happen) and 1.")] = None,
     graph: Annotated[
-        str | None, typer.Option(help='Causal graph: "popular -> price; price -> buy; popular -> buy".')
+        str | None,
+        typer.Option(
+            help='Causal graph, text or file (also dagitty, DOT, GML, BIF): "popular -> price; price -> buy".'
+        ),
     ] = None,
     cause: Annotated[
         list[str] | None,
@@ -165,7 +170,7 @@ def refute(
     treatment: Annotated[str | None, typer.Option(help="Column of the treatment, 0 or 1.")] = None,
     outcome: Annotated[str | None, typer.Option(help="Column of the outcome.")] = None,
     adjust: Annotated[str | None, typer.Option(help="Columns to adjust for, separated by commas.")] = None,
-    graph: Annotated[str | None, typer.Option(help="Causal graph in place of --adjust.")] = None,
+    graph: Annotated[str | None, typer.Option(help="Causal graph in place of --adjust: text or file.")] = None,
     cluster: Cluster = None,
     weight: Weight = None,
     propensity: Annotated[str | None, typer.Option(help="Column of logged treatment probabilities.")] = None,

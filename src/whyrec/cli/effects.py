@@ -21,7 +21,7 @@ def uplift(
     treatment: Annotated[str, typer.Option(help="Column of the treatment, 0 or 1.")],
     outcome: Annotated[str, typer.Option(help="Column of the outcome.")],
     adjust: Annotated[str | None, typer.Option(help="Columns to adjust for, separated by commas.")] = None,
-    graph: Annotated[str | None, typer.Option(help="Causal graph in place of --adjust.")] = None,
+    graph: Annotated[str | None, typer.Option(help="Causal graph in place of --adjust: text or file.")] = None,
     segment: Annotated[
         str | None, typer.Option(help="Column of segments: each gets an effect, and bounds on who is persuaded.")
     ] = None,

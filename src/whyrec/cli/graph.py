@@ -11,11 +11,13 @@ from whyrec.cli.options import Json, Lang, Seed, answer
 
 app = typer.Typer(
     help="Causal graphs: learn, check, show, identify.\n\n"
-    'A GRAPH is a file (text, .dot, .gml, dagitty) or its text: "age -> email; email -> visit; loyalty <-> visit".',
+    'A GRAPH is a file or its text: "age -> email; email -> visit; loyalty <-> visit", or dagitty, DOT, GML, BIF, Tetrad.',
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-Graph = Annotated[str, typer.Argument(help='A graph\'s file or text: "a -> b; b -> c; a <-> c".')]
+Graph = Annotated[
+    str, typer.Argument(help='A graph\'s file or text: "a -> b; b -> c; a <-> c", dagitty, DOT, GML, BIF.')
+]
 Latent = Annotated[str | None, typer.Option(help="Nodes that were not measured, separated by commas.")]
 Picture = Annotated[Path | None, typer.Option(help="Draw the graph to this .svg file.")]
 

@@ -128,7 +128,9 @@ def effect(
     adjust: Annotated[str | None, typer.Option(help="Columns to adjust for, separated by commas.")] = None,
     graph: Annotated[
         str | None,
-        typer.Option(help='Causal graph in place of --adjust: "age -> email; age -> visit; email -> visit".'),
+        typer.Option(
+            help='Causal graph in place of --adjust, text or file (also dagitty, DOT, GML, BIF): "age -> email; age -> visit".'
+        ),
     ] = None,
     cluster: Annotated[str | None, typer.Option(help="Column whose rows belong together (user).")] = None,
     weight: Annotated[str | None, typer.Option(help="Column of row weights.")] = None,

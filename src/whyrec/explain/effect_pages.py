@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from whyrec.cause.graph.read import told_gaps
 from whyrec.estimate import FloatArray
 from whyrec.explain import plots
 from whyrec.explain.page import Page
@@ -54,6 +55,8 @@ def _average(page: Page, content: Mapping[str, Any], zh: bool) -> None:
     rows += [_interval(name, value, 2) for name, value in content.get("relatives", {}).items() if name != "naive"]
     words = "平均效应与 95% 区间" if zh else "average effect with its interval"
     page.chart(plots.intervals(rows, unit=words, description=words, reference=0.0))
+    for told in told_gaps(content.get("graph"), page.lang):
+        page.text(told)
 
 
 def _preference(page: Page, content: Mapping[str, Any], zh: bool) -> None:

@@ -189,8 +189,9 @@ class CounterfactualForm(Form):
     rows: Annotated[list[dict[Name, Value]], Field(min_length=10, max_length=2000)] | None = Field(
         None, description="A table of units to learn from, by linear and logistic mechanisms."
     )
-    graph: Annotated[str, StringConstraints(min_length=1, max_length=5000)] | None = Field(
-        None, description='A causal graph over its columns: "price -> bought; visits -> bought".'
+    graph: Annotated[str, StringConstraints(min_length=1, max_length=20_000)] | None = Field(
+        None,
+        description='A causal graph over its columns: "price -> bought; visits -> bought", or the text of dagitty, DOT, GML or BIF.',
     )
     case: CaseRow | None = Field(None, description="The case, by column.")
     cases: Annotated[list[CaseRow], Field(min_length=1, max_length=1000)] | None = Field(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from whyrec.cause.graph import CausalGraph
+from whyrec.cause.graph import CausalGraph, GraphOnTable, read_graph
 from whyrec.data.dataset import Codes
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import Estimate, FloatArray, jsonable
@@ -173,7 +173,8 @@ def table_counterfactual(
 
     try:
         table = pl.from_dicts([dict(row) for row in rows], infer_schema_length=None)
-        drawn = CausalGraph.from_text(graph)
+        held = GraphOnTable.of(read_graph(graph, known=table.columns, files=False), table.columns)
+        drawn = held.graph
         kinds = {
             name: "logistic" if Column.of(table[name]).levels else "linear"
             for name in drawn.nodes
@@ -184,7 +185,7 @@ def table_counterfactual(
     except (pl.exceptions.PolarsError, np.linalg.LinAlgError, ValueError, TypeError, KeyError, OverflowError) as error:
         words = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(f"rows: a model of this graph cannot be learnt from them ({words})") from error
-    answer: dict[str, Any] = jsonable({**found.to_dict(), "model": model.to_dict()})
+    answer: dict[str, Any] = jsonable({**found.to_dict(), "graph": held.to_dict(), "model": model.to_dict()})
     return answer
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 
 from whyrec.cause.docalib import DoCalib
-from whyrec.cause.graph import CausalGraph
+from whyrec.cause.graph.read import GraphOnTable, GraphSource, told_gaps
 from whyrec.cause.refute import attempt_lines, refute
 from whyrec.cause.sensitivity import sensitivity
-from whyrec.errors import BadInput
+from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import FloatArray, in_brackets, warning_lines
 
 _MOST_VALUES = 50
@@ -24,7 +24,7 @@ def table_effect(
     outcome: str,
     *,
     adjust: Sequence[str] | None = None,
-    graph: str | None = None,
+    graph: GraphSource | None = None,
     cluster: str | None = None,
     weight: str | None = None,
     propensity: str | None = None,
@@ -32,7 +32,7 @@ def table_effect(
 ) -> dict[str, Any]:
     """Average effect of column `treatment` (0 or 1) on column `outcome`, with refutations and sensitivity, JSON-ready.
 
-    adjust: the confounders. graph: text of a causal graph, from which the adjustment set follows instead. A text
+    adjust: the confounders. graph: a causal graph (see `read_graph`), from which the adjustment set follows instead. A text
     column becomes one indicator for each of its (at most 50) values; a missing value of a number becomes the median
     beside an indicator. Raises BadInput, NoOverlap and NotIdentified.
     """
@@ -61,7 +61,7 @@ def fit_table(
     outcome: str,
     *,
     adjust: Sequence[str] | None = None,
-    graph: str | None = None,
+    graph: GraphSource | None = None,
     cluster: str | None = None,
     weight: str | None = None,
     propensity: str | None = None,
@@ -87,7 +87,7 @@ def checked_columns(
     treatment: str,
     outcome: str,
     adjust: Sequence[str] | None,
-    graph: str | None,
+    graph: GraphSource | None,
     cluster: str | None,
     *others: str | None,
 ) -> list[str]:
@@ -107,7 +107,11 @@ def checked_columns(
     if graph is None:
         return list(adjust or ())
     observed = [name for name in frame.columns if name not in (treatment, outcome)]
-    return sorted(CausalGraph.from_text(graph).adjustment_set(treatment, outcome, observed))
+    drawn = GraphOnTable.of(graph, frame.columns)
+    try:
+        return sorted(drawn.graph.adjustment_set(treatment, outcome, observed))
+    except NotIdentified as error:
+        raise NotIdentified("; ".join((str(error), *drawn.lines()))) from error
 
 
 def design_matrix(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[FloatArray, tuple[str, ...]]:
@@ -144,6 +148,7 @@ def describe(content: Mapping[str, Any]) -> tuple[str, ...]:
     lines += [_line(name, value) for name, value in content["relatives"].items() if name != "naive"]
     if "adjustment" in content:
         lines.append("adjusted for: " + (", ".join(content["adjustment"]) or "nothing"))
+    lines += told_gaps(content.get("graph"))
     lines.append("overlap: " + content["positivity"].get("words", ""))
     lines += warning_lines(content["effect"], *content["relatives"].values())
     lines += [attempt_lines(row) for row in content["refutations"]]

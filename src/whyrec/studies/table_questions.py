@@ -16,6 +16,7 @@ from whyrec.cause.balance import balance, given_away
 from whyrec.cause.bounds import by_segment
 from whyrec.cause.docalib import DoCalib
 from whyrec.cause.dose import DoseResponse
+from whyrec.cause.graph.read import GraphSource
 from whyrec.cause.pair_effects import PairEffects
 from whyrec.cause.pair_model import Attributes
 from whyrec.cause.preference import PreferenceModel, RatingMethod
@@ -39,7 +40,7 @@ def treatment_kind(column: pl.Series) -> str:
 
 
 def table_uplift(
-    frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, graph: str | None = None,
+    frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, graph: GraphSource | None = None,
     segment: str | None = None, cluster: str | None = None, propensity: str | None = None, random_state: int = 0,
 ) -> tuple[dict[str, Any], pl.DataFrame]:  # fmt: skip
     """What treating changes for each row: the answer, and the table of rows with effect, low, high and rank.

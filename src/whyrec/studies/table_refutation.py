@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from whyrec.cause.docalib import DoCalib
+from whyrec.cause.graph.read import GraphSource
 from whyrec.cause.linear_effect import LinearEffect
 from whyrec.cause.refute import (
     PlaceboRuns,
@@ -114,7 +115,7 @@ def refuted_effect(
     outcome: str,
     *,
     adjust: Sequence[str] | None = None,
-    graph: str | None = None,
+    graph: GraphSource | None = None,
     cluster: str | None = None,
     weight: str | None = None,
     propensity: str | None = None,

@@ -2,5 +2,6 @@
 
 from whyrec.cause.graph.causal_graph import CausalGraph
 from whyrec.cause.graph.knowledge import Knowledge
+from whyrec.cause.graph.read import GraphOnTable, read_graph
 
-__all__ = ["CausalGraph", "Knowledge"]
+__all__ = ["CausalGraph", "GraphOnTable", "Knowledge", "read_graph"]

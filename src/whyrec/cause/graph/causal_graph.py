@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from whyrec.cause.graph import formats
+from whyrec.cause.graph.forms import bif, dot, gml, short
+from whyrec.cause.graph.forms.objects import read_object
+from whyrec.cause.graph.forms.recognise import parse
 from whyrec.cause.graph.index import Index, bits
 from whyrec.cause.graph.knowledge import Knowledge
 from whyrec.errors import BadInput
@@ -86,38 +88,44 @@ class CausalGraph:
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """From "age -> email; email -> visit; loyalty <-> visit", separated by ; or new lines.
+        """From a text in any form that is read: the short form "age -> email; loyalty <-> visit", dagitty, DOT, GML ...
 
-        Also a -- b (direction open), a o-> b, a o-o b; "nodes: a, b" for nodes without edges; "latent: u".
+        The short form has statements between ; or line breaks: a -> b, a <-> b (a common cause), a -- b (direction
+        open), a o-> b, a o-o b; "nodes: a, b" for nodes without edges; "latent: u". BadInput tells line and column.
         """
-        return cls.from_edges(**formats.from_short(text))
+        return cls.from_edges(**parse(text).arguments())
 
     @classmethod
     def from_dagitty(cls, text: str) -> Self:
-        """From dagitty's text: dag { u [latent] x -> y; x <-> z }; pdag and pag with --, @-> and @-@."""
-        return cls.from_edges(**formats.from_dagitty(text))
+        """From dagitty's text: dag { u [latent] x -> {y z}; x <-> z }; pdag and pag with --, @-> and @-@."""
+        return cls.from_edges(**dot.read_dagitty(text).arguments())
 
     @classmethod
     def from_dot(cls, text: str) -> Self:
         """From Graphviz DOT: digraph { a -> b; a -> b [dir=both]; u [latent=true]; a -> {b c} }."""
-        return cls.from_edges(**formats.from_dot(text))
+        return cls.from_edges(**dot.read_dot(text).arguments())
 
     @classmethod
     def from_gml(cls, text: str) -> Self:
         """From GML: graph [ directed 1 node [ id 0 label "a" ] edge [ source 0 target 1 ] ]."""
-        return cls.from_edges(**formats.from_gml(text))
+        return cls.from_edges(**gml.read(text).arguments())
 
     @classmethod
-    def read(cls, path: Path | str) -> Self:
-        """From a file; .gml, .dot, .gv and dagitty's "dag {" are recognised, all else is the short text form."""
-        path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except FileNotFoundError as error:
-            raise BadInput(f"{path}: no such graph file") from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"{path}: not a readable text file: {error}") from error
-        return cls.from_edges(**formats.recognise(text, path.suffix.lower()))
+    def from_bif(cls, text: str) -> Self:
+        """From BIF, the format of the Bayesian-network repositories: its probabilities say who causes whom."""
+        return cls.from_edges(**bif.read(text).arguments())
+
+    @classmethod
+    def from_object(cls, graph: Any) -> Self:
+        """From a networkx graph, or causal-learn's GeneralGraph."""
+        return cls.from_edges(**read_object(graph).arguments())
+
+    @staticmethod
+    def read(path: Path | str) -> CausalGraph:
+        """From a file, whose beginning tells the form (else its suffix; else it is the short form)."""
+        from whyrec.cause.graph.read import read_graph
+
+        return read_graph(Path(path))
 
     @classmethod
     def from_tiers(
@@ -408,8 +416,8 @@ class CausalGraph:
     # -- telling ------------------------------------------------------------------------------------------------------
 
     def to_text(self) -> str:
-        """Statements that `from_text` reads back (latent nodes are named by `latent`, as before)."""
-        return formats.to_short(self)
+        """The short form, which `from_text` reads back."""
+        return short.write(self)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: kind, nodes, latent and the edges of each sort."""
@@ -432,15 +440,15 @@ class CausalGraph:
 
     def to_dagitty(self) -> str:
         """Text that dagitty and `from_dagitty` read."""
-        return formats.to_dagitty(self)
+        return dot.write_dagitty(self)
 
     def to_dot(self) -> str:
         """Text that Graphviz and `from_dot` read."""
-        return formats.to_dot(self)
+        return dot.write_dot(self)
 
     def to_gml(self) -> str:
-        """Text that networkx and `from_gml` read (directed and bidirected edges; the latter as a latent node each)."""
-        return formats.to_gml(self)
+        """Text that networkx and `from_gml` read (the sort of an edge that is not directed is its attribute)."""
+        return gml.write(self)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -472,8 +480,3 @@ class CausalGraph:
             here = next(bits(index.parents[here] & left))
         cycle = [self.nodes[v] for v in reversed(walk[walk.index(here) :])]
         raise BadInput(f"the graph has a cycle: {' -> '.join([*cycle, cycle[0]])}; a cause cannot be its own effect")
-
-
-def as_graph(source: CausalGraph | str) -> CausalGraph:
-    """A graph as it is, or read from its text form (short, dagitty, DOT or GML)."""
-    return source if isinstance(source, CausalGraph) else CausalGraph.from_edges(**formats.recognise(source))

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from whyrec.cause.graph.causal_graph import CausalGraph, as_graph
+from whyrec.cause.graph.read import GraphSource, read_graph
 from whyrec.cause.identification.bounds import Bounds, balke_pearl_bounds, manski_bounds
 from whyrec.cause.identification.front_door import front_door_effect
 from whyrec.cause.identification.identify import Identification, identify
@@ -46,7 +46,7 @@ class GraphEffect:
 
 def graph_effect(
     frame: pl.DataFrame,
-    graph: CausalGraph | str,
+    graph: GraphSource,
     treatment: str,
     outcome: str,
     *,
@@ -66,7 +66,7 @@ def graph_effect(
     the instrument moves nobody the other way. cluster: rows of one user belong together. Rows with a missing value in
     a column that is used are left out. NotIdentified carries `bounds`.
     """
-    graph = as_graph(graph)
+    graph = read_graph(graph, known=frame.columns)
     observed = [name for name in graph.nodes if name in frame.columns and name not in graph.latent]
     for name in (treatment, outcome, *([cluster] if cluster else [])):
         if name not in frame.columns:

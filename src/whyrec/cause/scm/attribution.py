@@ -22,7 +22,7 @@ import polars as pl
 
 from whyrec.cause.graph import CausalGraph
 from whyrec.cause.scm.columns import as_frame
-from whyrec.cause.scm.model import StructuralCausalModel
+from whyrec.cause.scm.model import StructuralCausalModel, require_directions
 from whyrec.cause.scm.worlds import Plan, expectations
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, jsonable
@@ -174,6 +174,7 @@ def graph_of_question(graph: CausalGraph, causes: Mapping[str, Mapping[str, Any]
 
     Nodes that a change reads stay, too. All other nodes keep the value that the case shows, so that nothing has to be learnt of them: they become roots.
     """
+    require_directions(graph)
     drawn = nx.DiGraph(sorted(graph.directed))
     drawn.add_nodes_from(graph.nodes)
     nodes = {node for change in causes.values() for node in change}
@@ -188,6 +189,9 @@ def graph_of_question(graph: CausalGraph, causes: Mapping[str, Mapping[str, Any]
     edges = [edge for edge in graph.directed if edge[1] in reached]
     words = {word for change in causes.values() for given in change.values() for word in re.findall(r"\w+", str(given))}
     kept = {node for edge in edges for node in edge} | nodes | (words & set(graph.nodes))
+    # What a latent node or a common cause does to a root matters where it also moves what is learnt: the two are confounded.
+    edges += [(a, b) for a, b in graph.directed if a in graph.latent and b in kept - reached]
+    kept |= {a for a, _ in edges}
+    pairs = [pair for pair in graph.bidirected if set(pair) <= kept and set(pair) & reached]
     names = [node for node in graph.nodes if node in kept]
-    pairs = [pair for pair in graph.bidirected if set(pair) <= reached]
     return CausalGraph.from_edges(edges, pairs, latent=[n for n in names if n in graph.latent], nodes=names)

@@ -115,10 +115,13 @@ def known_rows(frame: pl.DataFrame, names: Sequence[str]) -> pl.Series:
 
 
 def require(frame: pl.DataFrame, names: Iterable[str]) -> None:
-    """BadInput for the first name that is no column of the table."""
-    for name in names:
-        if name not in frame.columns:
-            raise BadInput(f"no column {name!r}; the columns are {', '.join(frame.columns)}")
+    """BadInput for the names that are no columns of the table."""
+    missing = [repr(name) for name in names if name not in frame.columns]
+    if missing:
+        raise BadInput(
+            f"no column {', '.join(missing)}; the columns are {', '.join(frame.columns)}. A node of the graph that was not "
+            'measured is called latent: "latent: name"'
+        )
 
 
 def as_frame(case: Mapping[str, Any] | pl.DataFrame) -> pl.DataFrame:

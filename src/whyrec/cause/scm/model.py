@@ -12,7 +12,8 @@ import networkx as nx
 import numpy as np
 import polars as pl
 
-from whyrec.cause.graph import CausalGraph
+from whyrec.cause.graph import CausalGraph, read_graph
+from whyrec.cause.graph.read import GraphSource
 from whyrec.cause.scm.additive import Mechanism
 from whyrec.cause.scm.answers import ASSUMPTIONS, COUPLING, Counterfactuals
 from whyrec.cause.scm.choice import Choice, choose, make
@@ -27,7 +28,7 @@ from whyrec.progress import track
 class StructuralCausalModel:
     """Mechanisms X_j = f_j(causes of j, noise_j) over a graph, fitted from a table (Pearl 2009, chapter 7).
 
-    graph: a CausalGraph or its text. mechanisms: "auto", or a name or a `Mechanism` for some nodes and "auto" for the
+    graph: a CausalGraph, or what `read_graph` makes one of. mechanisms: "auto", or a name or a `Mechanism` for some nodes and "auto" for the
     rest: linear, quadratic, boosted, flow for columns of many values; logistic, quadratic logistic (two values),
     boosted for few. "auto" takes the simplest that is within a standard error of the best held-out likelihood.
     bootstrap: draws of the intervals, each with exponential weights of the clusters (Rubin 1981). A bidirected
@@ -39,7 +40,7 @@ class StructuralCausalModel:
 
     def __init__(
         self,
-        graph: CausalGraph | str,
+        graph: GraphSource,
         *,
         mechanisms: str | Mapping[str, str | Mechanism] = "auto",
         bootstrap: int = 40,
@@ -61,7 +62,7 @@ class StructuralCausalModel:
         """
         if self.bootstrap < 0 or not 0 < self.level < 1:
             raise BadInput(f"bootstrap={self.bootstrap}, level={self.level}: give draws and a share between 0 and 1")
-        graph = CausalGraph.from_text(self.graph) if isinstance(self.graph, str) else self.graph
+        graph = read_graph(self.graph, known=frame.columns)
         self.graph_ = observed_graph(graph)
         names = list(self.graph_.nodes)
         require(frame, [*names, *filter(None, (cluster, weight))])
@@ -396,14 +397,23 @@ class StructuralCausalModel:
         return list(nx.lexicographical_topological_sort(drawn))
 
 
+def require_directions(graph: CausalGraph) -> None:
+    """BadInput where the graph leaves the direction of an edge open, so that it has no mechanisms."""
+    for sort, sign in (("undirected", "--"), ("circle_arrow", "o->"), ("circle_circle", "o-o")):
+        for a, b in sorted(getattr(graph, sort)):
+            raise BadInput(
+                f"the graph leaves open what {a} {sign} {b} is; say which way it goes ({a} -> {b}), or that both share an "
+                f"unmeasured cause ({a} <-> {b}), or draw graphs from its class"
+            )
+
+
 def observed_graph(graph: CausalGraph) -> CausalGraph:
     """The graph over what was measured: a latent root becomes a bidirected edge between each two of its effects.
 
     Raises NotIdentified where a node shares an unmeasured cause with one of its own causes: the regression of the
     node on its causes is then not its mechanism.
     """
-    if getattr(graph, "undirected", None):
-        raise BadInput("the graph has undirected edges; say which way they go, or draw graphs from its class")
+    require_directions(graph)
     latent = set(graph.latent)
     nested = next(((a, b) for a, b in sorted(graph.directed) if b in latent), None)
     if nested:

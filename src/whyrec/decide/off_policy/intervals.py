@@ -145,9 +145,10 @@ def if_reward_were_drawn_apart(
     means = [np.bincount(groups, weights=column) / size for column in (weight - weight.mean(), left - left.mean())]
     # A large cluster's weight met a reward as large; shifted it meets any: the spread of sizes is put back.
     uneven = np.sqrt(len(size) * float(size @ size)) / n
-    of_groups = _shifts(*(mean * np.sqrt(size) for mean in means), rng) * uneven
+    root = np.sqrt(size)
+    of_groups = _shifts(means[0] * root, means[1] * root, rng) * uneven
     rows = [column - column.mean() - mean[groups] for column, mean in zip((weight, left), means, strict=True)]
-    drawn = of_groups if clusters is None else rng.choice(of_groups, n) + rng.permutation(_shifts(*rows, rng))
+    drawn = of_groups if clusters is None else rng.choice(of_groups, n) + rng.permutation(_shifts(rows[0], rows[1], rng))
     return float(np.quantile(drawn, level)) / n
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +17,6 @@ from whyrec.cause.discovery.learn import METHODS, Settings, learn_once
 from whyrec.cause.graph.causal_graph import CausalGraph
 from whyrec.cause.graph.equivalence import cpdag_matrices, from_matrices, matrices, shd
 from whyrec.cause.graph.knowledge import Knowledge
-from whyrec.errors import BadInput
 from whyrec.progress import track
 from whyrec.studies.graph_benchmark.tables import Setting, range_words
 from whyrec.studies.measured import Claim, Part
@@ -31,11 +29,7 @@ _SMALL = NETWORKS[:5]
 def read_network(data: Path, name: str) -> tuple[Columns, CausalGraph]:
     """Prepared rows and true DAG of a bnlearn network."""
     frame = pl.read_csv(data / "bnlearn" / f"{name}.txt", separator=" ")
-    text = (data / "bnlearn" / f"{name}.graph.txt").read_text(encoding="utf-8")
-    nodes = re.search(r"Nodes:\s*(\S+)", text)
-    if nodes is None:
-        raise BadInput(f"{name}.graph.txt: no list of nodes")
-    return prepare(frame), CausalGraph.from_edges(re.findall(r"(\w+) --> (\w+)", text), nodes=nodes[1].split(";"))
+    return prepare(frame), CausalGraph.read(data / "bnlearn" / f"{name}.graph.txt")
 
 
 def known_networks(setting: Setting) -> Part:
