@@ -52,6 +52,10 @@ _TEMPLATES = (
      "* with it and * without.",
      "只有 {} 能说明谁受了干预，其他列与此无关：若在干预之前测量，它是混杂因素；若在之后，请将其去掉，因为对它调整会无中生有；"
      "线性调整中含它时效应为 {}，不含时为 {}。"),
+    ("* clusters, worth * of equal size: an interval of so few holds only if they are drawn alike; gather more clusters",
+     "{} 个簇，相当于 {} 个同样大小的簇：簇这么少时，只有它们同样抽取，区间才成立；请收集更多的簇"),
+    ("few events: the outcomes of the treated are worth *, those of the control *; below * the interval is that of exact shares of "
+     "both arms", "事件很少：干预组的结果相当于 {} 个，对照组相当于 {} 个；少于 {} 个时，区间取自两组比例的精确区间"),
     ("errors that are too small, as where rows depend on each other", "过小的标准误，例如各行相互依赖时"),
     ("a hidden cause, or a column that should not be adjusted for: a drawn treatment has neither",
      "隐藏原因，或不该调整的列：随机抽取的干预两者皆无"),

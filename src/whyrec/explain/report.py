@@ -142,6 +142,8 @@ def effects_section(page: Page, content: Mapping[str, Any], t: Words, lang: Lang
     page.chart(
         estimates_chart(estimates, t("change of the outcome per treated pair", "每个被干预配对的结果变化"), t, lang)
     )
+    for words in content["effect"].get("diagnostics", {}).get("warnings") or ():
+        page.text(t(f"WARNING: {words}", f"警告：{in_chinese(str(words))}"))
     calibration_charts(page, content["calibration"], t)
     overlap_chart(page, content["positivity"], t)
     if content.get("policies"):

@@ -148,7 +148,9 @@ def if_reward_were_drawn_apart(
     root = np.sqrt(size)
     of_groups = _shifts(means[0] * root, means[1] * root, rng) * uneven
     rows = [column - column.mean() - mean[groups] for column, mean in zip((weight, left), means, strict=True)]
-    drawn = of_groups if clusters is None else rng.choice(of_groups, n) + rng.permutation(_shifts(rows[0], rows[1], rng))
+    drawn = (
+        of_groups if clusters is None else rng.choice(of_groups, n) + rng.permutation(_shifts(rows[0], rows[1], rng))
+    )
     return float(np.quantile(drawn, level)) / n
 
 
