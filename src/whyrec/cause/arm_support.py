@@ -153,8 +153,9 @@ def shrink(
         return Shrunk(kind, post.mean, np.sqrt(post.variance + common), post.prior, float(np.sqrt(tau2)))
     taus = levels.grid(tau2)
     fits = list(levels.at(taus**2))
-    # The steps are of log tau: once tau is flat in tau. Flat in tau^2 for amounts, whose noise is known less than it looks.
-    flat = 2 if kind == "amount" else 1
+    # The steps are of log tau: once tau is flat in tau. Flat in tau^2 where events are few: their noise is known less than it
+    # looks, and a spread that is taken for too small shrinks the best and the worst arm out of their intervals.
+    flat = 1 if kind == "number" else 2
     likelihood = np.array([fit.likelihood for fit in fits]) + flat * np.log(taus)
     weight = np.exp(likelihood - likelihood.max())
     weight /= weight.sum()
