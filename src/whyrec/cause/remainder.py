@@ -41,16 +41,17 @@ def remainder(calibrated: Calibrated, log: Log, straight: tuple[FloatArray, Floa
 
 
 def allowing(error: float, bias: float, level: float) -> float:
-    """Half the length of the interval that covers where the bias is at most `bias` (Armstrong and Kolesar 2018, equation 18).
+    """How many times as long an interval must be that covers where the bias is at most `bias` (Armstrong and Kolesar 2018, equation 18).
 
-    The quantile of |N(bias / error, 1)| at the level, times the error; without bias the usual 1.96.
+    The quantile of |N(bias / error, 1)| at the level over that without bias.
     """
     normal, t = NormalDist(), bias / error if error > 0 else 0.0
-    low, high = 0.0, t + normal.inv_cdf(0.5 + level / 2) + 1
+    usual = normal.inv_cdf(0.5 + level / 2)
+    low, high = usual, t + usual + 1
     for _ in range(60):
         middle = (low + high) / 2
         if normal.cdf(middle - t) - normal.cdf(-middle - t) < level:
             low = middle
         else:
             high = middle
-    return high * error
+    return high / usual
