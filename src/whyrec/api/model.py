@@ -22,6 +22,7 @@ from whyrec.files import atomic_file, write_json
 from whyrec.saved import check_free
 
 if TYPE_CHECKING:
+    from whyrec.api.effects import TableAnswer
     from whyrec.cause.graph.read import GraphSource
     from whyrec.explain.recommendation import Explanation
 
@@ -357,7 +358,7 @@ def effect(
     picture: Path | None = None,
     lang: Lang = "en",
     random_state: int = 0,
-) -> Any:
+) -> EffectAnswer | TableAnswer:
     """Average effect of a treatment in a table of units, by DoCalib; or the effect stored in a model's folder.
 
     kind: how the treatment is read (auto: two values are binary, fractions a dose, all else names of arms; see `api.effects.arms`
@@ -437,8 +438,8 @@ def evaluate(
 
     Rows of users or items that the model does not know are left out; none left is BadInput.
     """
-    from whyrec.recommend.evaluation import evaluate as compare
-    from whyrec.recommend.popularity import Popularity
+    from whyrec.recommenders.evaluation import evaluate as compare
+    from whyrec.recommenders.popularity import Popularity
 
     fitted = _model(model)
     dataset = fitted.dataset_
@@ -492,7 +493,7 @@ def article(
     data: Path | None = None, *, epochs: int = 10, random_state: int = 42, tell: Callable[[str], None] | None = None
 ) -> Any:
     """The article's worked example on MovieLens latest-small; `tell` receives each line as it is known."""
-    from whyrec.recommend.article import article as run
+    from whyrec.recommenders.article import article as run
 
     def on_epoch(epoch: int, loss: float) -> None:
         if tell is not None:

@@ -45,7 +45,7 @@ def tune(
     out: Path | None = None,
     random_state: int = 0,
 ) -> Any:
-    """The best settings of a recommender on a log; see `whyrec.recommend.tuning.tune`.
+    """The best settings of a recommender on a log; see `whyrec.recommenders.tuning.tune`.
 
     log: a `Dataset`, what `fit` takes, or a folder with MovieLens' ratings.csv and movies.csv. journal: file of the search, which goes
     on from it. out: a JSON file.
@@ -55,7 +55,7 @@ def tune(
     from whyrec.data.samples import movielens
     from whyrec.data.schema import Schema
     from whyrec.files import write_json
-    from whyrec.recommend.tuning import tune as search
+    from whyrec.recommenders.tuning import tune as search
 
     if isinstance(log, Dataset):
         dataset = log

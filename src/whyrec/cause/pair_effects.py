@@ -110,7 +110,8 @@ class PairEffects:
         self.calibrator_ = MonotoneBins.fit(combined, scores, weight) if helps else None
         self.blp_slope_ = _slope(combined, scores, weight, model.clusters_, fold)
         self.projection_ = Projection.fit(x, scores, weight, model.clusters_)
-        self.models_ = [self._whole(name, model, x, scores, weight) for name in self.learners_]
+        every = np.arange(len(x))
+        self.models_ = [self._fitted(name, model, x, scores, weight, every) for name in self.learners_]
         return self
 
     def judged(self, model: DoCalib, features: ArrayLike | None = None) -> Judged:
@@ -142,12 +143,7 @@ class PairEffects:
         self, name: str, model: DoCalib, x: FloatArray, scores: FloatArray, weight: FloatArray, train: NDArray[Any], at: FloatArray
     ) -> FloatArray:  # fmt: skip
         """Effects at some features of one candidate that was fitted on some rows."""
-        if name not in _OF_OUTCOMES:
-            found: FloatArray = self._regressor(name).fit(x[train], scores[train], weight[train]).predict(at)
-            return found
-        control, treated = self._arms(model.outcome if name == "t" else _straight(model), model, x, train)
-        result: FloatArray = treated.predict(at) - control.predict(at)
-        return result
+        return _effects(self._fitted(name, model, x, scores, weight, train), at)
 
     def predict(self, features: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Effect, and the low and high end of its interval, each of shape (n,), for features (n, d)."""
@@ -255,18 +251,17 @@ class PairEffects:
                     result[test, column] = learnt
         return result
 
-    def _whole(
-        self, name: str, model: DoCalib, x: FloatArray, scores: FloatArray, weight: FloatArray
+    def _fitted(
+        self, name: str, model: DoCalib, x: FloatArray, scores: FloatArray, weight: FloatArray, rows: NDArray[Any]
     ) -> list[Nuisance]:
-        """One candidate fitted on all rows: (control, treated) for the T-learner, one regression for the others."""
+        """One candidate fitted on some rows: (control, treated) of two outcome models, or one regression of the effect."""
         if name not in _OF_OUTCOMES:
-            return [self._regressor(name).fit(x, scores, weight)]
+            return [self._regressor(name).fit(x[rows], scores[rows], weight[rows])]
         if name == "t" and model.mix_.outcome is not None:
             sieve = Sieve(binary=model.log_.binary, random_state=model.random_state)
-            sieve.fit(x, model.log_.treatment, model.log_.outcome, weight)
+            sieve.fit(x[rows], model.log_.treatment[rows], model.log_.outcome[rows], weight[rows])
             return [StackedEffect(sieve, model.mix_.outcome)]
-        spec = model.outcome if name == "t" else _straight(model)
-        return self._arms(spec, model, x, np.arange(len(x)))
+        return self._arms(model.outcome if name == "t" else _straight(model), model, x, rows)
 
     @staticmethod
     def _arms(spec: Any, model: DoCalib, x: FloatArray, rows: NDArray[Any]) -> list[Nuisance]:
@@ -302,9 +297,7 @@ class PairEffects:
         result = np.zeros((len(x), len(self.mix_)))
         for column, parts in enumerate(self.models_):
             if self.mix_[column] > 0:
-                result[:, column] = (
-                    parts[0].predict(x) if len(parts) == 1 else parts[1].predict(x) - parts[0].predict(x)
-                )
+                result[:, column] = _effects(parts, x)
         return result
 
     def _in_chunks(self, fill: Callable[[slice], None], rows: int) -> None:
@@ -334,6 +327,12 @@ class PairEffects:
                 f"features: shape {x.shape}; the model was fitted on {len(self.names_)} columns: {', '.join(self.names_)}"
             )
         return x
+
+
+def _effects(parts: Sequence[Nuisance], x: FloatArray) -> FloatArray:
+    """What a candidate says of some features: its one regression of the effect, or its treated less its control model."""
+    found = parts[0].predict(x) if len(parts) == 1 else parts[1].predict(x) - parts[0].predict(x)
+    return np.asarray(found, dtype=np.float64)
 
 
 def _straight(model: DoCalib) -> str:
