@@ -1,9 +1,11 @@
 """Every reader and every question before a battery of odd tables: an answer, or an error of whyrec's own that is no `Unexpected`."""
 
+import inspect
 import json
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 import whyrec
 from whyrec import cli
+from whyrec.api import HOMES, _choices
 from whyrec.errors import BadInput, Unexpected, WhyrecError
 
 N = 80
@@ -247,3 +250,21 @@ def test_what_nobody_foresaw_is_whyrecs_own_and_keeps_its_cause(monkeypatch: pyt
     assert isinstance(error.value.__cause__, ZeroDivisionError)
     with pytest.raises(TypeError, match="nonsense"):
         whyrec.uplift(table("spend"), "t", "y", nonsense=1)
+
+
+@pytest.mark.parametrize("name", [name for name in whyrec.__all__ if name in HOMES])
+def test_options_of_a_few_words_take_no_other(name: str) -> None:
+    """kind="odd" was read as two values, lang="fr" as English."""
+    question = getattr(whyrec, name)
+    form = inspect.signature(question)
+    needed = {key: "nothing.csv" for key, one in form.parameters.items() if one.default is inspect.Parameter.empty}
+    few = [key for key, one in form.parameters.items() if "Literal" in str(one.annotation) or one.annotation in ("Lang", "Kind", "Missing", "Ranking")]
+    for key in few:
+        with pytest.raises(BadInput, match=f"{key}='odd': the choices are"):
+            question(**{**needed, key: "odd"})
+
+
+def test_every_option_of_a_few_words_is_looked_at() -> None:
+    """So that the test above does not pass for want of options."""
+    assert {"kind", "missing", "over", "lang"} <= set(_choices(import_module(HOMES["effect"]).effect))
+    assert {"by", "lang"} <= set(_choices(import_module(HOMES["recommend"]).recommend))

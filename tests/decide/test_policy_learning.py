@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+import whyrec
 from whyrec.decide.arm_scores import arm_scores
 from whyrec.decide.deploy import deploy_check, rounds_needed
 from whyrec.decide.off_policy.rounds import Rounds
@@ -259,3 +260,24 @@ def test_what_cannot_be_learnt_says_why(tmp_path) -> None:  # type: ignore[no-un
     many = pl.DataFrame({"id": [str(k) for k in range(100)]})
     with pytest.raises(BadInput, match="100 different values"):
         feature_names(many, ["id"])
+
+
+def rounds_table(n: int = 200) -> pl.DataFrame:
+    rng = np.random.default_rng(0)
+    return pl.DataFrame({"x": rng.normal(size=n), "action": ["a", "b"] * (n // 2), "reward": rng.random(n), "chance": [0.5] * n})
+
+
+@pytest.mark.parametrize("name", ["reward", "action", "chance"])
+def test_what_is_known_only_afterwards_is_no_feature(name: str) -> None:
+    with pytest.raises(BadInput, match=f"column '{name}' is no feature"):
+        whyrec.policy_learn(rounds_table(), reward="reward", action="action", features=["x", name], propensity="chance")
+
+
+def test_a_target_that_is_no_chance_is_named_with_its_row() -> None:
+    log = rounds_table().with_columns(target=pl.Series([0.5, 1.5] * 100))
+    with pytest.raises(BadInput, match="column 'target', row 2: 1.5 is not a chance"):
+        whyrec.policy_evaluate(log, reward="reward", propensity="chance", target="target")
+    with pytest.raises(BadInput, match="column 'target', row 2: 1.5 is not a chance"):
+        whyrec.policy_compare(log, reward="reward", propensity="chance", targets=["target"])
+    with pytest.raises(NoOverlap, match="column 'one': 1 in all 200 rows"):
+        whyrec.policy_evaluate(log.with_columns(one=pl.lit(1.0)), reward="reward", propensity="one", target="one")

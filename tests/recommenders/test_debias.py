@@ -12,7 +12,14 @@ from whyrec.data.schema import Schema
 from whyrec.data.simulate_choices import ConfoundedChoices, confounded_choices
 from whyrec.errors import BadInput
 from whyrec.recommenders.base import Recommender
-from whyrec.recommenders.debias import Debias, EventStages, event_stages, event_weights, item_propensities, with_forecast
+from whyrec.recommenders.debias import (
+    Debias,
+    EventStages,
+    event_stages,
+    event_weights,
+    item_propensities,
+    with_forecast,
+)
 from whyrec.recommenders.factorisation import BPR, ImplicitALS
 from whyrec.recommenders.lightgcn import LightGCN
 

@@ -3,9 +3,10 @@
 import pytest
 from tests.serve.conftest import Running
 
+from whyrec.data.events import CHOICES, PASSIVE
 from whyrec.errors import BadInput
 from whyrec.serve.client import Client, ServiceError
-from whyrec.serve.events import CHOICES, PASSIVE, acted, outcome_of
+from whyrec.serve.events import acted, outcome_of
 from whyrec.serve.store import Event
 
 

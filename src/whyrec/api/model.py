@@ -17,7 +17,7 @@ from whyrec.data.schema import Schema
 from whyrec.decide.causal_recommender import CausalRecommender, Ranking, Why
 from whyrec.decide.comparisons import keep
 from whyrec.errors import BadInput, WhyrecError
-from whyrec.estimate import Estimate
+from whyrec.estimate import Estimate, warning_lines
 from whyrec.files import atomic_file, write_json
 from whyrec.saved import check_free
 
@@ -93,6 +93,7 @@ class Fitted:
         words += (
             [repr(effects.effect_), repr(effects.naive_)] if effects else [f"No effects: {self.model.no_effects_}."]
         )
+        words += warning_lines(effects.effect_.to_dict(), effects.naive_.to_dict()) if effects else []
         for found in (self.model.notes_.get("baselines") or {}).values():
             best = sorted(found["methods"], key=lambda row: -row["ndcg"])
             words.append(f"NDCG@10, {found['how']}: " + "; ".join(f"{row['method']} {row['ndcg']:.4f}" for row in best))
@@ -294,6 +295,8 @@ def _check_history(users: list[Any], known: Any, history: Mapping[Any, Sequence[
     for user in history or {}:
         if user not in users:
             raise BadInput(f"history of user {user!r}, who was not asked for; name them among the users")
+        if isinstance(history[user], str | bytes) or not isinstance(history[user], Sequence):  # type: ignore[index]
+            raise BadInput(f"history of user {user!r}: {history[user]!r} is no list of item ids; write [{history[user]!r}]")  # type: ignore[index]
     for user, seen in zip(users, known, strict=True):
         if seen and history and user in history:
             raise BadInput(f"user {user!r} is in the log, which has their history; leave them out of `history`")
@@ -377,6 +380,8 @@ def effect(
         asked = {
             "treatment": treatment, "outcome": outcome, "adjust": adjust, "graph": graph, "reference": reference,
             "positive": positive, "cluster": cluster, "weight": weight, "propensity": propensity, "picture": picture,
+            "kind": None if kind == "auto" else kind, "missing": None if missing == "weights" else missing,
+            "over": None if over == "population" else over,
         }  # fmt: skip
         refuse_unused(asked, f"{source} is a fitted model, which tells its own effect")
         content = load(Path(source)).estimates_
@@ -476,6 +481,8 @@ def report(model: CausalRecommender | str | Path, out: Path, *, lang: Lang = "en
     from whyrec.explain.report import model_report
     from whyrec.files import write_text
 
+    if Path(out).suffix not in (".html", ".htm"):
+        raise BadInput(f"{out}: a report is one .html file")
     write_text(Path(out), model_report(_model(model), lang))
     return Written(Path(out))
 

@@ -219,7 +219,7 @@ def policy_compare(
     if not targets:
         raise BadInput("name one or more columns of target chances")
     found = PolicyLog.of(frame_of(log), reward=reward, propensity=propensity, cluster=cluster)
-    rounds = {name: found.rounds(_numbers(found, name)) for name in dict.fromkeys(targets)}
+    rounds = {name: found.rounds(_chances(found, name)) for name in dict.fromkeys(targets)}
     values = {name: off_policy_values(r, [method], level=level)[method] for name, r in rounds.items()}
     first = next(iter(rounds.values()))
     values["logging policy"] = off_policy_values(first, ["naive"], level=level)["naive"]
@@ -279,6 +279,11 @@ def policy_learn(
     if learner != "softmax" and penalty != 1.0:
         refuse_unused({"penalty": penalty}, f"a {learner} policy is not penalised")
     frame = frame_of(log)
+    for name in features:
+        if name in (reward, action, propensity):
+            raise BadInput(
+                f"column {name!r} is no feature: it is known only when the decision was made or after; leave it out of the features"
+            )
     names = feature_names(frame, features)
     whole = PolicyLog.of(frame, reward=reward, propensity=propensity, action=action, cluster=cluster)
     test = _held_out(whole, held_out, random_state)
@@ -372,7 +377,7 @@ def _rounds(
             key: None if name is None else _numbers(found, name)
             for key, name in (("predicted_logged", predicted_logged), ("predicted_target", predicted_target))
         }
-        return found.rounds(_numbers(found, target), **modelled)
+        return found.rounds(_chances(found, target), **modelled)
     unused = {"predicted_logged": predicted_logged, "predicted_target": predicted_target}
     refuse_unused(
         unused,
@@ -440,6 +445,16 @@ def _numbers(log: PolicyLog, name: str) -> FloatArray:
     from whyrec.decide.policy_log import numbers_of
 
     return numbers_of(log.frame, name, "give it in every round")
+
+
+def _chances(log: PolicyLog, name: str) -> FloatArray:
+    """A policy's chances of the logged actions, (n,); BadInput names column and row of what is none."""
+    values = _numbers(log, name)
+    outside = (values < 0) | (values > 1)
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise BadInput(f"column {name!r}, row {row + 1}: {values[row]:g} is not a chance between 0 and 1")
+    return values
 
 
 def _p_value(found: Estimate) -> float:
