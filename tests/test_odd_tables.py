@@ -268,3 +268,18 @@ def test_every_option_of_a_few_words_is_looked_at() -> None:
     """So that the test above does not pass for want of options."""
     assert {"kind", "missing", "over", "lang"} <= set(_choices(import_module(HOMES["effect"]).effect))
     assert {"by", "lang"} <= set(_choices(import_module(HOMES["recommend"]).recommend))
+
+
+@pytest.mark.parametrize("name", ["effect", "uplift", "arms", "dose", "refute", "preference", "graph_check", "graph_show", "graph_learn"])
+def test_a_language_without_a_picture_is_refused(name: str) -> None:
+    """`uplift --lang zh` answered in English."""
+    question = getattr(whyrec, name)
+    needed = {key: "nothing.csv" for key, one in inspect.signature(question).parameters.items() if one.default is inspect.Parameter.empty}
+    with pytest.raises(BadInput, match="language is that of the picture"):
+        question(**{**needed, "lang": "zh"})
+
+
+def test_uplift_with_nothing_to_tell_rows_apart_says_so() -> None:
+    """It said that a ranking of equal effects is worth 0 [0, 0]."""
+    with pytest.raises(BadInput, match="no column tells the rows apart"):
+        whyrec.uplift(pl.DataFrame({"t": T, "y": Y, "x": X}), "t", "y")

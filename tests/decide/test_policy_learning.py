@@ -275,9 +275,9 @@ def test_what_is_known_only_afterwards_is_no_feature(name: str) -> None:
 
 def test_a_target_that_is_no_chance_is_named_with_its_row() -> None:
     log = rounds_table().with_columns(target=pl.Series([0.5, 1.5] * 100))
-    with pytest.raises(BadInput, match="column 'target', row 2: 1.5 is not a chance"):
+    with pytest.raises(BadInput, match=r"column 'target', row 2: 1\.5 is not a chance"):
         whyrec.policy_evaluate(log, reward="reward", propensity="chance", target="target")
-    with pytest.raises(BadInput, match="column 'target', row 2: 1.5 is not a chance"):
+    with pytest.raises(BadInput, match=r"column 'target', row 2: 1\.5 is not a chance"):
         whyrec.policy_compare(log, reward="reward", propensity="chance", targets=["target"])
     with pytest.raises(NoOverlap, match="column 'one': 1 in all 200 rows"):
         whyrec.policy_evaluate(log.with_columns(one=pl.lit(1.0)), reward="reward", propensity="one", target="one")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from whyrec.api.options import refuse_idle_language
 from whyrec.data.read import frame_of
 from whyrec.errors import BadInput
 from whyrec.estimate import in_brackets, warning_lines
@@ -51,6 +52,7 @@ def uplift(
     reference, positive, missing: as in `effect`.
     out: write the rows with their effects (.parquet or .csv). picture: write a page of pictures (.html).
     """
+    refuse_idle_language(lang, picture)
     from whyrec.cause.graph.read import GraphOnTable, told_gaps
     from whyrec.studies.table_effect import reading
     from whyrec.studies.table_questions import table_uplift
@@ -97,6 +99,7 @@ def arms(
 
     over: everybody of the "population" that the rows were drawn from, or of the "rows" at hand alone.
     """
+    refuse_idle_language(lang, picture)
     from whyrec.cause.graph.read import GraphOnTable, told_gaps
     from whyrec.studies.table_effect import reading
     from whyrec.studies.table_questions import table_arms
@@ -152,6 +155,7 @@ def dose(
     picture: Path | None = None, lang: str = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
     """The dose-response curve of a continuous treatment (price, discount, hours)."""
+    refuse_idle_language(lang, picture)
     from whyrec.cause.graph.read import GraphOnTable, told_gaps
     from whyrec.studies.table_effect import reading
     from whyrec.studies.table_questions import table_dose
@@ -181,6 +185,7 @@ def preference(
     hidden: how far reasons to rate that nothing shows move the mean, as a share of what the seen ones move it; 0 where a recommender
     chose the pairs. out: write the k best unrated items of each user (.parquet or .csv).
     """
+    refuse_idle_language(lang, picture)
     from whyrec.studies.table_questions import table_preference
 
     content, rows = table_preference(

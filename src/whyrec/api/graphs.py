@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from whyrec.api.options import refuse_unused
+from whyrec.api.options import refuse_idle_language, refuse_unused
 from whyrec.cause.discovery.learn import LearnedGraph, learn_graph
 from whyrec.cause.discovery.scores import ScoreName
 from whyrec.cause.graph.causal_graph import CausalGraph
@@ -152,6 +152,7 @@ def graph_learn(
     random_state: int = 0,
 ) -> Learned:
     """Learn a graph from a table; with treatment and outcome, their effect averaged over the graphs that were drawn."""
+    refuse_idle_language(lang, picture)
     if (treatment is None) != (outcome is None):
         raise BadInput("an averaged effect needs both --treatment and --outcome; give both, or neither")
     frame = read_frame(data)
@@ -192,6 +193,7 @@ def graph_check(
     lang: Lang = "en",
 ) -> Checked:
     """Test every independence that a graph implies on a table."""
+    refuse_idle_language(lang, picture)
     frame = read_frame(data)
     on_table = GraphOnTable.of(graph, frame.columns, latent)
     drawn = on_table.graph
@@ -218,6 +220,7 @@ def graph_show(
     lang: Lang = "en",
 ) -> Shown:
     """Read a graph in any form and write it in another, or draw it."""
+    refuse_idle_language(lang, picture)
     drawn = read_graph(graph, latent, [name for name in (treatment, outcome) if name])
     text = in_form(drawn, form)
     files = [_write(out, text)] if out else []

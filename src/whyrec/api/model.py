@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import polars as pl
 
-from whyrec.api.options import refuse_unused
+from whyrec.api.options import refuse_idle_language, refuse_unused
 from whyrec.data.dataset import Dataset
 from whyrec.data.read import frame_of, read_dataset
 from whyrec.data.report import ValidationReport, without_people
@@ -372,6 +372,7 @@ def effect(
     `read_graph`), from which they follow (NotIdentified where no set of columns suffices). missing: what to do about rows that
     miss a value of them, see `whyrec.cause.table.read_units`.
     """
+    refuse_idle_language(lang, picture)
     from whyrec.cause.graph.read import GraphOnTable
     from whyrec.cause.table import treatment_kind
     from whyrec.studies.table_effect import describe, table_effect

@@ -13,3 +13,8 @@ def refuse_unused(given: Mapping[str, Any], why: str) -> None:
     named = [name for name, value in given.items() if value is not None and value is not False]
     if named:
         raise BadInput(f"{why}; {', '.join(named)} would change nothing: leave {'them' if len(named) > 1 else 'it'} out")
+
+
+def refuse_idle_language(lang: str, picture: Any) -> None:
+    """BadInput where a language was chosen for a picture that nobody asked for: the words of such an answer are English."""
+    refuse_unused({"lang": lang if lang != "en" and picture is None else None}, "the language is that of the picture, and none was asked for")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from whyrec.cli.options import Json, Lang, Missing, Positive, Reference, Seed, answer
+from whyrec.cli.options import Json, Missing, PictureLang, Positive, Reference, Seed, answer
 
 app = typer.Typer()
 
@@ -32,7 +32,7 @@ def uplift(
     missing: Missing = "weights",
     out: Rows = None,
     picture: Picture = None,
-    lang: Lang = "en",
+    lang: PictureLang = "en",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -71,7 +71,7 @@ def preference(
     ] = 0.3,
     out: Rows = None,
     picture: Picture = None,
-    lang: Lang = "en",
+    lang: PictureLang = "en",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:

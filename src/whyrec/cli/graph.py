@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from whyrec.cli.options import Json, Lang, Missing, Seed, answer
+from whyrec.cli.options import Json, Missing, PictureLang, Seed, answer
 
 app = typer.Typer(
     help="Causal graphs: learn, check, show, identify.\n\n"
@@ -53,7 +53,7 @@ def learn(
     outcome: Annotated[str | None, typer.Option(help="The outcome of that effect.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the graph: .txt, .dot, .gml or .dagitty.")] = None,
     picture: Picture = None,
-    lang: Lang = "en",
+    lang: PictureLang = "en",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -87,7 +87,7 @@ def check(
     latent: Latent = None,
     level: Annotated[float, typer.Option(help="Chance of rejecting a right graph, over all tests.")] = 0.05,
     picture: Picture = None,
-    lang: Lang = "en",
+    lang: PictureLang = "en",
     as_json: Json = False,
 ) -> None:
     """Which independences the graph implies, and which of them the data reject, and how strongly."""
@@ -108,7 +108,7 @@ def show(
     outcome: Annotated[str | None, typer.Option(help="Its box is orange in the picture.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the text to this file.")] = None,
     picture: Picture = None,
-    lang: Lang = "en",
+    lang: PictureLang = "en",
     as_json: Json = False,
 ) -> None:
     """Read a graph in any form, print it in another, draw it."""

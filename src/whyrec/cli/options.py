@@ -12,6 +12,7 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output; progress on standard error.")]
 Lang = Annotated[Literal["en", "zh"], typer.Option("--lang", help="Language of words and pictures.")]
+PictureLang = Annotated[Literal["en", "zh"], typer.Option("--lang", help="Language of the picture; the words are English.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed; the same seed gives the same answer.")]
 Model = Annotated[Path, typer.Argument(help="Folder of a fitted model (whyrec fit ... --out FOLDER).")]
 Reference = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from whyrec.cli.options import By, Json, Lang, Missing, Model, Positive, Reference, Seed, answer, tell
+from whyrec.cli.options import By, Json, Lang, Missing, Model, PictureLang, Positive, Reference, Seed, answer, tell
 
 app = typer.Typer()
 
@@ -149,7 +149,7 @@ def effect(
         typer.Option(help="Whose mean an arm's is: everybody that the rows were drawn from, or the rows at hand."),
     ] = "population",
     picture: Annotated[Path | None, typer.Option(help="Write a page of pictures to this .html file.")] = None,
-    lang: Lang = "en",
+    lang: PictureLang = "en",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
