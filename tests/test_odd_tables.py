@@ -16,6 +16,7 @@ import pytest
 import whyrec
 from whyrec import cli
 from whyrec.api import HOMES, _choices
+from whyrec.cli.options import names
 from whyrec.errors import BadInput, Unexpected, WhyrecError
 
 N = 80
@@ -283,3 +284,21 @@ def test_uplift_with_nothing_to_tell_rows_apart_says_so() -> None:
     """It said that a ranking of equal effects is worth 0 [0, 0]."""
     with pytest.raises(BadInput, match="no column tells the rows apart"):
         whyrec.uplift(pl.DataFrame({"t": T, "y": Y, "x": X}), "t", "y")
+
+
+@pytest.mark.parametrize("name", [name for name in whyrec.__all__ if name in HOMES])
+def test_a_text_is_no_list_of_names(name: str) -> None:
+    """adjust="ab" adjusted for the columns a and b."""
+    question = getattr(whyrec, name)
+    form = inspect.signature(question)
+    needed = {key: "nothing.csv" for key, one in form.parameters.items() if one.default is inspect.Parameter.empty}
+    for key in [key for key, one in form.parameters.items() if str(one.annotation).startswith("Sequence[")]:
+        with pytest.raises(BadInput, match=r"'ab'.*is one text; give a list"):
+            question(**{**needed, key: "ab"})
+
+
+def test_names_on_the_command_line() -> None:
+    assert names(None) is None and names("a, b") == ["a", "b"] and names('"x, y",z') == ["x, y", "z"]
+    for empty in ("", "a,", "a,,b", " "):
+        with pytest.raises(BadInput, match="empty name"):
+            names(empty)

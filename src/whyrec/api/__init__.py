@@ -56,11 +56,15 @@ def _choices(question: Callable[..., Any]) -> dict[str, tuple[Any, ...]]:
 def own_errors(question: Callable[..., Any]) -> Callable[..., Any]:
     """The function, raising whyrec's own errors only: files that cannot be used are BadInput, what nobody foresaw Unexpected."""
     form, choices = signature(question), _choices(question)
+    lists = [name for name, one in form.parameters.items() if str(one.annotation).startswith("Sequence[")]
 
     @wraps(question)
     def asked(*arguments: Any, **named: Any) -> Any:
         given = form.bind(*arguments, **named).arguments  # a call that does not fit is the caller's TypeError
         try:
+            for name in lists:
+                if isinstance(given.get(name), str | bytes):
+                    raise BadInput(f"{name}={given[name]!r} is one text; give a list: [{given[name]!r}]")
             for name, allowed in choices.items():
                 value = given.get(name)
                 if name in given and not any(value is one or (isinstance(value, str) and value == one) for one in allowed):

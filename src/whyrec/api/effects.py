@@ -142,6 +142,7 @@ def _contrast_lines(content: dict[str, Any]) -> list[str]:
         lines.append(
             f"  {row['arm']!s:<22} {row['effect']['estimate']:+.4g}  [{low:.4g}, {high:.4g}]; naive {naive:+.4g}; {tried}"
         )
+        lines += [f"    {words}" for words in warning_lines(row["effect"])]
         lines += [f"    FAILED: {attempt['words']}" for attempt in row["refutations"] if not attempt["passed"]]
         if row["sensitivity"].get("words"):
             lines.append(f"    {row['sensitivity']['words']}")

@@ -17,7 +17,7 @@ from whyrec.cause.graph.implied import rejections, told_p
 from whyrec.cause.graph.knowledge import Knowledge
 from whyrec.cause.graph.read import GraphOnTable, GraphSource, read_graph
 from whyrec.cause.identification.bounds import Bounds
-from whyrec.cause.identification.estimation import GraphEffect, Strategy, graph_effect
+from whyrec.cause.identification.estimation import GraphEffect, Strategy, graph_effect, told_estimate
 from whyrec.cause.identification.identify import Identification, identify
 from whyrec.data.read import frame_of
 from whyrec.errors import BadInput, NotIdentified
@@ -129,7 +129,7 @@ class Identified:
         """The proof in words, then the number or the bounds."""
         lines = [self.identification.to_text(), *(self.on_table.lines() if self.on_table else ())]
         if self.effect:
-            lines.append(repr(self.effect))
+            lines += told_estimate(self.effect)
         return "\n".join([*lines, *(bound.to_text() for bound in self.bounds)])
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from whyrec.cli.options import Json, Lang, Missing, PictureLang, Positive, Reference, Seed, answer
+from whyrec.cli.options import Json, Lang, Missing, PictureLang, Positive, Reference, Seed, answer, names
 
 app = typer.Typer()
 
@@ -206,7 +206,7 @@ def refute(
             source,
             treatment,
             outcome,
-            adjust=[name.strip() for name in adjust.split(",")] if adjust else None,
+            adjust=names(adjust),
             graph=graph,
             reference=reference,
             positive=positive,

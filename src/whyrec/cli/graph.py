@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from whyrec.cli.options import Json, Missing, PictureLang, Seed, answer
+from whyrec.cli.options import Json, Missing, PictureLang, Seed, answer, names
 
 app = typer.Typer(
     help="Causal graphs: learn, check, show, identify.\n\n"
@@ -62,7 +62,7 @@ def learn(
         lambda api: api.graph_learn(
             data,
             method=method,
-            columns=_names(columns),
+            columns=names(columns),
             knowledge=knowledge,
             cluster=cluster,
             draws=draws,
@@ -92,7 +92,7 @@ def check(
 ) -> None:
     """Which independences the graph implies, and which of them the data reject, and how strongly."""
     answer(
-        lambda api: api.graph_check(graph, data, latent=_names(latent) or (), level=level, picture=picture, lang=lang),
+        lambda api: api.graph_check(graph, data, latent=names(latent) or (), level=level, picture=picture, lang=lang),
         as_json,
     )
 
@@ -116,7 +116,7 @@ def show(
         lambda api: api.graph_show(
             graph,
             form=form,
-            latent=_names(latent) or (),
+            latent=names(latent) or (),
             treatment=treatment,
             outcome=outcome,
             out=out,
@@ -157,7 +157,7 @@ def identify(
 ) -> None:
     """By which formula the effect follows from the graph, or why by none; exit code 1 where it does not."""
     kept = []
-    ends = _names(contrast)
+    ends = names(contrast)
     if ends is not None and len(ends) != 2:
         raise typer.BadParameter(f"{contrast!r}: write FROM,TO", param_hint="--contrast")
 
@@ -168,8 +168,8 @@ def identify(
                 treatment,
                 outcome,
                 data=data,
-                observed=_names(observed),
-                latent=_names(latent) or (),
+                observed=names(observed),
+                latent=names(latent) or (),
                 strategy=strategy,
                 cluster=cluster,
                 contrast=None if ends is None else (ends[0], ends[1]),
@@ -184,6 +184,3 @@ def identify(
     if not kept[0].identification.identified and kept[0].effect is None:
         raise typer.Exit(1)
 
-
-def _names(text: str | None) -> list[str] | None:
-    return [name.strip() for name in text.split(",") if name.strip()] if text else None

@@ -7,7 +7,20 @@ from typing import Annotated, Literal
 
 import typer
 
-from whyrec.cli.options import By, Json, Lang, Missing, Model, PictureLang, Positive, Reference, Seed, answer, tell
+from whyrec.cli.options import (
+    By,
+    Json,
+    Lang,
+    Missing,
+    Model,
+    PictureLang,
+    Positive,
+    Reference,
+    Seed,
+    answer,
+    names,
+    tell,
+)
 
 app = typer.Typer()
 
@@ -162,7 +175,7 @@ def effect(
             source,
             treatment,
             outcome,
-            adjust=[name.strip() for name in adjust.split(",")] if adjust else None,
+            adjust=names(adjust),
             graph=graph,
             reference=reference,
             positive=positive,
