@@ -38,3 +38,9 @@ def test_over_http(server: Running) -> None:
             client.events([{"user": "refuser", "item": "i1", "event": "frobnicate"}])
         client.events([{"user": "refuser", "item": "i1", "event": "like", "time": "2024-01-01 00:00:00 UTC"}])
         assert not client.recommend("refuser").content["cold"]
+
+
+def test_an_event_of_the_future_is_refused(server: Running) -> None:
+    """A log's reader calls such a time a fault; the service took it for the user's last event for years."""
+    with Client(server.url) as client, pytest.raises(ServiceError, match="days ahead of the server's clock"):
+        client.events([{"user": "refuser", "item": "i1", "event": "like", "time": "2099-01-01T00:00:00Z"}])
