@@ -157,3 +157,4 @@ def test_an_interval_beyond_what_is_possible_says_that_nothing_is_known():
     assert odd.estimate == 1 and odd.interval == (0.0, 1.0) and "beyond what is possible" in odd.warnings[0]
     cut = Estimate(0.9, (0.7, 1.1), 0.1, 100, "mean", "IPS").within((0.0, 1.0))
     assert cut.interval == (0.7, 1.0) and not cut.warnings
+    assert cut.diagnostics["cut_off"] and "cut_off" not in Estimate(0.5, (0.4, 0.6), 0.1, 100, "mean", "IPS").within((0.0, 1.0)).diagnostics

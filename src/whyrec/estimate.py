@@ -104,9 +104,11 @@ class Estimate:
         """The same, cut off at what the quantity can possibly be; an interval that lies beyond it contradicts itself, and all is possible."""
         low, high = (min(max(end, bounds[0]), bounds[1]) for end in self.interval)
         value = replace(self, estimate=min(max(self.estimate, bounds[0]), bounds[1]), interval=(low, high))
+        if (low, high) != self.interval and not math.isnan(low):
+            value = value.told({"cut_off": True})
         if low == high and self.interval[0] < self.interval[1]:
             beyond = "the whole interval lay beyond what is possible, so that nothing is known: the assumptions do not fit these rows"
-            return replace(value, interval=bounds).told({"warnings": (f"{self.method}: {beyond}",)})
+            return replace(value, interval=bounds).told({"warnings": (beyond,)})
         return value
 
     def without_interval(self, why: str) -> Self:

@@ -191,3 +191,22 @@ def test_context_has_columns_of_its_own() -> None:
     for context in (("bought",), ("weather", "weather")):
         with pytest.raises(BadInput, match=f"column '{context[0]}' plays"):
             Schema(outcome="bought", context=context)
+
+
+def test_na_among_two_words_is_missing_as_among_numbers() -> None:
+    words, numbers = (read_dataset(table(shown=shown, bought=bought))[0].log for shown, bought in (
+        (["yes", "no", "NA"] * 20, ["no", "yes", "NULL"] * 20), (["1", "0", "NA"] * 20, ["0", "1", "NULL"] * 20)
+    ))  # fmt: skip
+    for role in ("treatment", "outcome"):
+        assert words[role].to_list() == numbers[role].to_list() and words[role].null_count() == 20
+    nothing = read_dataset(table(shown=["None", "mail", "sms"] * 20, bought=[1, 0, 0] * 20))[0].log["treatment"]
+    assert nothing.n_unique() == 3 and nothing.null_count() == 0
+
+
+def test_a_category_that_no_item_has_is_refused() -> None:
+    items = pl.DataFrame({"item": list(range(7)), "kind": ["a"] * 7})
+    for more in ({"items": items}, {}):
+        with pytest.raises(BadInput, match="no column 'sort' of categories"):
+            read_dataset(table(bought=[1, 0] * 30), schema=Schema(outcome="bought", item_category="sort"), **more)
+    with pytest.raises(BadInput, match="name one column"):
+        Schema.from_dict({"items": {"category": ["a"]}})

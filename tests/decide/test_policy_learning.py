@@ -281,3 +281,14 @@ def test_a_target_that_is_no_chance_is_named_with_its_row() -> None:
         whyrec.policy_compare(log, reward="reward", propensity="chance", targets=["target"])
     with pytest.raises(NoOverlap, match="column 'one': 1 in all 200 rows"):
         whyrec.policy_evaluate(log.with_columns(one=pl.lit(1.0)), reward="reward", propensity="one", target="one")
+
+
+def test_a_log_worth_two_rounds_shows_no_difference() -> None:
+    """The difference was +1.00 [+.003, +.998], p = .049, of a value that may be anything between 0 and 1."""
+    clicks = np.r_[np.zeros(998), 1.0, 1.0]
+    log = pl.DataFrame({"reward": clicks, "chance": np.r_[np.full(998, 0.9999), 1e-4, 2e-4], "target": np.r_[np.full(998, 0.01), 0.99, 0.99]})
+    values = whyrec.policy_evaluate(log, reward="reward", propensity="chance", target="target").to_dict()["values"]
+    ends = {name: tuple(found["interval"]) for name, found in values.items() if name in ("IPS", "clipped IPS", "SNIPS")}
+    assert all(high - low > 0.9 for low, high in ends.values()), ends
+    (found,) = whyrec.policy_compare(log, reward="reward", propensity="chance", targets=["target"]).to_dict()["differences"].values()
+    assert found["interval"][0] < 0 and found["p_value"] > 0.05

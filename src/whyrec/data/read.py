@@ -54,6 +54,9 @@ def read_dataset(
             f"{logged.source}: no column {absent[0]!r}; the columns are {', '.join(logged.frame.columns)}; "
             "correct the file or the schema"
         )
+    if schema.item_category is not None and (described is None or schema.item_category not in described.frame.columns):
+        has = "there is no item table" if described is None else f"the columns are {', '.join(described.frame.columns)}"
+        raise BadInput(f"item table: no column {schema.item_category!r} of categories; {has}; correct the file or the schema")
     _refuse_types(logged, schema)
     ids: dict[str, pl.Series] = {}
     tables: dict[str, pl.DataFrame | None] = {}

@@ -159,6 +159,8 @@ class Schema:
             if key != "context" and not isinstance(value, str):
                 raise BadInput(f"{where}: [log] {key} = {value!r}; name one column")
         lists = {"[log] context": log.pop("context", ()), "[items] text": items.get("text", ())}
+        if not isinstance(items.get("category"), str | None):
+            raise BadInput(f"{where}: [items] category = {items['category']!r}; name one column")
         for key, value in lists.items():
             if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
                 raise BadInput(f"{where}: {key} = {value!r}; write a list of columns")
