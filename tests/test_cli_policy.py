@@ -175,7 +175,7 @@ def test_compare_is_paired_and_corrected(whyrec, log, tmp_path):
         (("evaluate", "--reward", "visit", "--propensity", "age", "--target", "call_all"), "age: .* in row"),
         (("evaluate", *BASE, "--target", "age"), "is not a chance"),
         (("evaluate", *BASE, "--target", "call_all", "--methods", "DR"), "DR needs"),
-        (("compare", *BASE, "--targets", ","), "one or more columns"),
+        (("compare", *BASE, "--targets", ","), "empty name"),
         (("deploy-check", *BASE, "--policy", "absent.json", "--action", "offer"), "not a policy"),
         (("learn", *BASE, "--action", "offer", "--features", "age", "--free", "tea"), "not an action of the log"),
         (("evaluate", *BASE, "--target", "call_all", "--picture", "x.jpg"), ".svg or .html"),

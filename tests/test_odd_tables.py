@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 import whyrec
+import whyrec.api
 from whyrec import cli
 from whyrec.api import HOMES, _choices
 from whyrec.cli.options import names
@@ -302,3 +303,21 @@ def test_names_on_the_command_line() -> None:
     for empty in ("", "a,", "a,,b", " "):
         with pytest.raises(BadInput, match="empty name"):
             names(empty)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_files_may_be_told_as_texts(kind: type, tmp_path: Path) -> None:
+    """out="graph.dot" was an Unexpected error: a text has no suffix."""
+    frame = pl.DataFrame({"x": X, "y": Y})
+    found = whyrec.graph_learn(frame, out=kind(tmp_path / "graph.dot"), picture=kind(tmp_path / "graph.svg"), draws=2)
+    assert [Path(file).name for file in found.to_dict()["files"]] == ["graph.dot", "graph.svg"]
+    whyrec.graph_show("a -> b", out=kind(tmp_path / "short.txt"), picture=kind(tmp_path / "short.svg"))
+    whyrec.graph_check("x -> y; z -> y", frame.with_columns(z=pl.col("x") ** 2), picture=kind(tmp_path / "check.svg"))
+    whyrec.counterfactual(frame, "x -> y", 1, {"x": 0.0}, out=kind(tmp_path / "model")).to_dict()
+    assert {path.name for path in tmp_path.iterdir()} >= {"graph.dot", "graph.svg", "short.txt", "short.svg", "check.svg", "model"}
+
+
+def test_no_path_is_typed_as_a_path_alone() -> None:
+    for name in HOMES:
+        for key, one in inspect.signature(getattr(whyrec.api, name)).parameters.items():
+            assert "Path" not in str(one.annotation) or "str" in str(one.annotation) or name == "write_table", (name, key)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from whyrec.api.options import refuse_idle_language, refuse_unused
+from whyrec.api.options import as_path, refuse_idle_language, refuse_unused
 from whyrec.data.read import frame_of
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.saved import check_free
@@ -108,7 +108,7 @@ def counterfactual(
     weight: str | None = None,
     mechanisms: Any = "auto",
     exact: bool = False,
-    out: Path | None = None,
+    out: str | Path | None = None,
     random_state: int = 0,
 ) -> CounterfactualAnswer:
     """What would have been in a case, had something been otherwise; learnt from a table and a causal graph.
@@ -148,7 +148,7 @@ def counterfactual(
         if table is not None and cluster is not None:
             keep_own_cases(Path(out), table, cluster, list(fitted.columns_))
     found = fitted.counterfactual(cases, do, target, exact=exact, table_rows=_rows(case))
-    return CounterfactualAnswer(found, fitted, out, drawn)
+    return CounterfactualAnswer(found, fitted, as_path(out), drawn)
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ def why_not(
     item: str | None = None,
     cluster: str | None = None,
     weight: str | None = None,
-    picture: Path | None = None,
+    picture: str | Path | None = None,
     lang: Literal["en", "zh"] = "en",
     random_state: int = 0,
 ) -> WhyNotAnswer:
@@ -250,7 +250,7 @@ def why_not(
         title = f"{found[0].outcome}: {texts[0]}"
     if picture is not None:
         write_picture(Path(picture), found[0].picture(), title=title)
-    return WhyNotAnswer(found, fitted, texts, notes, picture, rows, drawn)
+    return WhyNotAnswer(found, fitted, texts, notes, as_path(picture), rows, drawn)
 
 
 def refute(

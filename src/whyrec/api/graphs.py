@@ -146,8 +146,8 @@ def graph_learn(
     time_budget: float | None = None,
     treatment: str | None = None,
     outcome: str | None = None,
-    out: Path | None = None,
-    picture: Path | None = None,
+    out: str | Path | None = None,
+    picture: str | Path | None = None,
     lang: Lang = "en",
     random_state: int = 0,
 ) -> Learned:
@@ -189,7 +189,7 @@ def graph_check(
     *,
     latent: Sequence[str] = (),
     level: float = 0.05,
-    picture: Path | None = None,
+    picture: str | Path | None = None,
     lang: Lang = "en",
 ) -> Checked:
     """Test every independence that a graph implies on a table."""
@@ -215,8 +215,8 @@ def graph_show(
     latent: Sequence[str] = (),
     treatment: str | None = None,
     outcome: str | None = None,
-    out: Path | None = None,
-    picture: Path | None = None,
+    out: str | Path | None = None,
+    picture: str | Path | None = None,
     lang: Lang = "en",
 ) -> Shown:
     """Read a graph in any form and write it in another, or draw it."""
@@ -289,21 +289,21 @@ def in_form(graph: CausalGraph, form: str) -> str:
     return graph.to_gml() if form == "gml" else graph.to_text()
 
 
-def _form(path: Path) -> str:
-    return {".dot": "dot", ".gv": "dot", ".gml": "gml", ".dagitty": "dagitty"}.get(path.suffix.lower(), "text")
+def _form(path: str | Path) -> str:
+    return {".dot": "dot", ".gv": "dot", ".gml": "gml", ".dagitty": "dagitty"}.get(Path(path).suffix.lower(), "text")
 
 
-def _write(path: Path, text: str) -> Path:
+def _write(path: str | Path, text: str) -> Path:
     write_text(Path(path), text + "\n")
     return Path(path)
 
 
 def graph_benchmark(
-    data: Path,
+    data: str | Path,
     *,
     quick: bool = False,
     only: Sequence[str] | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     random_state: int = 0,
 ) -> Any:
     """Graphs against truth, table by table; see `whyrec.studies.graph_benchmark`."""

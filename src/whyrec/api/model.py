@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import polars as pl
 
-from whyrec.api.options import refuse_idle_language, refuse_unused
+from whyrec.api.options import as_path, refuse_idle_language, refuse_unused
 from whyrec.data.dataset import Dataset
 from whyrec.data.read import frame_of, read_dataset
 from whyrec.data.report import ValidationReport, without_people
@@ -209,8 +209,8 @@ def recommend(
     diversity: float | None = None,
     budget: float | None = None,
     cost: float | str = 1.0,
-    out: Path | None = None,
-    picture: Path | None = None,
+    out: str | Path | None = None,
+    picture: str | Path | None = None,
     lang: Lang = "en",
     context: Mapping[str, Any] | None = None,
     history: Mapping[Any, Sequence[Any]] | None = None,
@@ -288,7 +288,7 @@ def recommend(
     if by == "policy":
         more["policy"] = ranking
         notes.insert(0, f"policy: by {ranking}, of whose value the log is surest")
-    return Table(frame, "recommendations", out, more, tuple(notes))
+    return Table(frame, "recommendations", as_path(out), more, tuple(notes))
 
 
 def _check_history(users: list[Any], known: Any, history: Mapping[Any, Sequence[Any]] | None) -> None:
@@ -358,7 +358,7 @@ def effect(
     kind: Literal["auto", "binary", "arms", "dose"] = "auto",
     missing: Literal["weights", "complete", "indicator"] = "weights",
     over: Literal["population", "rows"] = "population",
-    picture: Path | None = None,
+    picture: str | Path | None = None,
     lang: Lang = "en",
     random_state: int = 0,
 ) -> EffectAnswer | TableAnswer:
@@ -477,7 +477,7 @@ def evaluate(
     return Table(compared, "methods", notes=notes)
 
 
-def report(model: CausalRecommender | str | Path, out: Path, *, lang: Lang = "en") -> Written:
+def report(model: CausalRecommender | str | Path, out: str | Path, *, lang: Lang = "en") -> Written:
     """A self-contained HTML page about a fitted model."""
     from whyrec.explain.report import model_report
     from whyrec.files import write_text
@@ -489,7 +489,7 @@ def report(model: CausalRecommender | str | Path, out: Path, *, lang: Lang = "en
 
 
 def demo(
-    out: Path = Path("demo-output"), *, draws: int = 20, lang: Lang = "en", epochs: int = 6, random_state: int = 0
+    out: str | Path = Path("demo-output"), *, draws: int = 20, lang: Lang = "en", epochs: int = 6, random_state: int = 0
 ) -> Any:
     """The main job on the package's own data; see `whyrec.studies.demo`."""
     from whyrec.studies.demo import demo as run
@@ -498,7 +498,7 @@ def demo(
 
 
 def article(
-    data: Path | None = None, *, epochs: int = 10, random_state: int = 42, tell: Callable[[str], None] | None = None
+    data: str | Path | None = None, *, epochs: int = 10, random_state: int = 42, tell: Callable[[str], None] | None = None
 ) -> Any:
     """The article's worked example on MovieLens latest-small; `tell` receives each line as it is known."""
     from whyrec.recommenders.article import article as run
@@ -507,14 +507,14 @@ def article(
         if tell is not None:
             tell(f"Epoch {epoch}, Loss: {loss:.4f}")
 
-    return run(data, epochs=epochs, random_state=random_state, on_epoch=on_epoch)
+    return run(as_path(data), epochs=epochs, random_state=random_state, on_epoch=on_epoch)
 
 
 def proof(
     *,
     draws: int = 200,
     wrong: Literal["propensity", "outcome", "both"] | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     random_state: int = 0,
 ) -> Any:
     """Known truth on real households and products: every estimator over many simulated logs."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from whyrec.api.options import refuse_unused
+from whyrec.api.options import as_path, refuse_unused
 from whyrec.data.read import frame_of
 from whyrec.decide.deploy import Deployment
 from whyrec.decide.deploy import deploy_check as check
@@ -165,7 +165,7 @@ def policy_evaluate(
     methods: Sequence[str] | None = None,
     interval: Kind | None = None,
     level: float = 0.95,
-    picture: Path | None = None,
+    picture: str | Path | None = None,
     random_state: int = 0,
 ) -> PolicyValues:
     """What a policy would have earned, from a log of another: every estimator with its interval.
@@ -208,7 +208,7 @@ def policy_compare(
     cluster: str | None = None,
     method: str = "SNIPS",
     level: float = 0.95,
-    picture: Path | None = None,
+    picture: str | Path | None = None,
 ) -> Comparison:
     """Several policies on one log: their values, and their differences from the logging policy and from each other, paired.
 
@@ -260,8 +260,8 @@ def policy_learn(
     free: str | None = None,
     held_out: float = 0.5,
     model: str = "linear",
-    out: Path | None = None,
-    picture: Path | None = None,
+    out: str | Path | None = None,
+    picture: str | Path | None = None,
     random_state: int = 0,
 ) -> LearntAnswer:
     """Learn a policy on one part of a log and judge it on the other, against the policy that logged it.
@@ -348,12 +348,12 @@ def deploy_check(
 
 
 def policy_benchmark(
-    data: Path | None = None, *, quick: bool = False, out: Path | None = None, random_state: int = 0
+    data: str | Path | None = None, *, quick: bool = False, out: str | Path | None = None, random_state: int = 0
 ) -> Any:
     """The benchmark of policies; see `whyrec.studies.policy_benchmark.run`. out: a .json or .md file of the tables."""
     from whyrec.studies.policy_benchmark.run import policy_benchmark as run
 
-    found = run(data, quick=quick, random_state=random_state)
+    found = run(as_path(data), quick=quick, random_state=random_state)
     if out is not None and Path(out).suffix == ".md":
         write_text(Path(out), found.to_markdown())
     elif out is not None:

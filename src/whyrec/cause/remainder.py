@@ -39,7 +39,8 @@ def remainder(calibrated: Calibrated, log: Log, straight: tuple[FloatArray, Floa
     of_outcome = effect(calibrated.propensity, lines) - here
     of_propensity = effect(flat, calibrated.outcomes) - here
     both = effect(flat, lines) - here - of_outcome - of_propensity
-    return of_outcome * of_propensity * both / (both**2 + error**2)
+    whole = both**2 + error**2
+    return of_outcome * of_propensity * both / whole if whole > 0 else 0.0  # an outcome without noise is missed by no model
 
 
 def allowing(error: float, bias: float, level: float) -> float:

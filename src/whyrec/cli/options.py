@@ -50,7 +50,7 @@ def names(text: str | None) -> list[str] | None:
     if text is None:
         return None
     found = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [""])]
-    if not all(found):
+    if not found or not all(found):
         raise BadInput(f"{text!r} has an empty name; part names by single commas, and leave the option out to name nothing")
     return found
 
