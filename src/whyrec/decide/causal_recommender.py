@@ -36,7 +36,8 @@ class Why:
     rank: place among all items by preference, 1 is best. effect, low, high: change of the outcome if treated
     (None where the log has no treatment). average_effect: of a pair at the mean of all features. drivers: group of features to its share of the pair's effect above
     `average_effect` (Shapley values; they sum to the effect of the model less the average). bought: how often
-    the user took the item; category_bought: how often one of its category (None where items have none); similar: items of the user's history most like it, with cosine.
+    the user took the item; expected, untreated, treated: outcome as things are and in either arm, treated - untreated being the effect
+    (None without effects, or of a model saved before they were kept). category_bought: how often one of its category (None where items have none); similar: items of the user's history most like it, with cosine.
     """
 
     user: Any
@@ -54,6 +55,9 @@ class Why:
     high: float | None
     average_effect: float | None
     drivers: dict[str, float]
+    expected: float | None = None
+    untreated: float | None = None
+    treated: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -177,7 +181,10 @@ class CausalRecommender:
         effect: list[float | None] = [None, None, None]
         average: float | None = None
         drivers: dict[str, float] = {}
+        outcomes: list[float | None] = [None, None, None]
         if self.effects_ is not None:
+            told = self.effects_.expected(u, i)
+            outcomes = outcomes if told is None else told[0].tolist()
             effect = [float(value[0]) for value in self.effects_.predict(u, i)]
             average, drivers = effect_drivers(self.effects_, u, i)
         return Why(
@@ -199,6 +206,9 @@ class CausalRecommender:
             high=effect[2],
             average_effect=average,
             drivers=drivers,
+            expected=outcomes[0],
+            untreated=outcomes[1],
+            treated=outcomes[2],
         )
 
     def context_used(self, context: Mapping[str, Any]) -> tuple[str, ...]:

@@ -74,6 +74,8 @@ GROUP_WORDS = {
         "activity": "活跃程度",
         "kind": "商品种类",
         "past treatment": "以往的干预",
+        "user attributes": "用户属性",
+        "item attributes": "商品属性",
         "representation": "学到的表示",
         "moment": "时机",
     },

@@ -25,7 +25,7 @@ def preferences(scorer: Scorer, user: User, items: Sequence[str], moment: Moment
     """What a user would think of items: rank and log chance among all, expected outcome, and in each arm of the treatment."""
     codes = np.array([scorer.code(item) for item in items], dtype=np.int64)
     z, offset = scorer.score(user, moment)
-    outcomes = scorer.outcome(user, codes)
+    outcomes = scorer.outcome(user, codes, moment)
     ordered = np.sort(z)
     rank = len(z) - np.searchsorted(ordered, z[codes], side="right") + 1
     rows = []
@@ -34,12 +34,15 @@ def preferences(scorer: Scorer, user: User, items: Sequence[str], moment: Moment
             "user": user.id, "item": item, "rank": int(rank[place]), "of": scorer.n_items,
             "preference": float(z[codes[place]]) + offset, "expected_outcome": float(outcomes[place, 0]),
         }  # fmt: skip
-        if outcomes.shape[1] > 2:
-            row["outcome_by_arm"] = {
-                f"{arm:g}": float(v) for arm, v in zip(scorer.arms, outcomes[place, 1:], strict=True)
-            }
-        rows.append(row)
+        rows.append(row | arms_of(scorer, outcomes[place]))
     return rows
+
+
+def arms_of(scorer: Scorer, outcome: FloatArray) -> dict[str, dict[str, float]]:
+    """`outcome_by_arm` of what `Scorer.outcome` says of a pair; nothing where the model knows one arm alone."""
+    if len(outcome) <= 2:
+        return {}
+    return {"outcome_by_arm": {f"{arm:g}": float(v) for arm, v in zip(scorer.arms, outcome[1:], strict=True)}}
 
 
 def uplifts(scorer: Scorer, user: User, items: Sequence[str], moment: Moment = NOW) -> list[dict[str, Any]]:

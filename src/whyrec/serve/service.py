@@ -207,14 +207,15 @@ class Service:
         effect, low, high = (_numbers(row) for row in found.figures[:3, picks])
         score = effect if slate.rule == "effect" else _numbers(found.keys[slate.rule][picks])
         preference = found.ranked.preference[picks].tolist()
-        expected = _numbers(scorer.outcome(user, codes)[:, 0]) if picks else []
+        outcomes = scorer.outcome(user, codes, moment) if picks else np.zeros((0, 1))
+        expected = _numbers(outcomes[:, 0])
         reasons = short_words(scorer.short_reasons(user, codes), low, high, wish.lang) if wish.reasons and picks else []  # type: ignore[arg-type]
         ids = [scorer.ids[code] for code in codes]
         items = [
             {
                 "item": item, "rank": place + 1, "score": score[place], "preference": preference[place],
                 "effect": effect[place], "effect_low": low[place], "effect_high": high[place],
-                "expected_outcome": expected[place], "propensity": slate.propensity[place],
+                "expected_outcome": expected[place], **arms_of(scorer, outcomes[place]), "propensity": slate.propensity[place],
                 "text": scorer.texts[codes[place]], **({"reason": reasons[place]} if reasons else {}),
             }
             for place, item in enumerate(ids)
