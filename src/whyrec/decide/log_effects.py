@@ -20,6 +20,7 @@ from whyrec.cause.docalib import DoCalib
 from whyrec.cause.graph import CausalGraph
 from whyrec.cause.nuisance import Linear
 from whyrec.cause.pair_effects import PairEffects
+from whyrec.cause.positivity import positivity
 from whyrec.cause.refute import refute
 from whyrec.cause.sensitivity import PairBounds, sensitivity, with_hidden_shares
 from whyrec.data.dataset import Codes, Dataset
@@ -56,7 +57,7 @@ class LogEffects:
     The effect of a pair may depend on the moment (weather, holiday; see `Moments`), also by kind of item, where that lowers the
     held-out loss of effects surely (one-sided 5%).
 
-    After `fit`: `effect_` and `naive_` (Estimate), `model_` (DoCalib), `pairs_` (PairEffects), `moments_` (without columns where the moment
+    After `fit`: `effect_` and `naive_` (Estimate), `model_` (DoCalib), `positivity_` (overlap, before and after calibration), `pairs_` (PairEffects), `moments_` (without columns where the moment
     changes nothing that could be told), `segments_` (effects by category, activity and popularity), `graph_`, `graph_checks_`, `refutations_`, `sensitivity_`, `policies_` and `decision_` (name to Estimate).
     """
 
@@ -114,6 +115,10 @@ class LogEffects:
                 )
             model = self._estimated(dataset, usable, past, names)
         self.model_ = model
+        clipped = model.positivity_
+        self.positivity_ = positivity(
+            model.propensity_, model.treatment_, model.weights_, clipped.floor, clipped.clipped, model.nuisances_.propensity
+        )
         users, items = usable["user_code"].to_numpy(), usable["item_code"].to_numpy()
         modifiers = model.features_[:, : len(names)]
         self.moments_, crosses = self._moments(dataset, usable, modifiers, past)
@@ -298,7 +303,7 @@ class LogEffects:
             "decision": {name: with_hidden_shares(estimate).to_dict() for name, estimate in self.decision_.items()},
             "refutations": [refutation.to_dict() for refutation in self.refutations_],
             "sensitivity": self.sensitivity_.to_dict(),
-            "positivity": self.model_.positivity_.to_dict(),
+            "positivity": self.positivity_.to_dict(),
             "calibration": {
                 part: {when: curve.to_dict() for when, curve in curves.items()}
                 for part, curves in self.model_.calibration_.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -127,3 +128,8 @@ def two_sided(difference: float, error: float) -> float:
     if error > 0:
         return 2 * NormalDist().cdf(-abs(difference / error))
     return float(difference == 0)
+
+
+def failed_checks(content: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Names of the attempts to refute an effect that it did not pass; content: an answer with `refutations` (each `Refutation.to_dict`)."""
+    return tuple(str(check["name"]) for check in (content or {}).get("refutations") or () if not check["passed"])
