@@ -197,10 +197,11 @@ def _column(values: pl.Series, rows: FloatArray, fewest: int) -> AttributeColumn
     levels = counts.filter((pl.col("rows") >= least) & (pl.col("units") >= fewest)).head(_MOST_LEVELS)
     rest = counts.height - levels.height
     many = rest > 1 and counts.height <= len(told) / 2 and not isinstance(kind, pl.List)
-    if rest == 0 and not isinstance(kind, pl.List):
+    apart = int(counts["units"].sum() - levels["units"].sum())
+    if apart < fewest and levels.height and not isinstance(kind, pl.List):
         levels = levels.tail(levels.height - 1)  # the commonest is what the others are compared with
     if not levels.height and not many:
-        return "hardly two of them share a value"
+        return "hardly any two rows share a value" if rest > 1 else "it is the same in all but a few rows"
     shares = tuple(float(value) for value in levels["rows"] / total)
     return AttributeColumn(values.name, levels=tuple(levels["value"].to_list()), shares=shares, many=many)
 

@@ -18,6 +18,7 @@ from whyrec.serve.scorer import NOW, EffectScorer, Moment, Scorer, User
 
 _SAMPLE = 20_000  # pairs over which a segment's effect is averaged
 _MOST_SEGMENTS = 20
+_SEGMENTS = ("category", "activity", "popularity")
 _NO_CATEGORY = "the items of this model have no category; name item_category in the schema, and fit again"
 
 
@@ -76,8 +77,13 @@ def average_effect(
     }
     kept = answer.pop("by_segment", None)
     if segment is not None:
-        if kept is not None and segment not in kept:
-            raise BadInput(_NO_CATEGORY)
+        known = kept if kept is not None else dict.fromkeys(_SEGMENTS)
+        if segment not in known:
+            raise BadInput(
+                _NO_CATEGORY
+                if segment == "category"
+                else f"no segment {segment!r}; this model knows {', '.join(known)}"
+            )
         answer["segments"] = segments(scorer, segment, random_state) if kept is None else kept[segment]
     return answer
 
