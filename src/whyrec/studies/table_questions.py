@@ -58,7 +58,7 @@ def table_uplift(
         propensity=numeric(frame, propensity) if propensity else None, feature_names=names,
     )  # fmt: skip
     say("Effects of rows")
-    effects = PairEffects(random_state=random_state).fit(model)
+    effects = PairEffects(random_state=random_state, outcomes=True).fit(model)
     effect, low, high = effects.predict(features)
     gain, held_out = model.effect_scores_, effects.out_of_fold_
     curve = uplift_band(held_out, gain, clusters=model.clusters_)
