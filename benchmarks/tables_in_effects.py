@@ -33,7 +33,9 @@ def draw(seed: int, young: float) -> tuple[Dataset, np.ndarray]:
         {
             "user": user,
             "item": random.integers(0, ITEMS, ROWS),
-            "time": pl.Series(1_700_000_000_000_000 + np.sort(random.integers(0, 10**13, ROWS))).cast(pl.Datetime("us")),
+            "time": pl.Series(1_700_000_000_000_000 + np.sort(random.integers(0, 10**13, ROWS))).cast(
+                pl.Datetime("us")
+            ),
             "treatment": treated,
             "outcome": (random.random(ROWS) < 0.1 + 0.3 * vip[user] + effect[user] * treated).astype(int),
         }
@@ -52,7 +54,10 @@ def main(logs: int, first: int) -> None:
             found = LogEffects(epochs=1, random_state=seed).fit(data)
             late = data.log.filter(pl.col("time") >= data.log["time"].quantile(0.5, interpolation="nearest"))
             covered += found.effect_.covers(float(truth[late["user_code"].to_numpy()].mean()))
-            users, items = np.repeat(np.arange(200, dtype=np.int32), ITEMS), np.tile(np.arange(ITEMS, dtype=np.int32), 200)
+            users, items = (
+                np.repeat(np.arange(200, dtype=np.int32), ITEMS),
+                np.tile(np.arange(ITEMS, dtype=np.int32), 200),
+            )
             effect, low, high = found.predict(users, items)
             of_pair = truth[users]
             pairs_covered.append(np.mean((low <= of_pair) & (of_pair <= high)))

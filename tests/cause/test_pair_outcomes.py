@@ -69,7 +69,11 @@ def test_expected_outcomes_are_right_where_the_truth_is_known() -> None:
     outcome = (random.random(6_000) < level).astype(float)
     pairs = PairEffects(outcomes=True).fit(DoCalib().fit(x, treated, outcome))
     found = pairs.expected(x)
-    for arm, truth in ((0, level.mean()), (1, (level - 0.1 * treated).mean()), (2, (level + 0.1 * (1 - treated)).mean())):
+    for arm, truth in (
+        (0, level.mean()),
+        (1, (level - 0.1 * treated).mean()),
+        (2, (level + 0.1 * (1 - treated)).mean()),
+    ):
         assert found[:, arm].mean() == pytest.approx(truth, abs=4 * 0.5 / np.sqrt(3_000))
 
 

@@ -16,7 +16,9 @@ from whyrec.serve.scorer import Scorer
 SCHEMA = Schema(time="time", treatment="treatment", outcome="outcome")
 
 
-def confounded(seed: int, rows: int = 15_000, units: int = 1_500, role: str = "user") -> tuple[pl.DataFrame, pl.DataFrame]:
+def confounded(
+    seed: int, rows: int = 15_000, units: int = 1_500, role: str = "user"
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """P(treated) = .2 + .5 vip, P(bought) = .1 + .3 vip, no effect; vip is of users or of items."""
     random = np.random.default_rng(seed)
     vip = random.random(units) < 0.5
@@ -25,7 +27,9 @@ def confounded(seed: int, rows: int = 15_000, units: int = 1_500, role: str = "u
         {
             "user": own if role == "user" else other,
             "item": other if role == "user" else own,
-            "time": pl.Series(1_700_000_000_000_000 + np.sort(random.integers(0, 10**13, rows))).cast(pl.Datetime("us")),
+            "time": pl.Series(1_700_000_000_000_000 + np.sort(random.integers(0, 10**13, rows))).cast(
+                pl.Datetime("us")
+            ),
             "treatment": (random.random(rows) < 0.2 + 0.5 * vip[own]).astype(int),
             "outcome": (random.random(rows) < 0.1 + 0.3 * vip[own]).astype(int),
         }

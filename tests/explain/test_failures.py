@@ -57,7 +57,12 @@ def test_the_demo_says_whose_effect_failed(model: CausalRecommender, lang: str) 
     rows = [{"method": name, "bias": 0.1, "coverage": 0.95} for name in ("DoCalib", "naive")]
     proof = SimpleNamespace(summary=pl.DataFrame(rows), draws=10)
     page = Page("demo", lang)
-    _summary(page, SimpleNamespace(studies={"discount": study, "campaign": study}, proof=proof, model=model), chooser(lang), lang)
+    _summary(
+        page,
+        SimpleNamespace(studies={"discount": study, "campaign": study}, proof=proof, model=model),
+        chooser(lang),
+        lang,
+    )
     html = page.render()
     assert all(html.count(said) == 3 for said in SAID[lang])
     assert ("Campaign: 1 of 5" if lang == "en" else "活动: 5 项") in html

@@ -69,6 +69,15 @@ def test_what_is_not_known_is_the_average_and_told_apart_where_the_log_had_it() 
     np.testing.assert_array_equal(absent, 0)  # a new user stands for the average one
 
 
+def test_a_value_that_the_log_never_had_is_no_level_and_not_the_commonest() -> None:
+    plans = ["free", "free", "pro", "team"] * (USERS // 4)
+    code = TableCode.learn(dataset(users(plan=plans)), "user")
+    assert code.names == ("user plan=pro", "user plan=team")
+    free, pro, new, none = code.encode(pl.DataFrame({"plan": ["free", "pro", "a plan of next year", None]}))
+    assert free[0] < 0 < pro[0]
+    np.testing.assert_array_equal(np.array([new, none]), 0)
+
+
 def test_columns_that_say_nothing_are_named_with_the_reason() -> None:
     table = users(
         email=[f"{user}@example.org" for user in range(USERS)], country=["x"] * USERS, nothing=[None] * USERS,
@@ -88,7 +97,9 @@ def test_values_beyond_the_levels_stand_by_their_past() -> None:
     town = np.arange(USERS) % 80
     table = users(town=[f"town {name}" for name in town])
     data = dataset(table)
-    log = data.log.with_columns(treatment=pl.col("user_code") % 80 < 40, outcome=(pl.col("user_code") % 80 < 20).cast(pl.Int64))
+    log = data.log.with_columns(
+        treatment=pl.col("user_code") % 80 < 40, outcome=(pl.col("user_code") % 80 < 20).cast(pl.Int64)
+    )
     data = Dataset(data.schema, log.with_columns(pl.col("treatment").cast(pl.Int64)), data.users, data.items)
     code = TableCode.learn(data, "user")
     x = dict(zip(code.names, code.encode(data.users, data).T, strict=True))
@@ -98,7 +109,9 @@ def test_values_beyond_the_levels_stand_by_their_past() -> None:
 
 def test_there_and_back_and_in_the_features_of_pairs() -> None:
     random = np.random.default_rng(2)
-    items = pl.DataFrame({"item": np.arange(30), "price": random.random(30), "kind": [f"kind {k % 3}" for k in range(30)]})
+    items = pl.DataFrame(
+        {"item": np.arange(30), "price": random.random(30), "kind": [f"kind {k % 3}" for k in range(30)]}
+    )
     data = dataset(items, "item")
     attributes = PairAttributes.learn(data)
     again = PairAttributes.from_dict(attributes.to_dict())

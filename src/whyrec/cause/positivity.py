@@ -13,7 +13,10 @@ from whyrec.estimate import FloatArray, IntArray, jsonable
 _FEWEST_EFFECTIVE_ROWS = 5.0
 _MOST_CLIPPED = 0.5
 _HEAVY = 10.0  # times the mean weight of its arm from which a row is heavy
-_MUCH, _TOO_MUCH = 0.01, 0.1  # of the arm's weight that one row carries; from half of _HEAVY on, as in few rows each carries much
+_MUCH, _TOO_MUCH = (
+    0.01,
+    0.1,
+)  # of the arm's weight that one row carries; from half of _HEAVY on, as in few rows each carries much
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,9 @@ def positivity(
     )
 
 
-def _worth(propensity: FloatArray, treatment: IntArray, weight: FloatArray) -> tuple[tuple[float, float], list[FloatArray]]:
+def _worth(
+    propensity: FloatArray, treatment: IntArray, weight: FloatArray
+) -> tuple[tuple[float, float], list[FloatArray]]:
     """Effective rows of (control, treated), and the inverse chances of the rows of each."""
     effective, inverses = [], []
     for arm, chance in ((0, 1 - propensity), (1, propensity)):

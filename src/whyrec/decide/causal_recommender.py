@@ -65,7 +65,11 @@ class Why:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {**vars(self), "failed": list(self.failed), "similar": [{"item": i, "text": t, "cosine": c} for i, t, c in self.similar]}
+        return {
+            **vars(self),
+            "failed": list(self.failed),
+            "similar": [{"item": i, "text": t, "cosine": c} for i, t, c in self.similar],
+        }
 
 
 class CausalRecommender:
@@ -169,7 +173,19 @@ class CausalRecommender:
             item=self.dataset_.items["item"].gather(frame["item_code"]),
             text=self.dataset_.items["text"].gather(frame["item_code"]),
             by=pl.lit(by),
-        ).select("user", "item", "rank", "by", "score", "preference", "effect", "effect_low", "effect_high", "effect_sign", "text")
+        ).select(
+            "user",
+            "item",
+            "rank",
+            "by",
+            "score",
+            "preference",
+            "effect",
+            "effect_low",
+            "effect_high",
+            "effect_sign",
+            "text",
+        )
 
     def why(self, user: Any, item: Any) -> Why:
         """What speaks for an item for a user; UnknownId where either is not in the log."""
@@ -304,7 +320,11 @@ class CausalRecommender:
         if self.effects_ is None:
             empty = pl.lit(None, dtype=pl.Float64)
             return frame.with_columns(
-                effect=empty, effect_low=empty, effect_high=empty, effect_order=empty, effect_sign=pl.lit(None, dtype=pl.Int8)
+                effect=empty,
+                effect_low=empty,
+                effect_high=empty,
+                effect_order=empty,
+                effect_sign=pl.lit(None, dtype=pl.Int8),
             )
         users, items = frame["user_code"].to_numpy(), frame["item_code"].to_numpy()
         moment = self.effects_.moments_.encode(context or {})[0]

@@ -117,7 +117,12 @@ class LogEffects:
         self.model_ = model
         clipped = model.positivity_
         self.positivity_ = positivity(
-            model.propensity_, model.treatment_, model.weights_, clipped.floor, clipped.clipped, model.nuisances_.propensity
+            model.propensity_,
+            model.treatment_,
+            model.weights_,
+            clipped.floor,
+            clipped.clipped,
+            model.nuisances_.propensity,
         )
         users, items = usable["user_code"].to_numpy(), usable["item_code"].to_numpy()
         modifiers = model.features_[:, : len(names)]

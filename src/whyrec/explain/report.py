@@ -54,6 +54,8 @@ _NODES = {
     "user": "用户", "item": "商品", "intent": "意图", "context": "情境", "position": "位置", "treatment": "干预",
     "exposure": "展示", "outcome": "结果", "relevance": "相关性", "examination": "是否看到",
 }  # fmt: skip
+
+
 def node_name(name: str, lang: str) -> str:
     """A graph node's name in a language."""
     return _NODES.get(name, name) if lang == "zh" else name.replace("_", " ")

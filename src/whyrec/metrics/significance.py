@@ -89,7 +89,12 @@ def benjamini_yekutieli(p_values: NDArray[np.floating]) -> FloatArray:
 
 
 def told_from_zero(
-    estimate: NDArray[np.floating], low: NDArray[np.floating], high: NDArray[np.floating], *, level: float = 0.95, rate: float = 0.05
+    estimate: NDArray[np.floating],
+    low: NDArray[np.floating],
+    high: NDArray[np.floating],
+    *,
+    level: float = 0.95,
+    rate: float = 0.05,
 ) -> NDArray[np.int8]:
     """1 or -1 where an estimate's sign is told, 0 where not, so that of all that are told at once no more than `rate` are expected false.
 

@@ -28,6 +28,7 @@ _FAR = 10.0  # standard deviations beyond which a number counts as so far away
 class AttributeColumn:
     """A column of numbers (centre, scale; missing: share of rows without one), or of levels with their shares of the log's rows.
 
+    reference: the level without a feature, with which the others are compared; empty where values beyond the levels are.
     many: the column has more values than levels; each value's treatment and outcome in the window then stand for it as well.
     """
 
@@ -37,6 +38,7 @@ class AttributeColumn:
     missing: float = 0.0
     levels: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
+    reference: str = ""
     many: bool = False
 
     @property
@@ -122,9 +124,12 @@ class TableCode:
             scaled = np.where(known, np.clip((number - column.centre) / column.scale, -_FAR, _FAR), 0.0)
             return np.column_stack([scaled, ~known - column.missing])[:, : len(column.names)]
         hot = _hot(values, column.levels)
-        # A value that the log never had says nothing; one that is rare is none of the levels.
-        silent = hot.sum(axis=1) == 0 if MISSING not in column.levels and not column.many else np.zeros(len(hot), bool)
-        silent &= _unknown(values)
+        # What is missing where the log had it everywhere says nothing, nor does a value that would be taken for the reference.
+        silent = (hot.sum(axis=1) == 0) & (
+            _unknown(values) if MISSING not in (*column.levels, column.reference) else False
+        )
+        if column.reference:
+            silent |= (hot.sum(axis=1) == 0) & (_words(values).fill_null(MISSING) != column.reference).to_numpy()
         centred = np.where(silent[:, None], 0.0, hot - np.array(column.shares))
         if not column.many:
             return centred
@@ -197,13 +202,15 @@ def _column(values: pl.Series, rows: FloatArray, fewest: int) -> AttributeColumn
     levels = counts.filter((pl.col("rows") >= least) & (pl.col("units") >= fewest)).head(_MOST_LEVELS)
     rest = counts.height - levels.height
     many = rest > 1 and counts.height <= len(told) / 2 and not isinstance(kind, pl.List)
-    apart = int(counts["units"].sum() - levels["units"].sum())
+    apart = int(counts["units"].to_numpy().sum() - levels["units"].to_numpy().sum())
+    reference = ""
     if apart < fewest and levels.height and not isinstance(kind, pl.List):
-        levels = levels.tail(levels.height - 1)  # the commonest is what the others are compared with
+        reference, levels = str(levels["value"][0]), levels.tail(levels.height - 1)  # the commonest
     if not levels.height and not many:
         return "hardly any two rows share a value" if rest > 1 else "it is the same in all but a few rows"
-    shares = tuple(float(value) for value in levels["rows"] / total)
-    return AttributeColumn(values.name, levels=tuple(levels["value"].to_list()), shares=shares, many=many)
+    shares = tuple(float(value) / total for value in levels["rows"].to_list())
+    names = tuple(levels["value"].to_list())
+    return AttributeColumn(values.name, levels=names, shares=shares, reference=reference, many=many)
 
 
 def _numbers(values: pl.Series) -> FloatArray:
