@@ -24,7 +24,7 @@ _HOMES = {
     "StructuralCausalModel": "whyrec.cause.scm.model",
     "CausalRecommender": "whyrec.decide.causal_recommender",
     "Estimate": "whyrec.estimate",
-    **{name: home for name, home in HOMES.items() if name != "write_table"},
+    **{name: "whyrec.api" for name in HOMES if name != "write_table"},
 }
 
 __all__ = ["__version__", *_HOMES]

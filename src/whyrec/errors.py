@@ -1,7 +1,7 @@
 """The family of errors that whyrec raises on purpose.
 
-Each message says what was found, where, and what to do about it. Everything else that
-escapes is a defect of whyrec.
+Each message says what was found, where, and what to do about it. What was not foreseen is a defect of whyrec, and comes as
+`Unexpected` from the functions of `whyrec` and its commands, so that they raise nothing but this family.
 """
 
 from typing import Any
@@ -30,6 +30,10 @@ class NotIdentified(WhyrecError):
 
 class IncompatibleModel(WhyrecError):
     """A saved model is damaged, altered, or of a version that this package cannot read."""
+
+
+class Unexpected(WhyrecError):
+    """An error that whyrec did not foresee, and so a defect of whyrec; what a library raised is its `__cause__`."""
 
 
 class UnknownId(WhyrecError):

@@ -487,7 +487,7 @@ def bad(**columns) -> pl.DataFrame:
         (bad().head(10), "only 10 of 10 rows"),
         (bad(e=pl.Series(["x", "y"] * 50), f=pl.Series(["u", "v"] * 50)), "'e' and 'f' carry the same information"),
         (bad().select("a"), "at least two columns"),
-        (bad(e=pl.Series([[1]] * 100)), "of type List"),
+        (bad(e=pl.Series([[1]] * 100)), "holds lists"),
     ],
 )  # fmt: skip
 def test_columns_that_cannot_be_used_are_named(frame: pl.DataFrame, words: str) -> None:

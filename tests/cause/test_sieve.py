@@ -15,6 +15,7 @@ from whyrec.cause.cross_fit import STACKED
 from whyrec.cause.docalib import DoCalib
 from whyrec.cause.nuisance import from_state, state_of
 from whyrec.cause.pair_effects import PairEffects
+from whyrec.cause.remainder import allowing
 from whyrec.cause.sieve import Sieve, StackedEffect
 from whyrec.cause.stacking import convex_weights
 from whyrec.cause.term_search import Target, corners, curves, steps
@@ -160,3 +161,33 @@ def test_an_index_of_worlds() -> None:
     assert {w.role for w in WORLDS.values()} == {"design", "judge"}
     again = WORLD.draw(300, (7,))
     np.testing.assert_array_equal(again.outcome, WORLD.draw(300, (7,)).outcome)
+
+
+def test_the_interval_allows_for_what_both_models_missed() -> None:
+    log = WORLDS["Kang-Schafer"].draw(1_000, (6,))
+    found = DoCalib(repeats=1).fit(log.features, log.treatment, log.outcome).effect_
+    width = found.interval[1] - found.interval[0]
+    assert found.diagnostics["bias_allowed"] > 0
+    assert width > 2 * 1.96 * found.standard_error
+    trial = WORLDS["randomised"].draw(1_000, (6,))
+    plain = DoCalib(repeats=1).fit(trial.features, trial.treatment, trial.outcome).effect_
+    assert plain.diagnostics["bias_allowed"] < 0.2 * plain.standard_error
+
+
+@pytest.mark.parametrize(("bias", "half"), [(0.0, 1.960), (0.5, 2.181), (1.0, 2.646), (3.0, 4.645)])
+def test_the_length_that_covers_under_a_bounded_bias(bias: float, half: float) -> None:
+    assert allowing(2.0, 2.0 * bias, 0.95) == pytest.approx(half / 1.95996, abs=1e-3)
+
+
+def test_predictions_averaged_over_divisions_depend_less_on_the_seed() -> None:
+    log = WORLD.draw(800, (8,))
+    spread = {
+        repeats: np.std(
+            [
+                DoCalib(repeats=repeats, random_state=k).fit(log.features, log.treatment, log.outcome).effect_.estimate
+                for k in range(6)
+            ]
+        )
+        for repeats in (1, 4)
+    }
+    assert spread[4] < spread[1]

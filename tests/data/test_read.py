@@ -150,7 +150,7 @@ def test_a_bool_outcome_and_a_word_treatment(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", "user,item,outcome,treatment\na,1,true,mail\nb,2,false,none\nb,1,,mail\n")
     dataset, _ = read_dataset(path)
     assert dataset.log["outcome"].to_list() == [1.0, 0.0, None]
-    assert dataset.log["treatment"].to_list() == ["mail", "none", "mail"]
+    assert dataset.log["treatment"].to_list() == [1.0, 0.0, 1.0]  # mail against none
 
 
 def test_context_and_schema(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.serve.conftest import KINDS, Running, whyrec
 from whyrec.data.dataset import Dataset
 from whyrec.data.schema import Schema
 from whyrec.decide.causal_recommender import CausalRecommender
-from whyrec.errors import BadInput
+from whyrec.errors import BadInput, UnknownId
 from whyrec.serve.client import Client, ServiceError
 from whyrec.serve.scorer import Scorer
 
@@ -114,3 +114,52 @@ def test_a_new_item_takes_the_tilt_of_its_text(weather_model: Path) -> None:
         z, offset = scorer.score(user, scorer.moment({"weather": weather}))
         chance[weather] = float(z[40]) + offset
     assert chance["rain"] > chance["sun"] + 0.3
+
+
+def test_a_batch_with_strangers_is_answered_and_marked(weather_model: Path) -> None:
+    """As the service does: from what is told of them, or what is popular; a misspelt question is no answer."""
+    from whyrec import api
+
+    model = CausalRecommender.load(weather_model)
+    answer = api.recommend(model, ["u3", "nobody", "u4", "newcomer"], k=5, by="effect", history={"newcomer": ["i1", "i5", "i9"]})
+    frame = answer.frame
+    assert frame["user"].unique(maintain_order=True).to_list() == ["u3", "nobody", "u4", "newcomer"]
+    told = {user: part for (user,), part in frame.group_by("user", maintain_order=True)}
+    assert told["u3"]["known"].all() and not told["nobody"]["known"].any() and not told["newcomer"]["known"].any()
+    assert all(part["rank"].to_list() == [1, 2, 3, 4, 5] for part in told.values())
+    assert set(told["nobody"]["by"]) == {"preference"} and told["nobody"]["effect"].null_count() == 5
+    alone = api.recommend(model, ["u3"], k=5, by="effect").frame
+    assert told["u3"]["item"].to_list() == alone["item"].to_list()
+    np.testing.assert_allclose(told["u3"]["effect"], alone["effect"], atol=1e-6)
+    assert told["newcomer"]["preference"].to_list() != told["nobody"]["preference"].to_list()
+    assert "not in the log: nobody, newcomer" in answer.to_text()
+    assert api.recommend(model, history={"newcomer": ["i1"]}, k=2).frame["known"].to_list() == [False, False]
+    with pytest.raises(UnknownId, match="'nobody'"):
+        api.recommend(model, ["nobody"])
+    with pytest.raises(UnknownId, match="'i999'"):
+        api.recommend(model, ["u3", "new"], history={"new": ["i999"]})
+    with pytest.raises(BadInput, match="'u3' is in the log"):
+        api.recommend(model, ["u3"], history={"u3": ["i1"]})
+
+
+WRONG = [
+    ({"by": "popular"}, "by='popular'"), ({"mix": 5.0, "by": "mix"}, "mix=5"), ({"mix": float("nan"), "by": "mix"}, "mix=nan"),
+    ({"mix": 0.9}, "mix would change nothing"), ({"cost": 2.0}, "cost would change nothing"), ({"k": 0}, "k is a whole number"),
+    ({"k": 2.5}, "k is a whole number"), ({"context": {"wether": "rain"}}, "no context column 'wether'; its context columns are weather, noise"),
+    ({"context": {"weather": "rian"}}, "weather is never 'rian' in the log; it has rain, sun"), ({"users": "u3"}, "give a list of ids"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "words"), WRONG)
+def test_what_would_be_ignored_or_guessed_is_refused(weather_model: Path, options: dict[str, object], words: str) -> None:
+    from whyrec import api
+
+    with pytest.raises(BadInput, match=words):
+        api.recommend(CausalRecommender.load(weather_model), **{"users": ["u3"], **options})  # type: ignore[arg-type]
+
+
+def test_the_service_tells_which_context_it_ignored(weather_model: Path, serve: Callable[..., Running]) -> None:
+    with Client(serve(model=weather_model, explore=0.0).url) as client:
+        found = client.recommend("u3", 2, context={"weather": "rain", "wether": "sun"}).content
+        assert found["context_used"] == ["weather"] and found["context_ignored"] == ["wether"]
+        assert client.recommend("u3", 2, context={"weather": "rian"}).content["context_ignored"] == ["weather"]

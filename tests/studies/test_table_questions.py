@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from whyrec import api
+from whyrec.cause.table import treatment_kind
 from whyrec.errors import BadInput
-from whyrec.studies.table_questions import treatment_kind
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +32,12 @@ def mailing() -> pl.DataFrame:
 def test_kinds_of_treatment() -> None:
     assert treatment_kind(pl.Series([0, 1, 1])) == "binary"
     assert treatment_kind(pl.Series([True, False])) == "binary"
+    for two in ([1, 2], [-1.0, 1.0], [0, 100], ["a", "b"], ["0", "1", ""], [0.5, 1.25], ["x", "x"]):
+        assert treatment_kind(pl.Series(two)) == "binary", two
     assert treatment_kind(pl.Series([1, 2, 3])) == "arms"  # an integer code is a name
-    assert treatment_kind(pl.Series([1.0, 2.0])) == "arms"
-    assert treatment_kind(pl.Series(["a", "b"])) == "arms"
-    assert treatment_kind(pl.Series([0.5, 1.25])) == "dose"
+    assert treatment_kind(pl.Series([1.0, 2.0, 4.0])) == "arms"
+    assert treatment_kind(pl.Series(["a", "b", "c"])) == "arms"
+    assert treatment_kind(pl.Series([0.5, 1.25, 2.0])) == "dose"
 
 
 def test_uplift(mailing: pl.DataFrame, tmp_path: Path) -> None:
@@ -69,8 +71,8 @@ def test_arms_and_dose_are_recognised(mailing: pl.DataFrame, tmp_path: Path) -> 
     dose = api.effect(mailing, "price", "spend", adjust=["age"], picture=tmp_path / "dose.html", lang="zh").to_dict()
     assert dose["slope"]["interval"][0] < 0 < dose["slope"]["interval"][1]
     assert "剂量" in (tmp_path / "dose.html").read_text(encoding="utf-8")
-    with pytest.raises(BadInput, match="--kind binary"):
-        api.effect(mailing, "offer", "spend", graph="age -> offer; age -> spend; offer -> spend")
+    by_graph = api.effect(mailing, "offer", "spend", graph="age -> offer; age -> spend; offer -> spend").to_dict()
+    assert by_graph["adjustment"] == ["age"] and by_graph["arms"] == arms["arms"]
 
 
 def test_preference(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from whyrec.data.formats import read_table
-from whyrec.data.parse import numbers_or_words
+from whyrec.api.options import refuse_unused
+from whyrec.data.read import frame_of
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.saved import check_free
 
@@ -85,7 +85,9 @@ class ModelRefuteAnswer:
 
     def to_text(self) -> str:
         """A line an attempt and a recommendation."""
-        lines = [f"{'passed' if r['passed'] else 'FAILED'}: {r['words']}" for r in self.refutations]
+        from whyrec.cause.refute import attempt_lines
+
+        lines = [attempt_lines(row) for row in self.refutations]
         lines.append("sensitivity: " + self.sensitivity["words"])
         if self.standing is not None:
             lines += [f"{row['user']}: {row['rank']}. {row['words']}" for row in self.standing.to_dicts()]
@@ -124,6 +126,8 @@ def counterfactual(
     if isinstance(source, str | Path) and (Path(source) / "model.json").is_file():
         if graph is not None:
             raise BadInput(f"{source} is a fitted model and has its graph; leave the graph out, or name a table")
+        asked = {"cluster": cluster, "weight": weight, "mechanisms": None if mechanisms == "auto" else mechanisms}
+        refuse_unused(asked, f"{source} is a fitted model")
         fitted = StructuralCausalModel.load(Path(source))
         cases = _cases(case, fitted.frame_)
     elif graph is None:
@@ -216,6 +220,7 @@ def why_not(
         graph, outcome = graph or sample.GRAPH, outcome or sample.OUTCOME
         causes, actions = causes or sample.CAUSES, sample.ACTIONS if actions is None else actions
         cluster, weight = cluster or sample.USER, weight or sample.WEIGHT
+        refuse_unused({"item": item if user is None else None}, "an item goes with its user, who was not named")
         if user is not None:
             if case is not None:
                 raise BadInput("why-not: name the case by its user or by its row, not by both")
@@ -252,11 +257,14 @@ def refute(
     *,
     adjust: Sequence[str] | None = None,
     graph: GraphSource | None = None,
+    reference: Any = None,
+    positive: Any = None,
     cluster: str | None = None,
     weight: str | None = None,
     propensity: str | None = None,
     negative_outcome: str | None = None,
     negative_exposure: str | None = None,
+    missing: Literal["weights", "complete", "indicator"] = "weights",
     runs: int = 1_000,
     pictures: str | Path | None = None,
     lang: Literal["en", "zh"] = "en",
@@ -271,10 +279,19 @@ def refute(
     """
     from whyrec.decide.causal_recommender import CausalRecommender
 
-    if isinstance(source, CausalRecommender):
-        return _of_model(source, users, k)
-    if isinstance(source, str | Path) and (Path(source) / "model.json").exists():
-        return _of_model(CausalRecommender.load(Path(source)), users, k)
+    if isinstance(source, CausalRecommender) or (
+        isinstance(source, str | Path) and (Path(source) / "model.json").exists()
+    ):
+        asked = {
+            "treatment": treatment, "outcome": outcome, "adjust": adjust, "graph": graph, "reference": reference,
+            "positive": positive, "cluster": cluster, "weight": weight, "propensity": propensity,
+            "negative_outcome": negative_outcome, "negative_exposure": negative_exposure, "pictures": pictures,
+        }  # fmt: skip
+        refuse_unused(asked, "a fitted model was refuted when it was fitted, and tells what was found")
+        return _of_model(
+            source if isinstance(source, CausalRecommender) else CausalRecommender.load(Path(source)), users, k
+        )
+    refuse_unused({"users": users or None}, "users are those of a fitted model, and this is a table")
     if treatment is None or outcome is None:
         raise BadInput("name the columns: --treatment COLUMN --outcome COLUMN, and --adjust or --graph")
     from whyrec.cause.graph.read import GraphOnTable
@@ -285,9 +302,9 @@ def refute(
     table = units(source, cluster)
     drawn = None if graph is None else GraphOnTable.of(graph, table.columns)
     found = refuted_effect(
-        table, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, cluster=cluster, weight=weight,
-        propensity=propensity, negative_outcome=negative_outcome, negative_exposure=negative_exposure, runs=runs,
-        random_state=random_state,
+        table, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, reference=reference, positive=positive,
+        cluster=cluster, weight=weight, propensity=propensity, negative_outcome=negative_outcome,
+        negative_exposure=negative_exposure, missing=missing, runs=runs, random_state=random_state,
     )  # fmt: skip
     return RefuteAnswer(found, () if pictures is None else draw(found, Path(pictures), lang), drawn)
 
@@ -328,18 +345,11 @@ def draw(found: RefutedEffect, folder: Path, lang: Literal["en", "zh"] = "en") -
 
 def units(source: str | Path | pl.DataFrame, cluster: str | None = None) -> pl.DataFrame:
     """A table of units: a frame, a file, or a sample by its name; columns of a text file become numbers where all are."""
-    if isinstance(source, pl.DataFrame):
-        return source
-    if str(source) in SAMPLES and not Path(source).exists():
+    if isinstance(source, str | Path) and str(source) in SAMPLES and not Path(source).exists():
         from whyrec.data.samples import nhefs
 
         return nhefs()
-    table = read_table(Path(source))
-    if not table.text:
-        return table.frame
-    return table.frame.with_columns(
-        numbers_or_words(table.frame[name]).values.alias(name) for name in table.frame.columns if name != cluster
-    )
+    return frame_of(source, cluster)
 
 
 def case_of(text: str) -> Mapping[str, Any]:

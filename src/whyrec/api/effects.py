@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from whyrec.data.read import frame_of
 from whyrec.errors import BadInput
+from whyrec.estimate import in_brackets, warning_lines
 
 if TYPE_CHECKING:
+    from whyrec.cause.arms import Over
     from whyrec.cause.graph.read import GraphSource
     from whyrec.cause.preference import RatingMethod
 
 Kind = Literal["auto", "binary", "arms", "dose"]
+Missing = Literal["weights", "complete", "indicator"]
 
 
 @dataclass(frozen=True)
@@ -38,31 +42,35 @@ class TableAnswer:
 
 def uplift(
     source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
-    graph: GraphSource | None = None, segment: str | None = None, cluster: str | None = None, propensity: str | None = None,
+    graph: GraphSource | None = None, segment: str | None = None, reference: Any = None, positive: Any = None,
+    cluster: str | None = None, propensity: str | None = None, missing: Missing = "weights",
     out: Path | None = None, picture: Path | None = None, lang: str = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
-    """What a binary treatment changes for each row of a table, with intervals; how well effects rank and are calibrated.
+    """What a two-valued treatment changes for each row of a table, with intervals; how well effects rank and are calibrated.
 
+    reference, positive, missing: as in `effect`.
     out: write the rows with their effects (.parquet or .csv). picture: write a page of pictures (.html).
     """
     from whyrec.cause.graph.read import GraphOnTable, told_gaps
+    from whyrec.studies.table_effect import reading
     from whyrec.studies.table_questions import table_uplift
 
-    frame = _frame(source, cluster)
+    frame = frame_of(source, cluster)
     drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     content, rows = table_uplift(
-        frame, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, segment=segment, cluster=cluster,
-        propensity=propensity, random_state=random_state,
+        frame, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, segment=segment, reference=reference,
+        positive=positive, cluster=cluster, propensity=propensity, missing=missing, random_state=random_state,
     )  # fmt: skip
     content["graph"] = drawn and drawn.to_dict()
     lines = [_line("effect (DoCalib)", content["effect"]), _line("naive difference", content["naive"])]
-    lines += told_gaps(content["graph"])
+    lines += [*reading(content), *told_gaps(content["graph"])]
     lines.append(_line("Qini (0: ranks nothing)", content["qini"]))
     slope, error = content["calibration"]["slope"]
     lines.append(
         f"calibration of effects: slope {slope:.2f} (standard error {error:.2f}; 1 is right, 0 is nothing learnt)"
     )
     lines.append("overlap: " + content["positivity"]["words"])
+    lines += warning_lines(content["effect"], content["qini"], *content.get("segments", []))
     for row in content.get("segments", []):
         lines.append(_line(f"  {row['segment']}", row))
         if row.get("bounds"):
@@ -80,25 +88,33 @@ def uplift(
 
 def arms(
     source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
-    cluster: str | None = None, propensity: str | None = None, out: Path | None = None, picture: Path | None = None,
+    graph: GraphSource | None = None, reference: Any = None, positive: Any = None, cluster: str | None = None, weight: str | None = None,
+    propensity: str | None = None, missing: Missing = "weights", over: Over = "population", out: Path | None = None, picture: Path | None = None,
     lang: str = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
-    """What each of many arms (items, offers) would yield if everybody got it, shrunk, with discoveries at a false-discovery rate."""
+    """What each of many arms (items, offers) would yield if everybody got it, shrunk, with discoveries at a false-discovery rate;
+    and, of up to 12 arms, the effect of each against a reference with simultaneous intervals, refuted.
+
+    over: everybody of the "population" that the rows were drawn from, or of the "rows" at hand alone.
+    """
+    from whyrec.cause.graph.read import GraphOnTable, told_gaps
+    from whyrec.studies.table_effect import reading
     from whyrec.studies.table_questions import table_arms
 
+    frame = frame_of(source, cluster)
+    drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     content, rows = table_arms(
-        _frame(source, cluster),
-        treatment,
-        outcome,
-        adjust=adjust,
-        cluster=cluster,
-        propensity=propensity,
-        random_state=random_state,
-    )
+        frame, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, reference=reference, positive=positive,
+        cluster=cluster, weight=weight, propensity=propensity, missing=missing, over=over, random_state=random_state,
+    )  # fmt: skip
+    content["graph"] = drawn and drawn.to_dict()
     d = content["diagnostics"]
     lines = [
         f"{d['arms']:,} arms, {d['median_rows']:.0f} rows each (median), worth {d['median_effective_rows']:.0f}; "
-        f"mean of the log {content['logged_mean']:.4g}"
+        f"mean of the log {content['logged_mean']:.4g}",
+        *reading(content),
+        *told_gaps(content["graph"]),
+        f"{content['estimand']}, shrunk to what arms of the kind yield:",
     ]
     lines += [
         f"{row['arm']!s:<24} {row['shrunk']:.4g}  [{row['shrunk_low']:.4g}, {row['shrunk_high']:.4g}]"
@@ -108,21 +124,48 @@ def arms(
     lines.append(
         f"better than the log at a false-discovery rate of 10%: {', '.join(str(row['arm']) for row in better) or 'none'}"
     )
+    lines += _contrast_lines(content["contrasts"]) if content["contrasts"] else []
     return TableAnswer(content, tuple(lines), rows, _written(content, rows, out, picture, lang))
+
+
+def _contrast_lines(content: dict[str, Any]) -> list[str]:
+    """The contrasts: effect with its simultaneous interval, the naive one, what failed, and what a hidden cause must be."""
+    lines = [f"against {content['reference']}, all intervals at once at {content['level']:.0%}:"]
+    for row in content["contrasts"]:
+        low, high = row["simultaneous"]
+        naive = row["naive"]["estimate"]
+        failed = sum(not attempt["passed"] for attempt in row["refutations"])
+        tried = f"{len(row['refutations']) - failed} of {len(row['refutations'])} attempts to refute passed"
+        lines.append(
+            f"  {row['arm']!s:<22} {row['effect']['estimate']:+.4g}  [{low:.4g}, {high:.4g}]; naive {naive:+.4g}; {tried}"
+        )
+        lines += [f"    FAILED: {attempt['words']}" for attempt in row["refutations"] if not attempt["passed"]]
+        if row["sensitivity"].get("words"):
+            lines.append(f"    {row['sensitivity']['words']}")
+    lines += [f"  {row['arm']}: not told ({row['why']})" for row in content["not_told"]]
+    return lines
 
 
 def dose(
     source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
-    cluster: str | None = None, picture: Path | None = None, lang: str = "en", random_state: int = 0,
+    graph: GraphSource | None = None, positive: Any = None, cluster: str | None = None, missing: Missing = "weights",
+    picture: Path | None = None, lang: str = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
     """The dose-response curve of a continuous treatment (price, discount, hours)."""
+    from whyrec.cause.graph.read import GraphOnTable, told_gaps
+    from whyrec.studies.table_effect import reading
     from whyrec.studies.table_questions import table_dose
 
+    frame = frame_of(source, cluster)
+    drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     content = table_dose(
-        _frame(source, cluster), treatment, outcome, adjust=adjust, cluster=cluster, random_state=random_state
-    )
-    lines = [_line("average change per unit", content["slope"])]
+        frame, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, positive=positive, cluster=cluster,
+        missing=missing, random_state=random_state,
+    )  # fmt: skip
+    content["graph"] = drawn and drawn.to_dict()
+    lines = [_line("average change per unit", content["slope"]), *reading(content), *told_gaps(content["graph"])]
     lines += [_line(f"  dose {row['dose']:.4g}", row) for row in content["curve"]]
+    lines += warning_lines(content["slope"])
     lines.append(f"after weighting the rows are worth {content['effective_sample_size']:,.0f}")
     return TableAnswer(content, tuple(lines), None, _written(content, None, None, picture, lang))
 
@@ -141,13 +184,14 @@ def preference(
     from whyrec.studies.table_questions import table_preference
 
     content, rows = table_preference(
-        _frame(source, user, item), user, item, outcome,
-        users=None if users is None else _frame(users, user), items=None if items is None else _frame(items, item),
+        frame_of(source, user, item), user, item, outcome,
+        users=None if users is None else frame_of(users, user), items=None if items is None else frame_of(items, item),
         method=method, k=k, hidden=hidden, random_state=random_state,
     )  # fmt: skip
     lines = [
         _line(f"mean over all pairs ({method})", content["mean"]),
         _line("mean of the ratings given", content["naive"]),
+        *warning_lines(content["mean"]),
     ]
     if "exposure" in content:
         e = content["exposure"]
@@ -160,9 +204,9 @@ def preference(
 
 def kind_of(source: str | Path | pl.DataFrame, treatment: str) -> str:
     """How a column is read as a treatment: "binary", "arms" or "dose"; BadInput where there is no such column."""
-    from whyrec.studies.table_questions import treatment_kind
+    from whyrec.cause.table import treatment_kind
 
-    frame = _frame(source, None)
+    frame = frame_of(source)
     if treatment not in frame.columns:
         raise BadInput(f"no column {treatment!r}; the columns are {', '.join(frame.columns)}")
     return treatment_kind(frame[treatment])
@@ -199,9 +243,7 @@ def league(
     """Estimators of an average effect on worlds that differ in kind; see `whyrec.studies.effect_benchmark.league.run`."""
     from whyrec.studies.effect_benchmark.league.run import league as run
 
-    result = run(
-        data, rows=rows, logs=logs, only=only, role=role, rivals=rivals, keep=keep, random_state=random_state
-    )
+    result = run(data, rows=rows, logs=logs, only=only, role=role, rivals=rivals, keep=keep, random_state=random_state)
     _write_benchmark(result, out)
     return result
 
@@ -213,12 +255,6 @@ def _write_benchmark(result: Any, out: Path | None) -> None:
         write_text(Path(out), result.to_markdown())
     elif out is not None:
         write_json(Path(out), result.to_dict())
-
-
-def _frame(source: str | Path | pl.DataFrame, *labels: str | None) -> pl.DataFrame:
-    from whyrec.api.model import units
-
-    return source if isinstance(source, pl.DataFrame) else units(Path(source), *labels)
 
 
 def _written(
@@ -241,7 +277,5 @@ def _written(
 
 
 def _line(name: str, value: dict[str, Any]) -> str:
-    low, high = value["interval"]
     number = "n/a" if value["estimate"] is None else f"{value['estimate']:.5g}"
-    spread = "" if low is None or high is None else f"  [{low:.5g}, {high:.5g}]"
-    return f"{name:<32} {number}{spread}"
+    return f"{name:<32} {number}  {in_brackets(*value['interval'], form='.5g')}"

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from whyrec.api.options import refuse_unused
 from whyrec.cause.discovery.learn import LearnedGraph, learn_graph
 from whyrec.cause.discovery.scores import ScoreName
 from whyrec.cause.graph.causal_graph import CausalGraph
@@ -18,8 +19,7 @@ from whyrec.cause.graph.read import GraphOnTable, GraphSource, read_graph
 from whyrec.cause.identification.bounds import Bounds
 from whyrec.cause.identification.estimation import GraphEffect, Strategy, graph_effect
 from whyrec.cause.identification.identify import Identification, identify
-from whyrec.data.formats import read_table
-from whyrec.data.parse import numbers_or_words
+from whyrec.data.read import frame_of
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import Estimate
 from whyrec.explain.graph_drawing import Lang, graph_svg
@@ -152,6 +152,8 @@ def graph_learn(
     random_state: int = 0,
 ) -> Learned:
     """Learn a graph from a table; with treatment and outcome, their effect averaged over the graphs that were drawn."""
+    if (treatment is None) != (outcome is None):
+        raise BadInput("an averaged effect needs both --treatment and --outcome; give both, or neither")
     frame = read_frame(data)
     learned = learn_graph(
         frame, method, columns=columns, knowledge=knowledge, cluster=cluster, draws=draws, score=score,
@@ -234,17 +236,24 @@ def graph_identify(
     latent: Sequence[str] = (),
     strategy: Strategy = "auto",
     cluster: str | None = None,
+    contrast: tuple[Any, Any] | None = None,
+    kind: Literal["binary", "dose"] | None = None,
+    missing: Literal["weights", "complete", "indicator"] = "weights",
     random_state: int = 0,
 ) -> Identified:
     """Which formula gives the effect; with data, the effect itself, or bounds where there is no formula.
 
-    Without data NotIdentified is not raised: the answer says so. With data it is answered by bounds.
+    Without data NotIdentified is not raised: the answer says so. With data it is answered by bounds. contrast: the values of the
+    treatment to compare, from and to; kind: "dose" says that its whole numbers are amounts. missing: see `graph_effect`.
     """
     if data is not None and observed is not None:
         raise BadInput("observed: with a table its columns are what is measured; leave one of the two out")
-    if data is None and (strategy != "auto" or cluster is not None):
-        raise BadInput("strategy and cluster say how to estimate; name the table, too, or leave them out")
     if data is None:
+        asked = {
+            "strategy": None if strategy == "auto" else strategy, "cluster": cluster, "contrast": contrast, "kind": kind,
+            "missing": None if missing == "weights" else missing,
+        }  # fmt: skip
+        refuse_unused(asked, "without data there is nothing to estimate: name the table, too")
         drawn = read_graph(graph, latent, (treatment, outcome, *(observed or ())))
         return Identified(identify(drawn, treatment, outcome, observed))
     frame = read_frame(data)
@@ -252,7 +261,8 @@ def graph_identify(
     drawn = on_table.graph
     try:
         found: GraphEffect = graph_effect(
-            frame, drawn, treatment, outcome, strategy=strategy, cluster=cluster, random_state=random_state
+            frame, drawn, treatment, outcome, strategy=strategy, cluster=cluster, contrast=contrast, kind=kind, missing=missing,
+            random_state=random_state,
         )
     except NotIdentified as error:
         if not error.bounds:
@@ -264,14 +274,7 @@ def graph_identify(
 
 def read_frame(source: Path | str | pl.DataFrame) -> pl.DataFrame:
     """A table, or a file of one."""
-    if isinstance(source, pl.DataFrame):
-        return source
-    table = read_table(Path(source))
-    if not table.text:
-        return table.frame
-    return table.frame.with_columns(
-        numbers_or_words(table.frame[name]).values.alias(name) for name in table.frame.columns
-    )
+    return frame_of(source)
 
 
 def in_form(graph: CausalGraph, form: str) -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import polars as pl
 
+from whyrec.api.options import refuse_unused
 from whyrec.data.dataset import Dataset
-from whyrec.data.formats import read_table
-from whyrec.data.parse import numbers_or_words
-from whyrec.data.read import read_dataset
+from whyrec.data.read import frame_of, read_dataset
 from whyrec.data.report import ValidationReport, without_people
 from whyrec.data.schema import Schema
 from whyrec.decide.causal_recommender import CausalRecommender, Ranking, Why
@@ -217,23 +216,45 @@ def recommend(
     picture: Path | None = None,
     lang: Lang = "en",
     context: Mapping[str, Any] | None = None,
+    history: Mapping[Any, Sequence[Any]] | None = None,
 ) -> Table:
-    """Top k items of users, with effects and a reason each; see `CausalRecommender.recommend` for the columns.
+    """Top k items of users, with effects and a reason each; see `CausalRecommender.recommend` for the columns, and `known`.
 
     by: "uplift" is another name of "effect"; "policy" takes whichever of preference, effect and mix the log is surest of.
     diversity (0 to 1) and budget (of all recommendations together, each of `cost`, a number or a column of the items):
     see `whyrec.decide.constrained_lists`; what they cost stands in the answer's `constraints`. picture: .svg or .html of the
     Pareto front of score and diversity, or of gain against budget. context: of the moment, {"weather": "rain"}; which of its columns
-    change anything in this model stands in `context_used`.
+    change anything in this model stands in `context_used`. BadInput for a column or a level that the log does not have.
+
+    Users who are not in the log are answered beside those who are, by preference and without effects, and `known` is false in
+    their rows; history: what they took, user to item ids, oldest first. UnknownId where no user is known and nothing is told of
+    any.
     """
     from whyrec.decide.constrained_lists import best_ranking, constrained, words_of
-    from whyrec.explain.reasons import short_reasons
+    from whyrec.explain.reasons import short_reasons, stranger_reasons
 
     fitted = _model(model)
+    if by not in (*get_args(Ranking), "uplift", "policy"):
+        raise BadInput(f"by={by!r}: rank by preference, effect, mix, uplift or policy")
+    if isinstance(users, str | bytes):
+        raise BadInput(f"users={users!r} is one text; give a list of ids: [{users!r}]")
+    refuse_unused({"mix": mix if mix != 0.5 and by not in ("mix", "policy") else None}, f"by={by!r} mixes nothing")
+    refuse_unused({"cost": cost if cost != 1.0 and budget is None else None}, "without a budget")
+    asked = list(users) if users is not None and len(users) else [*(history or {})]
+    known = fitted.dataset_.knows_users(asked)
+    _check_history(asked, known, history)
+    strangers = [user for user, seen in zip(asked, known, strict=True) if not seen]
+    if strangers and not known.any() and not history:
+        fitted.dataset_.user_codes(strangers)  # UnknownId: there is nobody to answer
+    if strangers and (diversity is not None or budget is not None):
+        raise BadInput(
+            f"user {strangers[0]!r} is not in the log: lists under constraints are of its users; ask for the others apart"
+        )
     ranking: Ranking = "effect" if by == "uplift" else best_ranking(fitted) if by == "policy" else by
+    among = [user for user, seen in zip(asked, known, strict=True) if seen]
     found = constrained(
         fitted,
-        list(users) if users else None,
+        among if asked else None,
         k,
         by=ranking,
         mix=mix,
@@ -242,7 +263,14 @@ def recommend(
         cost=cost,
         context=context,
     )
-    frame = found.frame.with_columns(reason=short_reasons(fitted, found.frame, lang))
+    frame = found.frame.with_columns(reason=short_reasons(fitted, found.frame, lang), known=pl.lit(True))
+    if strangers:
+        from whyrec.decide.strangers import recommend_strangers
+
+        told = [list((history or {}).get(user, ())) for user in strangers]
+        more_rows = recommend_strangers(fitted, told, k, context=context)
+        reasons = stranger_reasons(fitted, more_rows, told, lang)
+        frame = _in_order(asked, known, frame, more_rows.with_columns(reason=reasons, known=pl.lit(False)))
     if out is not None:
         write_table(frame, Path(out))
     if picture is not None:
@@ -258,9 +286,17 @@ def recommend(
             )
     if fitted.effects_ is not None:
         notes += [f"warning: {words}" for words in failures(fitted.estimates_)]
+    if strangers:
+        notes.append(
+            f"not in the log: {', '.join(map(str, strangers[:10]))}{' ...' if len(strangers) > 10 else ''}; answered by preference, "
+            "from what is told of them or what is popular"
+        )
     if context:
         used = more["context_used"] = list(fitted.context_used(context))
+        idle = [name for name in context if name not in used]
         notes.append(f"context: {', '.join(used)}" if used else "context: nothing in this model depends on it")
+        if used and idle:
+            notes.append(f"context: nothing in this model depends on {', '.join(idle)}")
     if by == "policy":
         more["policy"] = ranking
         notes.insert(0, f"policy: by {ranking}, of whose value the log is surest")
@@ -283,6 +319,36 @@ def attributes_told(content: Mapping[str, Any] | None) -> list[str]:
             f"Effects leave out column {name!r} of the {role} table: {why}." for name, why in found["left_out"].items()
         ]
     return told
+
+
+def _check_history(users: list[Any], known: Any, history: Mapping[Any, Sequence[Any]] | None) -> None:
+    for user in history or {}:
+        if user not in users:
+            raise BadInput(f"history of user {user!r}, who was not asked for; name them among the users")
+    for user, seen in zip(users, known, strict=True):
+        if seen and history and user in history:
+            raise BadInput(f"user {user!r} is in the log, which has their history; leave them out of `history`")
+
+
+def _in_order(users: list[Any], known: Any, seen: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
+    """Rows of both in the order of the users; ids as text where those of strangers do not fit the log's type."""
+    strangers = [user for user, was in zip(users, known, strict=True) if not was]
+    kind = seen.schema["user"]
+    try:
+        names = pl.Series("user", strangers, dtype=kind)
+    except (TypeError, OverflowError, pl.exceptions.PolarsError):
+        names, kind = pl.Series("user", [str(user) for user in strangers]), pl.String()
+    new = new.with_columns(names.gather(new["user"]).alias("user"))
+    both = pl.concat([seen.with_columns(pl.col("user").cast(kind)), new.select(seen.columns)], how="vertical_relaxed")
+    first = (
+        pl.DataFrame({"user": pl.Series([str(user) for user in users])})
+        .with_row_index("_order")
+        .unique("user", keep="first")
+    )
+    placed = both.with_columns(_user=pl.col("user").cast(pl.String)).join(
+        first, left_on="_user", right_on="user", how="left"
+    )
+    return placed.sort("_order", "rank", maintain_order=True).drop("_user", "_order")
 
 
 def _draw_constraints(found: Any, path: Path) -> None:
@@ -312,53 +378,70 @@ def effect(
     *,
     adjust: Sequence[str] | None = None,
     graph: GraphSource | None = None,
+    reference: Any = None,
+    positive: Any = None,
     cluster: str | None = None,
     weight: str | None = None,
     propensity: str | None = None,
     kind: Literal["auto", "binary", "arms", "dose"] = "auto",
+    missing: Literal["weights", "complete", "indicator"] = "weights",
+    over: Literal["population", "rows"] = "population",
     picture: Path | None = None,
     lang: Lang = "en",
     random_state: int = 0,
 ) -> Any:
     """Average effect of a treatment in a table of units, by DoCalib; or the effect stored in a model's folder.
 
-    kind: how the treatment is read (auto: 0 and 1 binary, fractions a dose, all else names of arms; see `api.effects.arms` and
-    `dose` for their answers). picture: write a page of pictures (.html).
+    kind: how the treatment is read (auto: two values are binary, fractions a dose, all else names of arms; see `api.effects.arms`
+    and `dose` for their answers). reference: the value of a two-valued treatment, or the arm, to compare with. positive: the
+    value of a two-valued outcome that counts as 1. over: whose mean that of an arm is. picture: write a page of pictures (.html).
 
-    adjust: columns to adjust for; or graph: a causal graph (a text in any form, a file of one, an
-    object; see `read_graph`), from which they follow (NotIdentified where
-    no set of columns suffices). Columns of text become one indicator a value.
+    adjust: columns to adjust for, of any type; or graph: a causal graph (a text in any form, a file of one, an object; see
+    `read_graph`), from which they follow (NotIdentified where no set of columns suffices). missing: what to do about rows that
+    miss a value of them, see `whyrec.cause.table.read_units`.
     """
     from whyrec.cause.graph.read import GraphOnTable
+    from whyrec.cause.table import treatment_kind
     from whyrec.studies.table_effect import describe, table_effect
-    from whyrec.studies.table_questions import treatment_kind
 
     if isinstance(source, str | Path) and (Path(source) / "model.json").exists():
+        asked = {
+            "treatment": treatment, "outcome": outcome, "adjust": adjust, "graph": graph, "reference": reference,
+            "positive": positive, "cluster": cluster, "weight": weight, "propensity": propensity, "picture": picture,
+        }  # fmt: skip
+        refuse_unused(asked, f"{source} is a fitted model, which tells its own effect")
         content = load(Path(source)).estimates_
         if content is None:
             raise BadInput(f"{source} has no effects: its log had no comparable treatment")
         return EffectAnswer(content, describe(content))
     if treatment is None or outcome is None:
         raise BadInput("name the columns: --treatment COLUMN --outcome COLUMN, and --adjust or --graph")
-    frame = source if isinstance(source, pl.DataFrame) else units(Path(source), cluster)
-    if treatment in frame.columns and outcome in frame.columns:
-        read_as = treatment_kind(frame[treatment]) if kind == "auto" else kind
-        if read_as != "binary" and (graph is not None or weight is not None):
-            raise BadInput(
-                f"column {treatment!r} is read as {read_as}, which takes --adjust alone; for 0 and 1 say --kind binary"
-            )
-        if read_as != "binary":
-            from whyrec.api import effects
+    frame = frame_of(source, cluster)
+    read_as: str = kind
+    if treatment in frame.columns and kind == "auto":
+        read_as = treatment_kind(frame[treatment])
+    common: dict[str, Any] = {
+        "adjust": adjust, "graph": graph, "positive": positive, "cluster": cluster, "missing": missing, "random_state": random_state,
+    }  # fmt: skip
+    aside = None if over == "population" else over
+    if read_as == "binary":
+        refuse_unused({"over": aside}, f"column {treatment!r} is read as two values")
+    if read_as in ("arms", "dose"):
+        from whyrec.api import effects
 
-            common: dict[str, Any] = {"adjust": adjust, "cluster": cluster, "picture": picture, "lang": lang}
-            if read_as == "dose":
-                return effects.dose(frame, treatment, outcome, **common, random_state=random_state)
-            return effects.arms(frame, treatment, outcome, propensity=propensity, **common, random_state=random_state)
+        common |= {"picture": picture, "lang": lang}
+        if read_as == "dose":
+            unused = {"reference": reference, "weight": weight, "propensity": propensity, "over": aside}
+            refuse_unused(unused, f"column {treatment!r} is read as a dose")
+            return effects.dose(frame, treatment, outcome, **common)
+        return effects.arms(
+            frame, treatment, outcome, reference=reference, weight=weight, propensity=propensity, over=over, **common
+        )
     drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
+    common["graph"] = drawn and drawn.graph
     content = table_effect(
-        frame, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, cluster=cluster, weight=weight, propensity=propensity,
-        random_state=random_state,
-    )  # fmt: skip
+        frame, treatment, outcome, reference=reference, weight=weight, propensity=propensity, **common
+    )
     content["graph"] = drawn and drawn.to_dict()
     if picture is not None:
         from whyrec.explain.effect_pages import effect_page
@@ -402,15 +485,20 @@ def evaluate(
         raise BadInput(f"{test}: no row has both a user and an item of the model; evaluate on the same catalogue")
     held = Dataset(later.schema, known, dataset.users, dataset.items, name="test")
     methods = {"causal recommender": fitted.recommender_, "popularity": Popularity().fit(dataset)}
+    outside = log.height - known.height
     compared = compare(methods, dataset, held, k=k, exclude_seen=not fitted.repeats_, random_state=random_state)
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = (
+        (f"{outside:,} of {log.height:,} rows are of users or items that the model does not know, and were left out",)
+        if outside
+        else ()
+    )
     if isinstance(model, str | Path):
         named = Path(test).name if isinstance(test, str | Path) else "a later log"
         how = f"{named}: {held.interactions.height:,} later rows of users and items of the model, NDCG and its like at {k}"
         try:
             keep(Path(model), named, how, compared.to_dicts())
         except (OSError, WhyrecError) as error:
-            notes = (f"the comparison was not kept beside the model: {error}",)
+            notes = (*notes, f"the comparison was not kept beside the model: {error}")
     return Table(compared, "methods", notes=notes)
 
 
@@ -485,16 +573,6 @@ def _on_its_side(frame: pl.DataFrame) -> str:
 
 def _shown(value: Any) -> str:
     return "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def units(path: Path, *labels: str | None) -> pl.DataFrame:
-    """A table of units; columns of a text file become numbers where every value is one, `labels` stay as they are."""
-    table = read_table(path)
-    if not table.text:
-        return table.frame
-    return table.frame.with_columns(
-        numbers_or_words(table.frame[name]).values.alias(name) for name in table.frame.columns if name not in labels
-    )
 
 
 def _codes(dataset: Dataset, role: str) -> pl.DataFrame:

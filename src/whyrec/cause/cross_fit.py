@@ -10,34 +10,40 @@ import numpy as np
 from whyrec.cause.binned import Binned
 from whyrec.cause.nuisance import assign_folds, fit_or_constant
 from whyrec.cause.scores import CalibrationPart, Log, Nuisances
-from whyrec.cause.sieve import CANDIDATES, Sieve
+from whyrec.cause.sieve import CANDIDATES, STRAIGHT, Sieve
 from whyrec.cause.stacking import convex_weights
 from whyrec.errors import NoOverlap
 from whyrec.estimate import FloatArray, IntArray
 
 STACKED = "stacked"
 _ROWS_A_COEFFICIENT = 50
+_APART = 1_000  # between the seeds of divisions, so that those of neighbouring seeds do not meet
 _LEAST_CHANCE = 0.01  # of the weights by which the outcomes' candidates are compared
 
 
 @dataclass(frozen=True)
 class Models:
     """What is fitted. propensity, outcome: "stacked" or a nuisance model (`whyrec.cause.nuisance.make_nuisance`). nested: whether half of each
-    training part is held for the calibrators."""
+    training part is held for the calibrators. repeats: divisions into folds over which predictions are averaged."""
 
     propensity: Any
     outcome: Any
     folds: int
     nested: bool
+    repeats: int
     random_state: int
 
 
 @dataclass(frozen=True)
 class Mix:
-    """Shares of the candidates of `whyrec.cause.sieve.CANDIDATES` in a stacked propensity and a stacked outcome, (4,) or None."""
+    """Shares of the candidates of `whyrec.cause.sieve.CANDIDATES` in a stacked propensity and a stacked outcome, (4,) or None.
+
+    straight: where both are stacked, the out-of-fold predictions of the straight models alone, propensity (n,) and outcomes (n, 2).
+    """
 
     propensity: FloatArray | None = None
     outcome: FloatArray | None = None
+    straight: tuple[FloatArray, FloatArray] | None = None
 
 
 def cross_fit(
@@ -51,19 +57,23 @@ def cross_fit(
     stack_p = logged is None and models.propensity == STACKED
     stack_m = models.outcome == STACKED
     binned = Binned.of(x) if stack_p or stack_m else None
-    fold = assign_folds(units, models.folds, models.random_state)
     half = assign_folds(units, 2, models.random_state + 1) if models.nested else None
-    chances, means = np.full((n, width), np.nan), np.full((n, width, 2), np.nan)
+    chances, means = np.zeros((n, width)), np.zeros((n, width, 2))
     held_rows: list[tuple[IntArray, IntArray, FloatArray, FloatArray]] = []
-    for k in range(models.folds):
-        train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-        held = test[:0]
-        if half is not None:
-            train, held = train[half[train] == 0], train[half[train] == 1]
-        asked = np.concatenate([test, held])
-        p, m = _fold(x, train, asked, log, logged, models, binned)
-        chances[test], means[test] = p[: len(test)], m[: len(test)]
-        held_rows.append((test, held, p[len(test) :], m[len(test) :]))
+    repeats = 1 if models.nested else models.repeats
+    folds_of = [assign_folds(units, models.folds, models.random_state + _APART * repeat) for repeat in range(repeats)]
+    for fold in folds_of:
+        for k in range(models.folds):
+            train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+            held = test[:0]
+            if half is not None:
+                train, held = train[half[train] == 0], train[half[train] == 1]
+            asked = np.concatenate([test, held])
+            p, m = _fold(x, train, asked, log, logged, models, binned)
+            chances[test] += p[: len(test)] / repeats
+            means[test] += m[: len(test)] / repeats
+            held_rows.append((test, held, p[len(test) :], m[len(test) :]))
+    fold = folds_of[0]
     mix = _mix(chances, means, log, stack_p, stack_m)
 
     def chance_of(candidates: FloatArray) -> FloatArray:
@@ -127,4 +137,5 @@ def _mix(chances: FloatArray, means: FloatArray, log: Log, stack_p: bool, stack_
     p = chances[:, 0] if of_chance is None else chances @ of_chance
     own = np.clip(np.where(log.treatment == 1, p, 1 - p), _LEAST_CHANCE, 1.0)
     shown = means[np.arange(len(label)), :, log.treatment]
-    return Mix(of_chance, convex_weights(shown, log.outcome, log.weight / own))
+    straight = None if of_chance is None else (chances[:, STRAIGHT], means[:, STRAIGHT])
+    return Mix(of_chance, convex_weights(shown, log.outcome, log.weight / own), straight)

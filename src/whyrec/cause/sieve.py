@@ -23,6 +23,7 @@ from whyrec.cause.terms import Corner, Curve, Levels, Line, Product, Step, Term,
 from whyrec.estimate import FloatArray, IntArray
 
 CANDIDATES = ("mean", "linear", "terms", "terms and trees")
+STRAIGHT = 1  # the place of the linear candidate
 _ROWS_A_COEFFICIENT = 10  # events, of the rarer of two kinds, that a coefficient must have
 _ROWS_A_LINE = 20  # rows of the smaller arm a column, from which every column keeps its line
 _MOST_ROWS = 200_000  # rows that terms are searched and trees are grown on

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
+from typing import Any
 
 import typer
 
 from whyrec.cli import benchmark, cases, effects, graph, policy, questions, serve, tuning
-from whyrec.errors import WhyrecError
+from whyrec.errors import Unexpected, WhyrecError
 
 app = typer.Typer(
     name="whyrec",
@@ -36,14 +38,37 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(serve.app, name="serve")
 
 
+# Newer versions of typer carry a click of their own: the family of usage errors is that of typer's, whichever it is.
+_Usage: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+
 def main() -> None:
     """Entry point of the command `whyrec`."""
     try:
-        app()
+        left = app(standalone_mode=False)
+        raise SystemExit(left if isinstance(left, int) else 0)
+    except typer.Abort:
+        raise SystemExit(130) from None
+    except _Usage as error:
+        _tell("BadUsage", error.format_message(), words=False)
+        error.show()
+        raise SystemExit(error.exit_code) from None
     except WhyrecError as error:
-        if "--json" in sys.argv:
-            print(json.dumps({"error": {"type": type(error).__name__, "message": str(error)}}, ensure_ascii=False))
-        print(f"whyrec: {error}", file=sys.stderr)
+        if isinstance(error, Unexpected) and error.__cause__ is not None:
+            traceback.print_exception(error.__cause__, file=sys.stderr)
+        _tell(type(error).__name__, str(error))
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    except Exception as error:
+        traceback.print_exception(error, file=sys.stderr)
+        _tell("Unexpected", f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}")
+        raise SystemExit(1) from None
+
+
+def _tell(kind: str, message: str, words: bool = True) -> None:
+    """The error as one JSON object on standard output where that was asked for, and in words on standard error."""
+    if "--json" in sys.argv:
+        print(json.dumps({"error": {"type": kind, "message": message}}, ensure_ascii=False))
+    if words:
+        print(f"whyrec: {message}", file=sys.stderr)

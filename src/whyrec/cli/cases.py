@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from whyrec.cli.options import Json, Lang, Seed, answer
+from whyrec.cli.options import Json, Lang, Missing, Positive, Reference, Seed, answer
 
 app = typer.Typer()
 
@@ -167,10 +167,12 @@ def refute(
         str,
         typer.Argument(help="A table of units (CSV, Parquet, JSON lines), the sample 'nhefs', or a model's folder."),
     ],
-    treatment: Annotated[str | None, typer.Option(help="Column of the treatment, 0 or 1.")] = None,
+    treatment: Annotated[str | None, typer.Option(help="Column of the treatment, of two values.")] = None,
     outcome: Annotated[str | None, typer.Option(help="Column of the outcome.")] = None,
     adjust: Annotated[str | None, typer.Option(help="Columns to adjust for, separated by commas.")] = None,
     graph: Annotated[str | None, typer.Option(help="Causal graph in place of --adjust: text or file.")] = None,
+    reference: Reference = None,
+    positive: Positive = None,
     cluster: Cluster = None,
     weight: Weight = None,
     propensity: Annotated[str | None, typer.Option(help="Column of logged treatment probabilities.")] = None,
@@ -180,6 +182,7 @@ def refute(
     negative_exposure: Annotated[
         str | None, typer.Option(help="Column of 0 and 1 that cannot change the outcome; it must show no effect.")
     ] = None,
+    missing: Missing = "weights",
     runs: Annotated[int, typer.Option(min=1, help="Placebo treatments.")] = 1_000,
     pictures: Annotated[Path | None, typer.Option(help="Folder for contour.svg, bounds.svg and placebo.svg.")] = None,
     user: Annotated[
@@ -205,6 +208,9 @@ def refute(
             outcome,
             adjust=[name.strip() for name in adjust.split(",")] if adjust else None,
             graph=graph,
+            reference=reference,
+            positive=positive,
+            missing=missing,
             cluster=cluster,
             weight=weight,
             propensity=propensity,

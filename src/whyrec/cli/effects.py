@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from whyrec.cli.options import Json, Lang, Seed, answer
+from whyrec.cli.options import Json, Lang, Missing, Positive, Reference, Seed, answer
 
 app = typer.Typer()
 
@@ -18,15 +18,18 @@ Rows = Annotated[Path | None, typer.Option(help="Write the table to this .parque
 @app.command()
 def uplift(
     source: Annotated[Path, typer.Argument(help="A table of units (CSV, Parquet, JSON lines).")],
-    treatment: Annotated[str, typer.Option(help="Column of the treatment, 0 or 1.")],
+    treatment: Annotated[str, typer.Option(help="Column of the treatment, of two values.")],
     outcome: Annotated[str, typer.Option(help="Column of the outcome.")],
     adjust: Annotated[str | None, typer.Option(help="Columns to adjust for, separated by commas.")] = None,
     graph: Annotated[str | None, typer.Option(help="Causal graph in place of --adjust: text or file.")] = None,
     segment: Annotated[
         str | None, typer.Option(help="Column of segments: each gets an effect, and bounds on who is persuaded.")
     ] = None,
+    reference: Reference = None,
+    positive: Positive = None,
     cluster: Annotated[str | None, typer.Option(help="Column whose rows belong together (user).")] = None,
     propensity: Annotated[str | None, typer.Option(help="Column of logged treatment probabilities.")] = None,
+    missing: Missing = "weights",
     out: Rows = None,
     picture: Picture = None,
     lang: Lang = "en",
@@ -39,8 +42,8 @@ def uplift(
     """
     answer(
         lambda api: api.uplift(
-            source, treatment, outcome, adjust=_names(adjust), graph=graph, segment=segment, cluster=cluster,
-            propensity=propensity, out=out, picture=picture, lang=lang, random_state=seed,
+            source, treatment, outcome, adjust=_names(adjust), graph=graph, segment=segment, reference=reference,
+            positive=positive, missing=missing, cluster=cluster, propensity=propensity, out=out, picture=picture, lang=lang, random_state=seed,
         ),
         as_json,
     )  # fmt: skip

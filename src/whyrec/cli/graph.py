@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from whyrec.cli.options import Json, Lang, Seed, answer
+from whyrec.cli.options import Json, Lang, Missing, Seed, answer
 
 app = typer.Typer(
     help="Causal graphs: learn, check, show, identify.\n\n"
@@ -144,11 +144,22 @@ def identify(
         typer.Option(help="With --data: how to estimate; instrument adds an assumption."),
     ] = "auto",
     cluster: Annotated[str | None, typer.Option(help="Column whose rows belong together (user).")] = None,
+    contrast: Annotated[
+        str | None, typer.Option(help="With --data: the two values of the treatment to compare, FROM,TO.")
+    ] = None,
+    kind: Annotated[
+        Literal["binary", "dose"] | None,
+        typer.Option(help="With --data: dose says that whole numbers of the treatment are amounts, and no names."),
+    ] = None,
+    missing: Missing = "weights",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """By which formula the effect follows from the graph, or why by none; exit code 1 where it does not."""
     kept = []
+    ends = _names(contrast)
+    if ends is not None and len(ends) != 2:
+        raise typer.BadParameter(f"{contrast!r}: write FROM,TO", param_hint="--contrast")
 
     def ask(api: object) -> object:
         kept.append(
@@ -161,6 +172,9 @@ def identify(
                 latent=_names(latent) or (),
                 strategy=strategy,
                 cluster=cluster,
+                contrast=None if ends is None else (ends[0], ends[1]),
+                kind=kind,
+                missing=missing,
                 random_state=seed,
             )
         )

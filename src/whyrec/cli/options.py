@@ -14,6 +14,23 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard 
 Lang = Annotated[Literal["en", "zh"], typer.Option("--lang", help="Language of words and pictures.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed; the same seed gives the same answer.")]
 Model = Annotated[Path, typer.Argument(help="Folder of a fitted model (whyrec fit ... --out FOLDER).")]
+Reference = Annotated[
+    str | None,
+    typer.Option(
+        "--reference", "--control",
+        help="The value of the treatment to compare with; by default the one that says so (no, control, 0), else the smaller or first.",
+    ),
+]  # fmt: skip
+Positive = Annotated[
+    str | None, typer.Option("--positive", help="Of an outcome of two words: the one that counts as 1.")
+]
+Missing = Annotated[
+    Literal["weights", "complete", "indicator"],
+    typer.Option(
+        "--missing",
+        help="Rows without a value of a confounder: left out and made up for by weights; left out (complete); or missing is a value of its own.",
+    ),
+]  # fmt: skip
 By = Annotated[
     Literal["preference", "uplift", "policy", "effect", "mix"],
     typer.Option(

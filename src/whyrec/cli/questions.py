@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from whyrec.cli.options import By, Json, Lang, Model, Seed, answer, tell
+from whyrec.cli.options import By, Json, Lang, Missing, Model, Positive, Reference, Seed, answer, tell
 
 app = typer.Typer()
 
@@ -122,7 +122,7 @@ def recommend(
 def effect(
     source: Annotated[Path, typer.Argument(help="A table of units (CSV, Parquet, JSON lines), or a model's folder.")],
     treatment: Annotated[
-        str | None, typer.Option(help="Column of the treatment: 0 or 1, a name of one of many arms, or a dose.")
+        str | None, typer.Option(help="Column of the treatment: two values, names of many arms, or a dose.")
     ] = None,
     outcome: Annotated[str | None, typer.Option(help="Column of the outcome.")] = None,
     adjust: Annotated[str | None, typer.Option(help="Columns to adjust for, separated by commas.")] = None,
@@ -132,13 +132,22 @@ def effect(
             help='Causal graph in place of --adjust, text or file (also dagitty, DOT, GML, BIF): "age -> email; age -> visit".'
         ),
     ] = None,
+    reference: Reference = None,
+    positive: Positive = None,
     cluster: Annotated[str | None, typer.Option(help="Column whose rows belong together (user).")] = None,
     weight: Annotated[str | None, typer.Option(help="Column of row weights.")] = None,
     propensity: Annotated[str | None, typer.Option(help="Column of logged treatment probabilities.")] = None,
     kind: Annotated[
         Literal["auto", "binary", "arms", "dose"],
-        typer.Option(help="How to read the treatment. Auto: 0 and 1 binary, fractions a dose, all else names of arms."),
+        typer.Option(
+            help="How to read the treatment. Auto: two values binary, fractions a dose, all else names of arms."
+        ),
     ] = "auto",
+    missing: Missing = "weights",
+    over: Annotated[
+        Literal["population", "rows"],
+        typer.Option(help="Whose mean an arm's is: everybody that the rows were drawn from, or the rows at hand."),
+    ] = "population",
     picture: Annotated[Path | None, typer.Option(help="Write a page of pictures to this .html file.")] = None,
     lang: Lang = "en",
     seed: Seed = 0,
@@ -155,10 +164,14 @@ def effect(
             outcome,
             adjust=[name.strip() for name in adjust.split(",")] if adjust else None,
             graph=graph,
+            reference=reference,
+            positive=positive,
+            missing=missing,
             cluster=cluster,
             weight=weight,
             propensity=propensity,
             kind=kind,
+            over=over,
             picture=picture,
             lang=lang,
             random_state=seed,

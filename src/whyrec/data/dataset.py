@@ -65,12 +65,20 @@ class Dataset:
         absent = [column for column in (*roles.values(), *schema.context) if column not in log.columns]
         if absent:
             raise BadInput(f"{name}: no column {absent[0]!r}; the columns are {', '.join(log.columns)}")
+        reserved = [c for c in schema.context if c in (*roles, "user_code", "item_code") and roles.get(c) != c]
+        if reserved:
+            raise BadInput(
+                f"{name}: context column {reserved[0]!r} has a name that whyrec gives to another column; rename it in the file"
+            )
         renamed = log.select(
             [pl.col(column).alias(role) for role, column in roles.items()] + [pl.col(c) for c in schema.context]
         )
+        if "event" in roles and "outcome" not in roles:
+            renamed = renamed.with_columns(_outcome_of(renamed["event"], schema, name))
         user_table = _table(renamed["user"], users, schema.user, "user")
         item_table = _table(renamed["item"], items, schema.item, "item")
-        item_table = item_table.with_columns(_text(item_table, schema.item_text).alias("text"))
+        described = _text(item_table, schema.item_text).alias("text")
+        item_table = _free(item_table.with_columns(described.alias("_text")), "text").rename({"_text": "text"})
         coded = renamed.join(
             user_table.select("user", user_code=pl.int_range(pl.len(), dtype=pl.Int32)),
             on="user",
@@ -107,13 +115,19 @@ class Dataset:
         return "binary" if ((values == 0) | (values == 1)).all() else "real"
 
     @cached_property
+    def acted(self) -> pl.Series:
+        """Which rows of the log are choices of the user, (rows,): the schema's one rule, whatever part of the log this is."""
+        acted = pl.Series("acted", np.ones(self.log.height, dtype=bool))
+        if self.has("outcome"):
+            acted = (self.log["outcome"] > self.schema.choice_above).fill_null(False).alias("acted")
+        if self.has("weight"):
+            acted = acted & (self.log["weight"] > 0).fill_null(False)
+        return acted
+
+    @cached_property
     def interactions(self) -> pl.DataFrame:
-        """Rows in which the user acted: outcome 1 of a binary outcome, every row with an outcome otherwise."""
-        if self.outcome_kind == "binary":
-            return self.log.filter(pl.col("outcome") == 1)
-        if self.outcome_kind == "real":
-            return self.log.filter(pl.col("outcome").is_not_null())
-        return self.log
+        """Rows in which the user acted (see `acted`)."""
+        return self.log.filter(self.acted)
 
     @cached_property
     def matrix(self) -> sparse.csr_matrix:
@@ -158,11 +172,17 @@ class Dataset:
 
     def where(self, mask: Any, name: str | None = None) -> Dataset:
         """The same users, items and codes over the rows of the log that `mask` (expression or booleans) keeps."""
-        return Dataset(self.schema, self.log.filter(mask), self.users, self.items, name or self.name)
+        part = Dataset(self.schema, self.log.filter(mask), self.users, self.items, name or self.name)
+        part.__dict__["outcome_kind"] = self.outcome_kind  # of the whole log: a part without a 2 is no other kind of log
+        return part
 
     def user_codes(self, ids: Any) -> Codes:
         """Dense codes of user ids; UnknownId names the first that is not there."""
         return _codes(self.users["user"], ids, "user")
+
+    def knows_users(self, ids: list[Any]) -> np.ndarray:
+        """Which of these user ids are in the data, (n,) booleans."""
+        return _found(self.users["user"], ids) >= 0
 
     def item_codes(self, ids: Any) -> Codes:
         """Dense codes of item ids; UnknownId names the first that is not there."""
@@ -170,6 +190,29 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"Dataset {self.name!r}: {self.log.height:,} rows, {self.n_users:,} users, {self.n_items:,} items, roles {', '.join(self.schema.roles)}"
+
+
+def _outcome_of(events: pl.Series, schema: Schema, name: str) -> pl.Series:
+    """The outcome of each event, as the schema says; BadInput where it does not say, with the events and their counts."""
+    if schema.context and "outcome" in schema.context:
+        raise BadInput(f"{name}: column 'outcome' is context and the events' outcome needs the name; give it the role outcome")
+    said = events.cast(pl.String, strict=False)
+    counts = said.value_counts(sort=True).sort("count", events.name, descending=[True, False]).iter_rows()
+    found = {"(missing)" if event is None else str(event): count for event, count in counts}
+    weights = schema.events
+    if weights is None and len(found) == 1:
+        weights = dict.fromkeys(found, 1.0)
+    unsaid = [event for event in found if weights is None or event not in weights]
+    if weights is None or unsaid:
+        shown = ", ".join(f"{event} ({found[event]:,} rows)" for event in unsaid[:20]) + (" ..." if len(unsaid) > 20 else "")
+        example = ", ".join(f'"{event}" = {int(place == 0)}' for place, event in enumerate(unsaid[:5]))
+        raise BadInput(
+            f"{name}: column {schema.event!r} holds events of which the schema does not say what counts as a choice: {shown}; "
+            "give each its outcome, 0 for an impression or a refusal, in the schema file: "
+            f'[log] user = "{schema.user}", item = "{schema.item}", event = "{schema.event}"; [choice] event = {{ {example} }}; '
+            "or name a column of outcomes"
+        )
+    return said.fill_null("(missing)").replace_strict({event: float(weight) for event, weight in weights.items()}, return_dtype=pl.Float64).alias("outcome")
 
 
 def _table(ids: pl.Series, table: pl.DataFrame | None, column: str, role: str) -> pl.DataFrame:
@@ -180,7 +223,7 @@ def _table(ids: pl.Series, table: pl.DataFrame | None, column: str, role: str) -
     source = column if column in table.columns else role
     if source not in table.columns:
         raise BadInput(f"{role} table: no column {column!r}; the columns are {', '.join(table.columns)}")
-    named = table.rename({source: role}) if source != role else table
+    named = _free(table, role).rename({source: role}) if source != role else table
     if named[role].dtype != seen.dtype:
         try:
             named = named.with_columns(pl.col(role).cast(seen.dtype))
@@ -191,6 +234,11 @@ def _table(ids: pl.Series, table: pl.DataFrame | None, column: str, role: str) -
     twice = named.filter(pl.col(role).is_duplicated())
     if twice.height:
         raise BadInput(f"{role} table: id {twice[role][0]!r} stands in more than one row; keep one row for each {role}")
+    if not named[role].is_in(seen.implode()).any():
+        raise BadInput(
+            f"{role} table: none of its ids is in the log (it has {named[role][0]!r}, the log {seen.drop_nulls()[0]!r}); write them in "
+            "both files alike"
+        )
     every = pl.concat([pl.DataFrame([seen]), named.select(role)]).unique()
     return every.join(named, on=role, how="left").sort(role)
 
@@ -202,22 +250,61 @@ def _text(items: pl.DataFrame, columns: tuple[str, ...]) -> pl.Expr:
             raise BadInput(f"item table: no text column {column!r}; the columns are {', '.join(items.columns)}")
     if not columns:
         return pl.col("text").cast(pl.String).fill_null("") if "text" in items.columns else pl.lit("")
-    return pl.concat_str(
-        [pl.col(column).cast(pl.String) for column in columns], separator=". ", ignore_nulls=True
-    ).fill_null("")
+    return pl.concat_str([_words(items[column]) for column in columns], separator=". ", ignore_nulls=True).fill_null("")
+
+
+def _words(column: pl.Series) -> pl.Expr:
+    """A column as text; a list of words joined by spaces."""
+    name = pl.col(column.name)
+    if column.dtype == pl.List(pl.String) or column.dtype == pl.List(pl.Categorical):
+        return name.cast(pl.List(pl.String)).list.join(" ", ignore_nulls=True)
+    if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object, pl.Duration):
+        raise BadInput(f"item table: text column {column.name!r} holds {column.dtype} values; write them as text")
+    return name.cast(pl.String)
 
 
 def _codes(known: pl.Series, ids: Any, role: str) -> Codes:
-    wanted = pl.Series("id", ids if isinstance(ids, list | tuple | np.ndarray | pl.Series) else [ids])
-    if wanted.len() == 0:
+    wanted = list(ids) if isinstance(ids, list | tuple | np.ndarray | pl.Series) else [ids]
+    codes = _found(known, wanted)
+    if (codes < 0).any():
+        missing = wanted[int(np.argmax(codes < 0))]
+        raise UnknownId(f"{role} {missing!r} is not in the model's data; fit again with it, or ask for one that is")
+    return codes
+
+
+def _found(known: pl.Series, wanted: list[Any]) -> Codes:
+    """Codes of ids, -1 for those that are not known; a number is the id that its digits spell, and 1.5 or True is no 1."""
+    if not wanted:
         return np.zeros(0, dtype=np.int32)
     try:
-        wanted = wanted.cast(known.dtype)
-    except pl.exceptions.PolarsError as error:
-        raise UnknownId(f"{role} {wanted[0]!r} is not of the type of the log's ids ({known.dtype})") from error
+        given = pl.Series("id", wanted)
+    except (TypeError, pl.exceptions.PolarsError):  # of several types
+        given = pl.Series("id", [None if value is None else str(value) for value in wanted])
     lookup = pl.DataFrame({"id": known, "code": np.arange(len(known), dtype=np.int32)})
-    codes = pl.DataFrame({"id": wanted}).join(lookup, on="id", how="left", maintain_order="left")["code"]
-    if codes.null_count():
-        missing = wanted.filter(codes.is_null())[0]
-        raise UnknownId(f"{role} {missing!r} is not in the model's data; fit again with it, or ask for one that is")
-    return codes.to_numpy().astype(np.int32)
+    codes = pl.DataFrame({"id": _in_type(given, known.dtype)}).join(lookup, on="id", how="left", maintain_order="left")["code"]
+    result: Codes = codes.fill_null(-1).to_numpy().astype(np.int32)
+    return result
+
+
+def _in_type(given: pl.Series, kind: pl.DataType) -> pl.Series:
+    """Ids in the type of the known ones, null where they cannot be meant."""
+    none = pl.Series("id", [None] * len(given), dtype=kind)
+    if given.dtype == pl.Boolean or given.dtype.is_nested() or given.dtype == pl.Object:
+        return given if given.dtype == kind else none
+    if not kind.is_integer():
+        return given.cast(kind, strict=False)
+    numbers = given.cast(kind, strict=False)
+    same = numbers.cast(given.dtype, strict=False) == given
+    return numbers.zip_with(same.fill_null(False), none)
+
+
+def _free(table: pl.DataFrame, *names: str) -> pl.DataFrame:
+    """The table with columns of these names renamed, so that what whyrec adds replaces none of the user's."""
+    taken = {}
+    for name in names:
+        if name in table.columns:
+            new = f"{name}_of_table"
+            while new in table.columns:
+                new += "_"
+            taken[name] = new
+    return table.rename(taken)

@@ -17,8 +17,10 @@ _TIME_FORMATS = (
     "%Y-%m-%d %H:%M:%S%.f%#z",
     "%Y-%m-%d %H:%M%#z",
 )
-# Below each limit (the year 5138) numbers are seconds, milliseconds, microseconds; beyond, nanoseconds.
-_EPOCH_LIMITS = ((1e11, "s", 1_000_000), (1e14, "ms", 1_000), (1e17, "us", 1))
+# Below each limit (the year 5138) numbers are seconds, milliseconds, microseconds, nanoseconds; and what makes microseconds of them.
+_UNITS = ((1e11, "s", 1_000_000), (1e14, "ms", 1_000), (1e17, "us", 1), (1e20, "ns", 0))
+_EARLIEST = 1e8  # seconds: in 1973; numbers below it count from a start of their own
+_SPELT = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # by the number of digits
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,12 @@ class Parsed:
 
 
 def numbers(column: pl.Series) -> Parsed:
-    """Float64; true and false become 1 and 0, empty text and NA become null."""
+    """Float64; true and false become 1 and 0, empty text and NA become null, spans of time seconds. Of other types every value is wrong."""
+    if column.dtype == pl.Duration:
+        return Parsed(column.dt.total_microseconds().cast(pl.Float64) / 1e6, _none(column), "spans of time, read as seconds")
+    if column.dtype.is_nested() or column.dtype.is_temporal() or column.dtype in (pl.Binary, pl.Object):
+        nothing = pl.Series(column.name, [None] * len(column), dtype=pl.Float64)
+        return Parsed(nothing, column.is_not_null())
     if column.dtype == pl.Boolean or column.dtype.is_numeric() or column.dtype == pl.Null:
         return Parsed(column.cast(pl.Float64), _none(column))
     text = column.cast(pl.String).str.strip_chars()
@@ -44,14 +51,22 @@ def numbers(column: pl.Series) -> Parsed:
 
 def numbers_or_words(column: pl.Series) -> Parsed:
     """Numbers where every value is one, otherwise the text as it is (a categorical column)."""
-    if column.dtype not in (pl.String, pl.Categorical):
+    if not _is_text(column):
         return (
             numbers(column)
             if column.dtype.is_numeric() or column.dtype == pl.Boolean
             else Parsed(column, _none(column))
         )
     parsed = numbers(column)
-    return parsed if not parsed.wrong.any() else Parsed(column.cast(pl.String), _none(column))
+    return parsed if not parsed.wrong.any() else Parsed(without_empty(column), _none(column))
+
+
+def without_empty(column: pl.Series) -> pl.Series:
+    """Text with null for the empty one, which is a missing value in every format; other columns as they are."""
+    if not _is_text(column):
+        return column
+    text = column.cast(pl.String)
+    return text.set((text.str.strip_chars() == "").fill_null(False), None)
 
 
 def whole(column: pl.Series) -> pl.Series:
@@ -64,8 +79,9 @@ def whole(column: pl.Series) -> pl.Series:
 def times(column: pl.Series) -> Parsed:
     """Datetime in microseconds, UTC without a zone mark.
 
-    Text: ISO 8601 dates and times (a zone is converted, none means UTC). Numbers: seconds, milliseconds,
-    microseconds or nanoseconds since 1970, told apart by their size, or days written YYYYMMDD.
+    Text: ISO 8601 dates and times, also as databases write them (`2019-10-01 00:00:00 UTC`, `.0 GMT`, `Z[UTC]`); a zone is
+    converted, none means UTC. Numbers, of any type: seconds, milliseconds, microseconds or nanoseconds since 1970, told
+    apart by their size, or dates written YYYYMMDD, with HH, HHMM or HHMMSS. A zero among times of today is no time.
     """
     if column.dtype == pl.Date:
         return Parsed(column.cast(pl.Datetime("us")), _none(column), "dates, read as midnight UTC")
@@ -74,24 +90,32 @@ def times(column: pl.Series) -> Parsed:
         return Parsed(zoned.dt.cast_time_unit("us"), _none(column), "times, UTC")
     if column.dtype.is_numeric():
         return _epoch(column)
-    if column.dtype not in (pl.String, pl.Categorical):
+    if not _is_text(column):
         return Parsed(pl.Series(column.name, [None] * len(column), dtype=pl.Datetime("us")), column.is_not_null(), "")
     text = column.cast(pl.String).str.strip_chars()
     numeric = text.cast(pl.Float64, strict=False)
     written = text.is_not_null() & ~text.is_in(_MISSING)
     if 2 * numeric.count() > written.sum():
-        parsed = _epoch(
-            text.cast(pl.Int64, strict=False)
-            if numeric.count() == text.cast(pl.Int64, strict=False).count()
-            else numeric
-        )
+        exact = text.cast(pl.Int64, strict=False)
+        parsed = _epoch(exact if numeric.count() == exact.count() else numeric)
         return Parsed(parsed.values, parsed.values.is_null() & written, parsed.note)
     values = _iso(text)
     return Parsed(values, values.is_null() & written, "ISO 8601 times, UTC where no zone is written")
 
 
+def _is_text(column: pl.Series) -> bool:
+    return column.dtype in (pl.String, pl.Categorical) or isinstance(column.dtype, pl.Enum)
+
+
 def _iso(text: pl.Series) -> pl.Series:
-    plain = text.str.replace(r"^(\d{4})[-/](\d{1,2})[-/](\d{1,2})[Tt ]?", "${1}-${2}-${3} ").str.strip_chars()
+    # "UTC", "GMT" and a region in brackets behind an offset say the zone in words; the offset alone says it in numbers.
+    plain = (
+        text.str.replace(r"(?i)\s*(Z|[+-]\d\d:?\d\d)\s*\[[\w/+-]+\]$", "${1}")
+        .str.replace(r"(?i)\s*(\[(UTC|GMT)\]|UTC|GMT)$", "Z")
+        .str.replace(r"^(\d{4})[-/](\d{1,2})[-/](\d{1,2})[Tt ]?", "${1}-${2}-${3} ")
+        .str.replace(r"^(\S+) (\d{2})(Z|[+-]\d\d:?\d\d)?$", "${1} ${2}:00${3}")
+        .str.strip_chars()
+    )
     values = pl.Series(text.name, [None] * len(text), dtype=pl.Datetime("us"))
     for pattern in _TIME_FORMATS:
         attempt = plain.str.to_datetime(pattern, strict=False, time_unit="us")
@@ -104,20 +128,64 @@ def _iso(text: pl.Series) -> pl.Series:
 
 
 def _epoch(column: pl.Series) -> Parsed:
-    finite = column.is_finite() if column.dtype.is_float() else column.is_not_null()
-    middle = column.filter(finite.fill_null(False)).abs().median()
-    size = float(middle) if isinstance(middle, int | float) else 0.0
-    if not column.dtype.is_float() and 19_000_101 <= size <= 21_001_231:
-        days = column.cast(pl.String).str.to_date("%Y%m%d", strict=False)
-        if days.null_count() == column.null_count():
-            return Parsed(days.cast(pl.Datetime("us")), _none(column), "whole numbers, read as days written YYYYMMDD")
-    unit, factor = next(((name, scale) for limit, name, scale in _EPOCH_LIMITS if size < limit), ("ns", 0))
-    exact = column if not column.dtype.is_float() else column.cast(pl.Float64)
-    micros = exact * factor if factor else exact / 1_000 if column.dtype.is_float() else exact // 1_000
-    if column.dtype.is_float():
-        micros = micros.round()
-    values = micros.cast(pl.Int64, strict=False).cast(pl.Datetime("us"))
-    return Parsed(values, values.is_null() & column.is_not_null(), f"numbers, read as {unit} since 1970, UTC")
+    """Numbers as times. Every step is in 64 bits: seconds times a million overflow any narrower type."""
+    whole_ = column.dtype.is_integer()
+    wide = column.cast(pl.Int64 if whole_ else pl.Float64, strict=False)
+    wide = wide if whole_ else wide.set(~wide.is_finite().fill_null(True), None)
+    size = wide.abs()
+    typical = size.filter(size > 0).median()
+    middle = float(typical) if isinstance(typical, int | float) else 0.0
+    if whole_ and (written := _written_dates(wide, middle)) is not None:
+        return Parsed(written, written.is_null() & column.is_not_null(), "whole numbers, read as dates written YYYYMMDD...")
+    unit, other = _unit(middle), pl.Series(column.name, [None] * len(column), dtype=pl.Datetime("us"))
+    values, notes = _since_1970(wide, unit), [f"numbers, read as {unit} since 1970, UTC"]
+    if middle > _EARLIEST:
+        values = values.set(size == 0, None)
+    else:
+        notes.append("all before 1973: if they are days or steps, write dates in their place")
+    own = values.filter((size < _limit(unit)) & (size >= _limit(unit) / 1_000))
+    if len(own):
+        year = 365 * 86_400_000_000
+        first, last = own.to_physical().min() - 10 * year, own.to_physical().max() + 10 * year  # type: ignore[operator]
+        for name in (name for _, name, _ in _UNITS if name != unit):
+            mine = (size < _limit(name)) & (size >= _limit(name) / 1_000) & (size > 0)
+            other = _since_1970(wide, name)
+            near = (mine & other.to_physical().is_between(first, last) & ~values.to_physical().is_between(first, last)).fill_null(False)
+            if near.any():
+                values = values.zip_with(~near, other)
+                notes.append(f"{int(near.sum()):,} of them, of another size, read as {name} since 1970")
+    if column.dtype == pl.Float32:
+        notes.append("32-bit floats hold seconds of today to two minutes only; write whole numbers")
+    return Parsed(values, values.is_null() & column.is_not_null(), "; ".join(notes))
+
+
+def _unit(size: float) -> str:
+    return next((name for limit, name, _ in _UNITS if size < limit), "ns")
+
+
+def _limit(unit: str) -> float:
+    return next(limit for limit, name, _ in _UNITS if name == unit)
+
+
+def _since_1970(wide: pl.Series, unit: str) -> pl.Series:
+    factor = next(scale for _, name, scale in _UNITS if name == unit)
+    room = wide.set((wide.abs() > 2**62 / max(factor, 1)).fill_null(False), None)
+    whole_ = wide.dtype == pl.Int64
+    micros = room * factor if factor else room // 1_000 if whole_ else room / 1_000
+    return (micros if whole_ else micros.round()).cast(pl.Int64, strict=False).cast(pl.Datetime("us"))
+
+
+def _written_dates(wide: pl.Series, middle: float) -> pl.Series | None:
+    """Whole numbers as the dates that they spell, where every one but zeros does; None otherwise."""
+    pattern = next((form for digits, form in _SPELT.items() if 1900 <= middle / 10 ** (digits - 4) < 2101), None)
+    if pattern is None:
+        return None
+    known = wide.set((wide == 0).fill_null(False), None)
+    text = known.cast(pl.String)
+    # Without minutes no time is read: they are spelt, too.
+    text, form = (text + "00", pattern + "%M") if pattern.endswith("%H") else (text, pattern)
+    dates = text.str.to_datetime(form, strict=False, time_unit="us")
+    return dates if dates.null_count() == known.null_count() and dates.len() > dates.null_count() else None
 
 
 def common_ids(columns: list[tuple[pl.Series, bool, str]]) -> list[pl.Series]:
@@ -127,7 +195,7 @@ def common_ids(columns: list[tuple[pl.Series, bool, str]]) -> list[pl.Series]:
     only where every id of every column is one. Raises BadInput where a file's typed ids cannot meet the
     others'.
     """
-    filled = [(ids.cast(pl.String).replace("", None) if text else ids, text, where) for ids, text, where in columns]
+    filled = [(without_empty(ids.cast(pl.String) if text else ids), text, where) for ids, text, where in columns]
     typed = [ids.dtype for ids, text, _ in filled if not text]
     if not typed:
         numbers_ = [whole(ids) for ids, _, _ in filled]
@@ -137,13 +205,16 @@ def common_ids(columns: list[tuple[pl.Series, bool, str]]) -> list[pl.Series]:
     for (ids, text, where), kind in zip(filled, (ids.dtype for ids, _, _ in filled), strict=True):
         if kind.is_float() and not text:
             raise BadInput(f"{where}: ids are decimal numbers ({ids.dtype}); write them as whole numbers or text")
-    if any(kind.is_nested() for kind in typed):
-        raise BadInput(f"{filled[0][2]}: ids are {typed[0]}; write them as whole numbers or text")
+    odd = next((kind for kind in typed if kind.is_nested() or kind in (pl.Object, pl.Binary)), None)
+    if odd is not None:
+        raise BadInput(f"{filled[0][2]}: ids are {odd}; write them as whole numbers or text")
     return [ids.cast(pl.String) for ids, _, _ in filled]
 
 
 def _as_numbers(ids: pl.Series, text: bool, where: str) -> pl.Series:
-    values = whole(ids) if text else ids.cast(pl.Int64)
+    values = whole(ids) if text else ids.cast(pl.Int64, strict=False)
+    if values.null_count() > ids.null_count() and not text:
+        raise BadInput(f"{where}: ids beyond 64-bit whole numbers ({ids.max()!r}); write them as text")
     if values.dtype != pl.Int64:
         odd = ids.filter((ids.cast(pl.Int64, strict=False).cast(pl.String) != ids).fill_null(True) & ids.is_not_null())
         raise BadInput(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 
+from whyrec.data.columns import refuse_nested
 from whyrec.data.dataset import Dataset
 from whyrec.data.formats import Table, as_table, read_table
-from whyrec.data.parse import common_ids, numbers_or_words, whole
+from whyrec.data.parse import common_ids, numbers_or_words, times, whole, without_empty
 from whyrec.data.report import Issue, ValidationReport, strictly
 from whyrec.data.schema import Schema
 from whyrec.data.validate import LONG_TEXT, validate
@@ -39,6 +41,7 @@ def read_dataset(
     logged = _load(log, "log")
     described = _load(items, "item table") if items is not None else None
     people = _load(users, "user table") if users is not None else None
+    inferred = schema is None
     if schema is None:
         try:
             schema = Schema.infer(logged.frame.columns, described.frame.columns if described else None)
@@ -50,12 +53,13 @@ def read_dataset(
             f"{logged.source}: no column {absent[0]!r}; the columns are {', '.join(logged.frame.columns)}; "
             "correct the file or the schema"
         )
+    _refuse_types(logged, schema)
     ids: dict[str, pl.Series] = {}
     tables: dict[str, pl.DataFrame | None] = {}
     issues: list[Issue] = []
     for role, table in (("user", people), ("item", described)):
         ids[role], tables[role], found = _with_table(logged, table, schema, role)
-        issues += found
+        issues += [*found, *_spelt_alike(logged, ids[role], tables[role], getattr(schema, role))]
     kept, report = validate(
         logged,
         ids,
@@ -70,7 +74,84 @@ def read_dataset(
     if strict:
         strictly(report)
     name = Path(logged.source).name if not isinstance(log, pl.DataFrame) else "log"
-    return Dataset.build(kept, schema, tables["item"], tables["user"], name=name), report
+    dataset = Dataset.build(kept, schema, tables["item"], tables["user"], name=name)
+    rule = f"{schema.choice_rule(dataset.has('outcome'))}: {dataset.interactions.height:,} of {kept.height:,} rows"
+    return dataset, replace(report, notes=(*report.notes, rule, *_idle(logged.frame, schema, inferred)))
+
+
+def _spelt_alike(log: Table, ids: pl.Series, table: pl.DataFrame | None, column: str) -> list[Issue]:
+    """Ids that differ in the spelling of one number, or in spaces or capitals, and so count as several."""
+    if ids.dtype != pl.String:
+        return []
+    every = pl.concat([ids.alias("id"), *([] if table is None else [table[column].cast(pl.String).alias("id")])]).drop_nulls().unique()
+    plain = every.str.strip_chars().str.to_lowercase()
+    number = plain.cast(pl.Float64, strict=False)
+    key = pl.DataFrame([every, pl.select(pl.coalesce(number.cast(pl.String), plain)).to_series().alias("key")])
+    twice = key.filter(pl.col("key").is_duplicated()).sort("key", "id")
+    if twice.is_empty():
+        return []
+    first = twice.filter(pl.col("key") == twice["key"][0])["id"].to_list()
+    rows = tuple(log.lines.filter(ids.is_in(twice["id"].implode()).fill_null(False)).head(5).to_list())
+    remedy = "they count as different ones; write each in one way if they are the same"
+    return [Issue("ids_spelt_alike", column, twice.height, rows, ", ".join(map(repr, first[:3])), "kept", remedy)]
+
+
+def _refuse_types(log: Table, schema: Schema) -> None:
+    """BadInput for a column of the schema whose type no role can take."""
+    for column in (*schema.roles.values(), *schema.context):
+        try:
+            refuse_nested(log.frame[column])
+        except BadInput as error:
+            raise BadInput(f"{log.source}: {error}") from None
+    for column in (schema.user, schema.item, *filter(None, (schema.event, schema.session))):
+        if log.frame[column].dtype.is_temporal():
+            kind = log.frame[column].dtype
+            raise BadInput(f"{log.source}: column {column!r} holds {kind} values, which name nothing; write ids as whole numbers or text")
+
+
+def _idle(log: pl.DataFrame, schema: Schema, inferred: bool) -> list[str]:
+    """What is to be told of the log's columns that no role takes."""
+    idle = [name for name in log.columns if name not in (*schema.roles.values(), *schema.context)]
+    if not idle:
+        return []
+    timelike = [name for name in idle if schema.time is None and _looks_like_time(log[name])]
+    told = [f"columns without a role, of which nothing is used: {', '.join(idle[:12])}{' ...' if len(idle) > 12 else ''}"]
+    if timelike:
+        how = "no column has the role of time" if not inferred else "no column has a usual name of a time"
+        told.append(
+            f"{how}, though {', '.join(map(repr, timelike))} looks like one: rows are then taken in the order of the file; name it in the schema "
+            f'([log] time = "{timelike[0]}")'
+        )
+    return told
+
+
+def _looks_like_time(column: pl.Series) -> bool:
+    if column.dtype in (pl.Date, pl.Datetime) or isinstance(column.dtype, pl.Datetime):
+        return True
+    some = column.drop_nulls().head(200)
+    if some.is_empty() or column.dtype.is_nested() or column.dtype == pl.Boolean:
+        return False
+    if column.dtype.is_numeric():
+        return bool(re.search(r"time|date|(^|_)(ts|at)$", column.name.lower())) and bool((some > 1e8).all())
+    read = times(some)
+    return bool(re.search(r"\d{4}-\d{2}-\d{2}", str(some[0]))) and not read.wrong.any()
+
+
+def frame_of(source: object, *labels: str | None) -> pl.DataFrame:
+    """A table of units, from a frame or a file; columns of a text file become numbers where every value is one.
+
+    labels: columns that stay text (an id `007` is no 7). BadInput for what is no table, and for one without rows.
+    """
+    if isinstance(source, pl.DataFrame):
+        return as_table(source, "table").frame
+    if not isinstance(source, str | Path):
+        raise BadInput(f"a table is a polars DataFrame or a file's path, not {type(source).__name__}; pl.from_pandas reads pandas")
+    table = read_table(source)
+    if not table.text:
+        return table.frame
+    return table.frame.with_columns(
+        numbers_or_words(table.frame[name]).values.alias(name) for name in table.frame.columns if name not in labels
+    )
 
 
 def _load(source: Source, what: str) -> Table:
@@ -102,14 +183,26 @@ def _with_table(
         )
     texts = {*schema.item_text, schema.item_category} if role == "item" else set()
     attributes = [_attribute(table, name, name in texts) for name in table.frame.columns if name != own]
+    if not listed.drop_nulls().is_in(logged.implode()).any():
+        raise BadInput(
+            f"{table.source}: column {own!r}: none of its {role} ids is in {log.source} (it has {_shown(listed)}, the log {_shown(logged)}); "
+            "write the ids in both files alike"
+        )
+    attributes = [
+        values.alias(f"{values.name}_of_table") if values.name == column else values for values in attributes
+    ]
     frame = pl.DataFrame([listed.alias(column), *attributes])
     issues = _table_issues(table, frame, column, role)
     return logged, frame.filter(pl.col(column).is_not_null()), issues
 
 
+def _shown(ids: pl.Series) -> str:
+    return ", ".join(repr(value) for value in ids.drop_nulls().head(2)) or "no id"
+
+
 def _attribute(table: Table, name: str, words: bool) -> pl.Series:
     """Text columns as text; of the others, those of a text file become numbers where every value is one."""
-    values = table.frame[name]
+    values = without_empty(table.frame[name])
     if words or not table.text or values.dtype != pl.String:
         return values
     counted = whole(values)

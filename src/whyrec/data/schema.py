@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +17,7 @@ ROLES = ("user", "item", "time", "event", "outcome", "treatment", "propensity", 
 _USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "user": ("user", "user_id", "userid", "household_id", "customer_id", "visitor_id", "uid"),
     "item": ("item", "item_id", "itemid", "product_id", "movie_id", "movieid", "article_id", "iid", "sku"),
-    "time": ("time", "timestamp", "datetime", "date", "event_time", "transaction_timestamp", "ts"),
+    "time": ("time", "timestamp", "datetime", "date", "event_time", "event_timestamp", "transaction_timestamp", "created_at", "ts"),
     "event": ("event", "event_type", "action", "behavior", "behaviour"),
     "outcome": ("outcome", "rating", "click", "purchase", "purchased", "label", "conversion", "y"),
     "treatment": ("treatment", "shown", "recommended", "treated", "exposed", "discounted", "x"),
@@ -33,6 +34,10 @@ class Schema:
 
     Each role names a column of the log (or None where the log has none). `context` columns describe the
     impression (price, weather, device). `item_text` columns are joined into the item's description.
+
+    What counts as a choice of the user, in every part of whyrec: a row whose outcome is above `choice_above` (and whose weight,
+    if the log has weights, is above 0). Where the log has an event column and no outcome, `events` gives every event its
+    outcome: {"purchase": 1, "view": 0}. A log with neither is a log of choices: every row counts.
     """
 
     user: str = "user"
@@ -48,6 +53,8 @@ class Schema:
     context: tuple[str, ...] = ()
     item_text: tuple[str, ...] = ()
     item_category: str | None = None
+    choice_above: float = 0.0
+    events: Mapping[str, float] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         taken: dict[str, str] = {}
@@ -62,6 +69,21 @@ class Schema:
             taken[column] = role
         object.__setattr__(self, "context", tuple(self.context))
         object.__setattr__(self, "item_text", tuple(self.item_text))
+        if isinstance(self.choice_above, bool) or not isinstance(self.choice_above, int | float) or not isfinite(self.choice_above):
+            raise BadInput(f"schema: choice above {self.choice_above!r} is not a number; rows with an outcome above it are choices")
+        if self.events is not None:
+            self._check_events(self.events)
+
+    def _check_events(self, events: Mapping[str, float]) -> None:
+        for name, weight in events.items():
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or not isfinite(weight):
+                raise BadInput(f"schema: event {name!r} = {weight!r}; give each event a number, 0 for an impression")
+        if self.event is None:
+            raise BadInput("schema: events have outcomes, but no column has the role event; name it")
+        if self.outcome is not None:
+            raise BadInput(
+                f"schema: column {self.outcome!r} is the outcome and events have outcomes, too; keep one of the two"
+            )
 
     @property
     def roles(self) -> dict[str, str]:
@@ -91,7 +113,9 @@ class Schema:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a schema from TOML: a [log] table of roles, and [items] text = [...], category = "..."."""
+        """Read a schema from TOML: a [log] table of roles, [items] text = [...], category = "...", and what counts as a choice:
+        [choice] above = 3, or event = { purchase = 1, view = 0 }.
+        """
         try:
             content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError as error:
@@ -103,18 +127,38 @@ class Schema:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], where: str = "schema") -> Self:
         """The inverse of `to_dict`; raises BadInput on a key that is not a role."""
-        log = dict(content.get("log", {}))
-        items = dict(content.get("items", {}))
+        parts = {name: content.get(name, {}) for name in ("log", "items", "choice")}
+        for name, part in parts.items():
+            if not isinstance(part, Mapping):
+                raise BadInput(f"{where}: {name} = {part!r}; write a table [{name}]")
+        log, items, choice = (dict(part) for part in parts.values())
         known = {*ROLES, "context"}
-        for key in (*set(content) - {"log", "items"}, *set(log) - known, *set(items) - {"text", "category"}):
+        for key in (
+            *set(content) - set(parts), *set(log) - known, *set(items) - {"text", "category"}, *set(choice) - {"above", "event"},
+        ):  # fmt: skip
             raise BadInput(
-                f"{where}: {key!r} is not a role; the roles are {', '.join(sorted(known))}, and [items] text, category"
+                f"{where}: {key!r} is not a role; the roles are {', '.join(sorted(known))}, and [items] text, category, "
+                "[choice] above, event"
             )
-        roles: dict[str, Any] = {key: tuple(value) if key == "context" else value for key, value in log.items()}
+        events = choice.get("event")
+        if isinstance(log.get("event"), Mapping):  # [log] event = { purchase = 1 }: the column has the role's own name
+            log["event"], events = "event", log["event"]
+        if events is not None and not isinstance(events, Mapping):
+            raise BadInput(f"{where}: [choice] event = {events!r}; give each event a number: {{ purchase = 1, view = 0 }}")
+        for key, value in log.items():
+            if key != "context" and not isinstance(value, str):
+                raise BadInput(f"{where}: [log] {key} = {value!r}; name one column")
+        lists = {"[log] context": log.pop("context", ()), "[items] text": items.get("text", ())}
+        for key, value in lists.items():
+            if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+                raise BadInput(f"{where}: {key} = {value!r}; write a list of columns")
         return cls(
-            **roles,
-            item_text=tuple(items.get("text", ())),
+            **log,
+            context=tuple(lists["[log] context"]),
+            item_text=tuple(lists["[items] text"]),
             item_category=items.get("category"),
+            choice_above=choice.get("above", 0.0),
+            events=None if events is None else dict(events),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -122,7 +166,27 @@ class Schema:
         items: dict[str, Any] = {"text": list(self.item_text)}
         if self.item_category:
             items["category"] = self.item_category
-        return {"log": {**self.roles, "context": list(self.context)}, "items": items}
+        choice: dict[str, Any] = {"above": self.choice_above}
+        if self.events is not None:
+            choice["event"] = dict(self.events)
+        return {"log": {**self.roles, "context": list(self.context)}, "items": items, "choice": choice}
+
+    def choice_rule(self, outcome: bool = True, lang: str = "en") -> str:
+        """In words, what makes a row a choice. outcome: whether the log has one (its own, or that of its events)."""
+        if lang == "zh":
+            if not outcome:
+                return "每一行都是一次选择"
+            told = f"结果大于 {self.choice_above:g} 的行算作选择"
+            if self.events is not None:
+                told += "，事件的结果为：" + "、".join(f"{name} = {w:g}" for name, w in self.events.items())
+            return told + ("，且权重须大于 0" if self.weight else "")
+        if not outcome:
+            return "every row is a choice"
+        told = f"a row is a choice where its outcome is above {self.choice_above:g}"
+        if self.events is not None:
+            told = "a row is a choice by its event: " + ", ".join(f"{name} = {w:g}" for name, w in self.events.items())
+            told += f"; above {self.choice_above:g} counts"
+        return told + (" and its weight above 0" if self.weight else "")
 
     def without(self, *roles: str) -> Self:
         """A copy that gives up some roles."""
@@ -131,4 +195,6 @@ class Schema:
         if unknown:
             raise BadInput(f"schema: {', '.join(sorted(unknown))} is not a role")
         changes: dict[str, Any] = dict.fromkeys(roles)
+        if "event" in roles:
+            changes["events"] = None
         return replace(self, **changes)

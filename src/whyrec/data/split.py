@@ -130,11 +130,8 @@ def _cold(dataset: Dataset, code: str, share: float, random_state: int, what: st
 def _ordered(dataset: Dataset) -> pl.DataFrame:
     """Rows by user, time and file order, with their position in that order; `acted` marks interactions."""
     _need_time(dataset)
-    acted = {"binary": pl.col("outcome") == 1, "real": pl.col("outcome").is_not_null(), "none": pl.lit(True)}[
-        dataset.outcome_kind
-    ]
     wanted = ["user_code", "time", *(["session"] if dataset.has("session") else [])]
-    frame = dataset.log.select(*wanted, acted=acted.fill_null(False)).with_row_index("row")
+    frame = dataset.log.select(*wanted, dataset.acted).with_row_index("row")
     return frame.sort("user_code", "time", "row").with_row_index("position")
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 import polars as pl
 
+from whyrec.data.columns import two_values
 from whyrec.data.formats import Table
-from whyrec.data.parse import Parsed, numbers, numbers_or_words, times
+from whyrec.data.parse import Parsed, numbers, numbers_or_words, times, without_empty
 from whyrec.data.report import Issue, ValidationReport
 from whyrec.data.schema import Schema
 from whyrec.errors import BadInput
@@ -131,9 +133,10 @@ def _parse(log: Table, ids: dict[str, pl.Series], schema: Schema) -> tuple[pl.Da
             continue
         raw = log.frame[column]
         if role in ("event", "session"):
-            columns[column] = raw
+            columns[column] = without_empty(raw)
             continue
-        understood = _PARSERS[role](raw)
+        raw, told = _two_words(raw, role)
+        understood = replace(_PARSERS[role](raw), note=told) if told else _PARSERS[role](raw)
         if understood.wrong.any() and role != "time":
             first = understood.wrong.arg_true()[0]
             raise BadInput(
@@ -141,12 +144,29 @@ def _parse(log: Table, ids: dict[str, pl.Series], schema: Schema) -> tuple[pl.Da
                 f"and {role} must be one; "
                 "correct it, leave it empty, or name another column in the schema"
             )
-        if role == "time" and understood.note:
+        if understood.note:
             notes.append(f"{column}: {understood.note}")
         columns[column] = understood.values
     for column in schema.context:
         columns[column] = numbers_or_words(log.frame[column]).values
     return pl.DataFrame([series.alias(name) for name, series in columns.items()]), notes
+
+
+def _two_words(raw: pl.Series, role: str) -> tuple[pl.Series, str]:
+    """A treatment of two values, or an outcome of two words, as 0 and 1, and how it was read; other columns as they are."""
+    if role not in ("treatment", "outcome"):
+        return raw, ""
+    numbers_ = numbers(raw)
+    if role == "outcome" and (not numbers_.wrong.any() or numbers_.values.count()):
+        return raw, ""
+    if not numbers_.wrong.any() and numbers_.values.drop_nulls().is_in([0.0, 1.0]).all():
+        return raw, ""
+    two = two_values(raw)
+    if two is None:
+        return raw, ""
+    coded = pl.Series(raw.name, two.values).fill_nan(None)
+    against = " (the reference)" if role == "treatment" else ""
+    return coded, f"{two.other} counts as 1, {two.reference} as 0{against}"
 
 
 def _row_faults(faults: _Faults, parsed: pl.DataFrame, log: Table, schema: Schema, now: datetime) -> None:
@@ -159,7 +179,7 @@ def _row_faults(faults: _Faults, parsed: pl.DataFrame, log: Table, schema: Schem
             "unparseable_time",
             schema.time,
             time.is_null(),
-            "write ISO 8601 (2024-05-31T18:30:00) or seconds since 1970",
+            "write ISO 8601 (2024-05-31T18:30:00) or seconds since 1970; a 0 among times of today is a missing one",
         )
         faults.add(
             "future_time",
@@ -230,6 +250,14 @@ def _oddities(
                 "kept, set to missing",
             )
             kept = kept.with_columns(pl.col(column).fill_nan(None))
+    if schema.time:
+        faults.add(
+            "far_time",
+            schema.time,
+            _far_times(parsed[schema.time], keep),
+            "years away from all others; correct them if the clock or the unit was wrong, for histories are in their order",
+            "kept",
+        )
     if schema.propensity:
         faults.add(
             "missing_propensity",
@@ -272,6 +300,17 @@ def _arms(faults: _Faults, values: pl.Series, column: str) -> None:
             faults.note("no_untreated_rows", column, len(values), "1", remedy)
     elif values.n_unique() <= 1:
         faults.note("constant_treatment", column, len(values), str(values[0]) if len(values) else "", remedy)
+
+
+def _far_times(times: pl.Series, keep: pl.Series) -> pl.Series:
+    """Further from the middle half than five times its width and two years."""
+    micros = times.to_physical().cast(pl.Float64)
+    within = micros.filter(keep)
+    low, high = within.quantile(0.25), within.quantile(0.75)
+    if low is None or high is None:
+        return pl.select(pl.repeat(False, len(times))).to_series()
+    room = max(5 * (high - low), 2 * 365 * 86_400e6)
+    return ((micros < low - room) | (micros > high + room)).fill_null(False) & keep
 
 
 def _outliers(values: pl.Series, keep: pl.Series) -> pl.Series:

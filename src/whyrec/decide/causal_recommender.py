@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import polars as pl
@@ -24,7 +24,7 @@ from whyrec.progress import say, track
 from whyrec.recommend.moment_taste import MomentTaste
 from whyrec.recommend.topk import top_k
 from whyrec.recommend.two_headed import TwoHeadedRecommender
-from whyrec.represent.moment import Moments
+from whyrec.represent.moment import Moments, check_context
 from whyrec.represent.vectors import unit_rows
 from whyrec.saved import opening, saving
 
@@ -149,8 +149,13 @@ class CausalRecommender:
         from zero, else 0: at most 5% of all that are told of the pairs compared in one answer are expected to be false (`told_from_zero`),
         and none is told where the effects failed a check.
         """
-        if k < 1:
-            raise BadInput(f"k must be at least 1, not {k}")
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+            raise BadInput(f"k is a whole number of at least 1, not {k!r}")
+        if by not in get_args(Ranking):
+            raise BadInput(f"by={by!r}: rank by {', '.join(get_args(Ranking))}")
+        if not 0 <= mix <= 1:
+            raise BadInput(f"mix={mix}: the share of effect in the rank lies between 0 and 1")
+        check_context(self.dataset_, context or {})
         if by != "preference" and self.effects_ is None:
             raise NotIdentified(f"no ranking by {by}: {self.no_effects_}; rank by preference, or log a treatment")
         codes = np.arange(self.dataset_.n_users, dtype=np.int32) if users is None else self.dataset_.user_codes(users)
@@ -235,7 +240,10 @@ class CausalRecommender:
         )
 
     def context_used(self, context: Mapping[str, Any]) -> tuple[str, ...]:
-        """The columns of a context by which preferences or effects differ in this model; BadInput where a value does not fit."""
+        """The columns of a context by which preferences or effects differ in this model; BadInput where a value does not fit, or names
+        a column or a level that the log does not have.
+        """
+        check_context(self.dataset_, context)
         by_taste = self.moments_.encode(context)[1] if self.taste_ is not None else ()
         by_effect = self.effects_.moments_.encode(context)[1] if self.effects_ is not None else ()
         return tuple(name for name in context if name in {*by_taste, *by_effect})

@@ -16,6 +16,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from whyrec.cause.table import cluster_labels
+from whyrec.data.columns import known, numeric, text_of
 from whyrec.decide.arm_scores import ArmScores, arm_scores
 from whyrec.decide.off_policy.rounds import Rounds
 from whyrec.decide.policy_gradient import LinearSoftmax
@@ -25,6 +27,7 @@ from whyrec.estimate import FloatArray, IntArray
 
 LearntPolicy = PolicyTree | LinearSoftmax
 _LEVELS = 50
+_MISSING = "(missing)"  # a level of its own: a policy acts where nothing is known, too
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,15 @@ class PolicyLog:
             if not ((p > 0) & (p <= 1)).all():
                 row = int(np.argmin((p > 0) & (p <= 1)))
                 raise BadInput(
-                    f"{propensity}: {p[row]:g} in row {row}; the chance of an action that was taken is above 0 and at most 1: "
+                    f"{propensity}: {p[row]:g} in row {row + 1}; the chance of an action that was taken is above 0 and at most 1: "
                     "log the chance that the serving policy gave to it at that moment"
                 )
         codes, catalogue = None, tuple(names or ())
         if action is not None:
-            words = _column(frame, action).cast(pl.String)
+            words = text_of(known(_column(frame, action)))
             if words.null_count():
                 raise BadInput(
-                    f"{action}: empty in row {int(words.is_null().arg_max() or 0)}; log which action was taken"
+                    f"{action}: empty in row {int(words.is_null().arg_max() or 0) + 1}; log which action was taken"
                 )
             catalogue = tuple(names) if names is not None else tuple(_sorted(words.unique().to_list()))
             place = {name: code for code, name in enumerate(catalogue)}
@@ -72,13 +75,13 @@ class PolicyLog:
             if outside.any():
                 row = int(outside.arg_max() or 0)
                 raise BadInput(
-                    f"{action}: {words[row]!r} in row {row} is outside the catalogue of {len(catalogue):,} actions "
+                    f"{action}: {words[row]!r} in row {row + 1} is outside the catalogue of {len(catalogue):,} actions "
                     "that the policy knows; add it to the policy, or drop the round"
                 )
             codes = words.replace_strict(list(place), list(place.values()), return_dtype=pl.Int64).to_numpy()
         groups = None
         if cluster is not None:
-            groups = _column(frame, cluster).cast(pl.String).rank("dense").to_numpy()
+            groups = np.unique(cluster_labels(_column(frame, cluster)), return_inverse=True)[1].ravel() + 1
         return cls(frame, y, p, codes, catalogue, groups)
 
     def rounds(
@@ -110,13 +113,11 @@ class PolicyLog:
 
 def numbers_of(frame: pl.DataFrame, name: str, remedy: str) -> FloatArray:
     """A column of numbers without gaps."""
-    values = _column(frame, name)
-    found = values.cast(pl.Float64, strict=False)
-    if found.null_count():
-        row = int(found.is_null().arg_max() or 0)
-        told = "empty" if values[row] is None else f"{values[row]!r} is not a number"
-        raise BadInput(f"{name}: {told} in row {row}; {remedy}")
-    return found.to_numpy().astype(np.float64)
+    _column(frame, name)
+    try:
+        return numeric(frame, name)
+    except BadInput as error:
+        raise BadInput(f"{error}; {remedy}") from None
 
 
 def feature_names(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[str, ...]:
@@ -125,11 +126,14 @@ def feature_names(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[str, ...
         raise BadInput("name one or more columns that are known before the decision with features")
     names: list[str] = []
     for name in columns:
-        values = _column(frame, name)
+        values = known(_column(frame, name))
         if values.dtype.is_numeric() or values.dtype == pl.Boolean:
             names.append(name)
             continue
-        levels = values.cast(pl.String).value_counts(sort=True)[name].drop_nulls().to_list()
+        if values.dtype.is_temporal():
+            raise BadInput(f"{name}: holds {values.dtype} values; write what matters of them as numbers (hour, weekday, days)")
+        counted = text_of(values).fill_null(_MISSING).value_counts(sort=True).sort("count", name, descending=[True, False])
+        levels = counted[name].to_list()
         if len(levels) > _LEVELS:
             raise BadInput(
                 f"{name}: {len(levels)} different values; group them to {_LEVELS} or fewer, or leave the column out"
@@ -144,9 +148,8 @@ def feature_matrix(frame: pl.DataFrame, names: Sequence[str]) -> FloatArray:
     for name in names:
         column, mark, level = name.partition(" = ")
         if mark and name not in frame.columns:
-            columns.append(
-                (_column(frame, column).cast(pl.String) == level).fill_null(False).cast(pl.Float64).to_numpy()
-            )
+            told = text_of(known(_column(frame, column))).fill_null(_MISSING)
+            columns.append((told == level).cast(pl.Float64).to_numpy())
         else:
             columns.append(numbers_of(frame, name, "fill or drop it"))
     return np.column_stack(columns)

@@ -141,6 +141,27 @@ def short_reasons(model: CausalRecommender, frame: pl.DataFrame, lang: Lang = "e
     )
 
 
+def stranger_reasons(
+    model: CausalRecommender, frame: pl.DataFrame, histories: Sequence[Sequence[Any]], lang: Lang = "en"
+) -> pl.Series:
+    """A line a recommendation of `recommend_strangers`: what the told history, or the item's popularity, says for it."""
+    dataset = model.dataset_
+    items = dataset.item_codes(frame["item"])
+    totals = np.asarray(dataset.matrix.sum(axis=0)).ravel()
+    share = np.searchsorted(np.sort(totals), totals[items], side="left") / len(totals)
+    past = [dataset.item_codes(list(history)) for history in histories]
+    kinds = dataset.category_codes if dataset.schema.item_category is not None else None
+    evidence = [
+        {
+            "bought": int((past[user] == item).sum()),
+            "category": 0 if kinds is None else int((kinds[past[user]] == kinds[item]).sum()),
+            "popular": float(popular),
+        }
+        for user, item, popular in zip(frame["user"], items, share, strict=True)
+    ]
+    return pl.Series("reason", short_words(evidence, [None] * frame.height, lang), dtype=pl.String)
+
+
 def short_words(
     evidence: Sequence[Mapping[str, Any]], signs: Sequence[int | None], lang: Lang = "en", failed: Sequence[str] = ()
 ) -> list[str]:

@@ -17,8 +17,33 @@ Lists = NDArray[np.int32]
 Hits = NDArray[np.bool_]
 
 
+def in_catalogue(recommended: Lists, n_items: int) -> Lists:
+    """The lists; BadInput for what is no (n_users, k) codes, and for the first item outside the catalogue."""
+    lists = np.asarray(recommended)
+    if lists.ndim != 2 or not np.issubdtype(lists.dtype, np.integer):
+        raise BadInput(f"lists of shape {lists.shape} and type {lists.dtype}; pass item codes, one row a user, -1 where a list ends")
+    outside = (lists < -1) | (lists >= n_items)
+    if outside.any():
+        row, place = (int(i) for i in np.argwhere(outside)[0])
+        raise BadInput(f"list {row}, place {place + 1}: item code {lists[row, place]} of a catalogue of {n_items:,} items")
+    return lists
+
+
+def sound(recommended: Lists, n_items: int) -> Lists:
+    """The lists of `in_catalogue` with every repetition of an item as an empty place (-1): shown twice it counts once, where it stands
+    first.
+    """
+    lists = in_catalogue(recommended, n_items)
+    order = np.argsort(lists, axis=1, kind="stable")
+    ordered = np.take_along_axis(lists, order, axis=1)
+    again = np.zeros(lists.shape, dtype=bool)
+    np.put_along_axis(again, order[:, 1:], (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0), axis=1)
+    return np.where(again, -1, lists).astype(np.int32) if again.any() else lists
+
+
 def hits(recommended: Lists, relevant: sparse.csr_matrix) -> Hits:
-    """Which places of each list hold a relevant item, (n_users, k)."""
+    """Which places of each list hold a relevant item for the first time, (n_users, k)."""
+    recommended = sound(recommended, relevant.shape[1])
     if recommended.shape[0] != relevant.shape[0]:
         raise BadInput(
             f"{recommended.shape[0]} lists beside {relevant.shape[0]} rows of relevant items; pass one row per list"
@@ -67,11 +92,13 @@ def average_precision(found: Hits, relevant_count: NDArray[np.integer]) -> Float
 
 def coverage(recommended: Lists, n_items: int) -> float:
     """Share of the catalogue that stands in at least one list."""
+    recommended = sound(recommended, n_items)
     return len(np.unique(recommended[recommended >= 0])) / n_items
 
 
 def gini(recommended: Lists, n_items: int) -> float:
     """Gini index of how often each item of the catalogue is recommended: 0 all alike, towards 1 always the same few."""
+    recommended = sound(recommended, n_items)
     counts = np.sort(np.bincount(recommended[recommended >= 0], minlength=n_items))
     total = counts.sum()
     if total == 0:
@@ -85,6 +112,7 @@ def popularity_bias(recommended: Lists, relevant: sparse.csr_matrix, popularity:
 
     popularity: interactions of each item in the training log, (n_items,). Above 1: the lists are more popular than taste.
     """
+    recommended = sound(recommended, len(popularity))
     shown = recommended[recommended >= 0]
     chosen = relevant.tocoo().col
     base = popularity[chosen].mean() if len(chosen) else 0.0
@@ -96,6 +124,7 @@ def novelty(recommended: Lists, owners: FloatArray, n_users: int) -> FloatArray:
 
     owners: users who had each item, (n_items,); an item of nobody counts as one user's. NaN for an empty list.
     """
+    recommended = sound(recommended, len(owners))
     information = -np.log2(np.maximum(owners, 1) / max(n_users, 1))
     there = recommended >= 0
     return _over((information[np.maximum(recommended, 0)] * there).sum(axis=1), there.sum(axis=1))
@@ -107,6 +136,7 @@ def intra_list_diversity(recommended: Lists, vectors: NDArray[np.floating]) -> F
     vectors: (n_items, d); a vector of zeros is like nothing. NaN for a list of fewer than two items. From
     |sum of unit vectors|^2 = sum of all cosines, so that no pair is looked at.
     """
+    recommended = in_catalogue(recommended, len(vectors))
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = np.divide(vectors, length, out=np.zeros(vectors.shape, dtype=np.float64), where=length > 0)
     there = recommended >= 0
@@ -126,6 +156,7 @@ def miscalibration(recommended: Lists, mix: FloatArray, kinds: FloatArray, smoot
     mix: the user's, (n_users, G), rows of sum 1; kinds: each item's, (n_items, G), rows of sum 1, or 0 without a kind.
     The list's mix holds a share `smooth` of the user's, so that it is finite. NaN where either has no kind at all.
     """
+    recommended = sound(recommended, len(kinds))
     there = recommended >= 0
     rows = np.repeat(np.arange(len(recommended)), there.sum(axis=1))
     shape = (len(recommended), len(kinds))

@@ -223,7 +223,7 @@ def _kinds(train: Dataset, users: Codes) -> tuple[FloatArray | None, FloatArray 
 def _errors(recommender: Recommender, test: Dataset) -> FloatArray | None:
     if not isinstance(recommender, RatingPredictor) or test.outcome_kind != "real":
         return None
-    rated = test.interactions
+    rated = test.log.filter(pl.col("outcome").is_not_null())  # a rating below the choice's threshold is a rating all the same
     users, items = rated["user_code"].to_numpy(), rated["item_code"].to_numpy()
     error = recommender.predict(users, items).astype(np.float64) - rated["outcome"].to_numpy()
     _, group = np.unique(users, return_inverse=True)

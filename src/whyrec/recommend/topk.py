@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from whyrec.errors import BadInput
+
 Scores = NDArray[np.float32]
 # Items of one block: with 1,024 users it holds 2^24 scores, 64 MiB.
 BLOCK = 1 << 14
@@ -31,7 +33,8 @@ class Linear:
 def top_k(scores: Scores, k: int) -> tuple[NDArray[np.int64], Scores]:
     """Columns and values of the k largest scores of each row, largest first, ties by column.
 
-    Minus infinity marks what may not be chosen: column -1 and value NaN. Result shape (rows, min(k, columns)).
+    Minus infinity marks what may not be chosen: column -1 and value NaN. Result shape (rows, min(k, columns)). A score that is
+    not a number is BadInput: it has no place in any order.
     """
     rows, columns = scores.shape
     k = min(k, columns)
@@ -41,12 +44,20 @@ def top_k(scores: Scores, k: int) -> tuple[NDArray[np.int64], Scores]:
         chosen, values = quick
         barred = np.isneginf(values)
         return np.where(barred, -1, chosen), np.where(barred, np.float32(np.nan), values)
+    _refuse_nan(scores)
     chosen = np.nonzero(largest(scores, k))[1].reshape(rows, k)
     values = np.take_along_axis(scores, chosen, axis=1)
     order = np.argsort(-values, axis=1, kind="stable")
     chosen, values = np.take_along_axis(chosen, order, axis=1), np.take_along_axis(values, order, axis=1)
     barred = np.isneginf(values)
     return np.where(barred, -1, chosen), np.where(barred, np.float32(np.nan), values)
+
+
+def _refuse_nan(scores: Scores) -> None:
+    odd = np.isnan(scores)
+    if odd.any():
+        row, column = (int(i) for i in np.argwhere(odd)[0])
+        raise BadInput(f"scores: row {row}, column {column} is not a number; mend the model, or mark what is barred by minus infinity")
 
 
 def largest(scores: Scores, k: int) -> NDArray[np.bool_]:
@@ -72,6 +83,9 @@ def _through_groups(scores: Scores, k: int) -> tuple[NDArray[np.int64], Scores] 
     if groups < 2 * k:
         return None
     maxima = scores[:, : groups * _GROUP].reshape(rows, groups, _GROUP).max(axis=2)
+    # The largest of a group with a score that is no number is none either: no second pass over all scores.
+    if np.isnan(maxima).any() or np.isnan(scores[:, groups * _GROUP :]).any():
+        _refuse_nan(scores)
     bound = np.partition(maxima, groups - k, axis=1)[:, groups - k, None]
     row, column = np.divmod(np.flatnonzero(scores >= bound), columns)
     if len(row) > 8 * k * rows:
@@ -92,6 +106,9 @@ def top_k_linear(
     After the first block only scores above the user's k-th best so far are looked at again, and these are few.
     """
     users, items = len(linear.queries), len(linear.keys)
+    for part in (linear.queries, linear.keys, linear.level, linear.offset):
+        if part is not None and np.isnan(part).any():
+            raise BadInput("scores: a query, key or level is not a number; mend the model")
     k = min(k, items)
     best = np.full((users, k), -1, dtype=np.int64)
     values = np.full((users, k), -np.inf, dtype=np.float32)

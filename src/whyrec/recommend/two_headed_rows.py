@@ -70,7 +70,7 @@ def head_rows(dataset: Dataset, generator: np.random.Generator) -> HeadRows:
     arm, arms = _arms(dataset)
     real = dataset.outcome_kind == "real"
     outcome = log["outcome"].cast(pl.Float64).to_numpy() if dataset.has("outcome") else np.ones(log.height)
-    acted = ~np.isnan(outcome) if real else outcome == 1
+    acted = dataset.acted.to_numpy()
     sample_exposure, sample_outcome = len(arms) < 2, not real and not bool((outcome == 0).any())
     exposure = np.where(acted, 1.0, np.nan) if sample_exposure else np.where(arm < 0, np.nan, arm > 0)
     center, scale = (float(np.nanmean(outcome)), float(np.nanstd(outcome)) or 1.0) if real else (0.0, 1.0)

@@ -41,10 +41,7 @@ def event_moments(dataset: Dataset) -> tuple[NDArray[np.int64], NDArray[np.int64
 def in_history_order(dataset: Dataset, values: NDArray[Any]) -> NDArray[Any]:
     """What each log row carries, (log rows,), for the events of `dataset.histories` in their order."""
     frame = dataset.log.select("user_code", *(["time"] if dataset.has("time") else [])).with_row_index("_row")
-    if dataset.outcome_kind != "none":
-        outcome = dataset.log["outcome"]
-        acted = outcome == 1 if dataset.outcome_kind == "binary" else outcome.is_not_null()
-        frame = frame.filter(acted.fill_null(False))
+    frame = frame.filter(dataset.acted)
     ordered = frame.sort([name for name in ("user_code", "time", "_row") if name in frame.columns])
     result: NDArray[Any] = values[ordered["_row"].to_numpy()]
     return result

@@ -133,6 +133,26 @@ class Moments:
         )
 
 
+def check_context(dataset: Dataset, context: Mapping[str, Any]) -> None:
+    """BadInput for a column that is no context of the log, and for a level that stands in none of its rows: a slip of the pen
+    would change nothing, in silence.
+    """
+    for name, value in context.items():
+        columns = [column for column in dataset.schema.context if column in dataset.log.columns]
+        if name not in columns:
+            told = f"its context columns are {', '.join(columns)}" if columns else "it has no context columns; name them in the schema"
+            raise BadInput(f"context: the log has no context column {name!r}; {told}")
+        values = dataset.log[name].drop_nulls()
+        whole = values.dtype.is_integer() or (values.dtype.is_float() and bool((values == values.round()).all()))
+        amounts = values.dtype.is_numeric() and not (whole and values.n_unique() <= _MOST_LEVELS)
+        if value is None or (amounts and not isinstance(value, str)):
+            continue
+        levels = _levels(values).unique().sort().to_list()
+        if _level(value) not in levels:
+            shown = ", ".join(map(str, levels[:10])) + (" ..." if len(levels) > 10 else "")
+            raise BadInput(f"context: {name} is never {value!r} in the log; it has {shown}")
+
+
 def read_context(told: Iterable[str]) -> dict[str, Any]:
     """A context of texts such as "weather=rain" and "temperature=21"; BadInput for another form."""
     found: dict[str, Any] = {}

@@ -13,7 +13,7 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -33,6 +33,7 @@ from whyrec.estimate import jsonable
 from whyrec.represent.moment import read_context
 from whyrec.serve import questions
 from whyrec.serve.card import model_card
+from whyrec.serve.events import outcome_of
 from whyrec.serve.forms import (
     CounterfactualForm,
     EffectForm,
@@ -51,7 +52,7 @@ from whyrec.serve.forms import (
 from whyrec.serve.limits import LOOPBACK, Gate
 from whyrec.serve.models import Served
 from whyrec.serve.problems import MEDIA, TITLES, Problem, problem_of
-from whyrec.serve.service import PASSIVE, Service, Wish, log_frame
+from whyrec.serve.service import Service, Wish, log_frame
 from whyrec.serve.store import Event, StorageDown, StorageFull, insert_decision, insert_events
 
 T = TypeVar("T")
@@ -112,8 +113,9 @@ def create_app(
 
     async def stored(form: EventsForm, key: str | None) -> dict[str, Any]:
         now = time.time()
+        said = service.registry.roles.primary.scorer.model.dataset_.schema.events
         found = [
-            _event(event, f"{key}:{place}" if key is not None else f"e_{service.fresh_name()}", now)
+            _event(event, f"{key}:{place}" if key is not None else f"e_{service.fresh_name()}", now, said)
             for place, event in enumerate(form.events)
         ]
         fresh = await service.store.soon(insert_events(found))
@@ -205,7 +207,7 @@ def create_app(
             served = served_of(user, model)
             moment = served.scorer.moment(form.context)
             rows = ask(served.scorer, service.user(served, user), [pairs[place].item for place in places], moment)
-            told = {"model": served.to_dict()} | ({"context_used": list(moment.used)} if form.context else {})
+            told = {"model": served.to_dict()} | (_context_told(form.context, moment.used) if form.context else {})
             for place, row in zip(places, rows, strict=True):
                 found[place] = {**row, **told}
             await asyncio.sleep(0)  # others' requests come between
@@ -294,7 +296,7 @@ def create_app(
         found = served.scorer.why(known, item, moment)
         answer = {"model": served.to_dict(), **jsonable(found.to_dict()), "sentences": list(sentences(found, lang))}
         if context:
-            answer["context_used"] = list(moment.used)
+            answer |= _context_told(read_context(context), moment.used)
         if detail:
             answer["explanation"] = await aside(lambda: questions.explanation(served.scorer, known, item, lang))
         return _json(answer)
@@ -541,13 +543,18 @@ def _misfit(faults: Sequence[tuple[Sequence[Any], str]]) -> Problem:
     return Problem(422, "not-as-described", words, errors=told)
 
 
-def _event(form: EventForm, key: str, now: float) -> Event:
+def _event(form: EventForm, key: str, now: float, said: Mapping[str, float] | None) -> Event:
     chosen = form.key or key
-    outcome = form.outcome if form.outcome is not None else 0.0 if form.event in PASSIVE else 1.0
+    outcome = outcome_of(form.event, form.outcome, said)
     when = float(form.time) if form.time is not None else now
     return Event(
         chosen, form.user, form.item, form.event, when, float(outcome), form.treatment, form.recommendation, dict(form.context)
     )  # fmt: skip
+
+
+def _context_told(context: Mapping[str, Any], used: Sequence[str]) -> dict[str, list[str]]:
+    """Which columns of a context took part, and which changed nothing: unknown to the model, or of a level that it never saw."""
+    return {"context_used": list(used), "context_ignored": sorted(set(context) - set(used))}
 
 
 def _identity(key: str | None) -> str | None:
@@ -614,7 +621,7 @@ def _example(value: Any) -> dict[int | str, dict[str, Any]]:
 RECOMMENDED = {
     "id": "r_5f0c2d9b4f6a7e8812345678", "user": "1", "time": 1767225600.0, "model": {"name": "demo", "version": "0f3a9c21d4e5"},
     "variant": "primary", "by": "preference", "policy": {"rule": "preference", "epsilon": 0.05, "candidates": 50}, "cold": False,
-    "logged": True, "context_used": [],
+    "logged": True, "context_used": [], "context_ignored": [],
     "items": [
         {"item": "1082185", "rank": 1, "score": -2.31, "preference": -2.31, "effect": 0.0041, "effect_low": 0.0012,
          "effect_high": 0.007, "effect_sign": 1, "expected_outcome": 0.1175, "outcome_by_arm": {"0": 0.1160, "1": 0.1201}, "propensity": 0.951, "text": "bananas, tropical fruit, produce",

@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
+import polars as pl
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, StringConstraints
+
+from whyrec.data.parse import times
 
 _MOST = 2**53
 
@@ -19,10 +22,15 @@ def _seconds(value: float | str) -> float:
     if not isinstance(value, str):
         return float(value)
     try:
-        moment = datetime.fromisoformat(value)
+        moment: datetime | None = datetime.fromisoformat(value)
+    except ValueError:
+        moment = times(pl.Series([value])).values[0] if not value.strip().isdigit() else None  # as databases write it
+    if moment is None:
+        raise ValueError("not a time: write seconds since 1970, or ISO 8601 such as 2026-01-31T12:00:00Z")
+    try:
         seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError) as error:
-        raise ValueError("not a time: write seconds since 1970, or ISO 8601 such as 2026-01-31T12:00:00Z") from error
+    except OverflowError as error:
+        raise ValueError("a time before 1970") from error
     if not 0 <= seconds <= 1e11:
         raise ValueError("a time before 1970")
     return seconds
@@ -77,7 +85,10 @@ class EventForm(Form):
     event: Name = "action"
     time: Moment | None = Field(None, description="When; now by default.")
     outcome: Real | None = Field(
-        None, description="In the unit of the model's log; 1 by default, 0 for view, impression, shown."
+        None,
+        description="In the unit of the model's log. By default what the model's schema says of the event, else 1 for a choice (click, purchase, "
+        "add_to_cart, like, play ...) and 0 for what is none (view, impression, skip, dislike, return, remove_from_cart ...); another event "
+        "needs its outcome.",
     )
     treatment: Annotated[Real, Field(ge=0)] | None = None
     recommendation: Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_-]+$")] | None = Field(

@@ -206,7 +206,7 @@ class Scorer:
         known = [
             (self.item_code[item], when, value)
             for item, when, value in acts
-            if item in self.item_code and (value > 0 or self.heads.real)
+            if item in self.item_code and value > self.model.dataset_.schema.choice_above
         ]
         model = self.model.recommender_
         if code is not None and not known and now is None:

@@ -30,6 +30,7 @@ from whyrec.estimate import FloatArray, jsonable
 from whyrec.explain.reasons import short_words
 from whyrec.serve.cache import Cache, open_cache
 from whyrec.serve.cases import Cases
+from whyrec.serve.events import acted
 from whyrec.serve.keys import Keys
 from whyrec.serve.models import Registry, Served, seal_of
 from whyrec.serve.monitor import Calibration, Drift, Metrics, reference_of
@@ -51,7 +52,6 @@ from whyrec.serve.slate import (
 from whyrec.serve.store import Decision, Event, Store, open_store
 
 log = logging.getLogger("whyrec.serve")
-PASSIVE = frozenset({"view", "impression", "shown"})  # events that are no act of the user's unless they say so
 _REMEMBERED = 100_000
 
 
@@ -233,7 +233,8 @@ class Service:
         policy = {"rule": slate.rule, "epsilon": epsilon, "candidates": slate.candidates}
         answer: dict[str, Any] = {
             "id": identity, "user": wish.user, "time": now, "model": served.to_dict(), "variant": variant, "by": wish.by,
-            "policy": policy, "cold": user.cold, "logged": True, "context_used": list(moment.used) if vector is None else sorted(context), "items": items,
+            "policy": policy, "cold": user.cold, "logged": True, "context_used": list(moment.used) if vector is None else sorted(context),
+            "context_ignored": [] if vector is not None else sorted(set(context) - set(moment.used)), "items": items,
         }  # fmt: skip
         body = {
             "by": wish.by, "version": served.version, "policy": policy, "items": ids, "propensity": slate.propensity,
@@ -551,11 +552,6 @@ def open_service(
     except BaseException:
         opened.close()
         raise
-
-
-def acted(event: Event) -> bool:
-    """Whether an event is something that the user did: then it belongs to the history."""
-    return event.outcome > 0 or event.event not in PASSIVE
 
 
 def rules_of(by: str) -> tuple[Rule, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from whyrec.cause.arms import ArmEffects
+from whyrec.cause.arms import ESTIMANDS, ArmEffects, Over
 from whyrec.cause.balance import balance, given_away
 from whyrec.cause.bounds import by_segment
 from whyrec.cause.docalib import DoCalib
@@ -20,55 +20,54 @@ from whyrec.cause.graph.read import GraphSource
 from whyrec.cause.pair_effects import PairEffects
 from whyrec.cause.pair_model import Attributes
 from whyrec.cause.preference import PreferenceModel, RatingMethod
+from whyrec.cause.table import MissingRule, attributes, read_units
+from whyrec.data.columns import known, level_of, numeric, text_of
 from whyrec.errors import BadInput
 from whyrec.estimate import Estimate, FloatArray
 from whyrec.metrics.effect import effect_calibration, qini, uplift_band
 from whyrec.progress import say
-from whyrec.studies.table_effect import checked_columns, design_matrix, numeric
+from whyrec.studies.arm_contrasts import MOST_ARMS, arm_contrasts
+from whyrec.studies.table_effect import checked_columns, fit_units
 
 _MOST_ARMS_SHOWN = 20
 
 
-def treatment_kind(column: pl.Series) -> str:
-    """ "binary" for 0 and 1, "dose" for numbers with a fraction, else "arms": an integer code is a name unless the user says otherwise."""
-    values = column.drop_nulls().unique()
-    if column.dtype == pl.Boolean or (column.dtype.is_numeric() and set(values.to_list()) <= {0, 1}):
-        return "binary"
-    if column.dtype.is_float() and bool((values != values.round(0)).any()):
-        return "dose"
-    return "arms"
-
-
 def table_uplift(
     frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, graph: GraphSource | None = None,
-    segment: str | None = None, cluster: str | None = None, propensity: str | None = None, random_state: int = 0,
+    segment: str | None = None, reference: Any = None, positive: Any = None, cluster: str | None = None,
+    propensity: str | None = None, missing: MissingRule = "weights", random_state: int = 0,
 ) -> tuple[dict[str, Any], pl.DataFrame]:  # fmt: skip
     """What treating changes for each row: the answer, and the table of rows with effect, low, high and rank.
 
+    Rows that miss a value of a confounder have no effect of their own (null), unless `missing` is "indicator". BadInput where a
+    column of the table has the name of one that is added.
+
     The answer has the average, deciles of predicted against doubly robust effects, the Qini coefficient, the uplift curve, the
-    balance before and after, features that give the treatment away, segments with effect and bounds. All judgements use
-    out-of-fold effects.
+    balance before and after, features that give the treatment away, segments with effect and bounds. All judgements are of
+    rankings that were learnt on other rows (`PairEffects.judged`).
     """
     columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, propensity, segment)
-    features, names = design_matrix(frame, columns)
-    clusters = frame[cluster].to_numpy() if cluster else None
-    say("DoCalib: average effect and scores")
-    model = DoCalib(random_state=random_state).fit(
-        features, numeric(frame, treatment), numeric(frame, outcome), clusters=clusters,
-        propensity=numeric(frame, propensity) if propensity else None, feature_names=names,
+    free_names(frame, ("effect", "effect_low", "effect_high", "effect_rank"))
+    units = read_units(
+        frame, treatment, outcome, columns, reference=reference, positive=positive, cluster=cluster, propensity=propensity,
+        missing=missing,
     )  # fmt: skip
+    features = units.features
+    say("DoCalib: average effect and scores")
+    model = fit_units(units, random_state)
     say("Effects of rows")
     effects = PairEffects(random_state=random_state, outcomes=True).fit(model)
     effect, low, high = effects.predict(features)
-    gain, held_out = model.effect_scores_, effects.out_of_fold_
-    curve = uplift_band(held_out, gain, clusters=model.clusters_)
-    calibration = effect_calibration(held_out, gain, clusters=model.clusters_)
+    judged = effects.judged(model)
+    gain, groups = model.effect_scores_[judged.rows], None if model.clusters_ is None else model.clusters_[judged.rows]
+    curve = uplift_band(judged.rank, gain, clusters=groups)
+    calibration = effect_calibration(judged.effect, gain, folds=judged.fold, clusters=groups)
     content: dict[str, Any] = {
         "effect": model.effect_.to_dict(),
         "naive": model.naive_.to_dict(),
         "adjustment": columns,
         "positivity": model.positivity_.to_dict(),
-        "qini": qini(held_out, gain, clusters=model.clusters_).to_dict(),
+        "qini": qini(judged.rank, gain, clusters=groups).to_dict(),
         "curve": {name: getattr(curve, name).tolist() for name in ("share", "gain", "low", "high", "random")},
         "calibration": {
             "predicted": calibration.predicted.tolist(), "observed": calibration.observed.tolist(),
@@ -77,36 +76,46 @@ def table_uplift(
         "learners": dict(zip(effects.learners_, effects.mix_.tolist(), strict=True)),
         "balance": balance(model).to_dicts(),
         "given_away": list(given_away(model)),
+        **units.to_dict(),
     }  # fmt: skip
     if segment is not None:
-        content["segments"] = _segments(model, frame[segment])
-    order = np.empty(frame.height, dtype=np.int64)
-    order[np.argsort(-effects.rank_score(features), kind="stable")] = np.arange(1, frame.height + 1)
-    rows = frame.with_columns(effect=effect, effect_low=low, effect_high=high, effect_rank=order)
-    return content, rows
+        content["segments"] = _segments(model, frame[segment].gather(units.kept))
+    order = np.empty(len(features), dtype=np.int64)
+    order[np.argsort(-effects.rank_score(features), kind="stable")] = np.arange(1, len(features) + 1)
+    found = pl.DataFrame(
+        {"_row": units.kept, "effect": effect, "effect_low": low, "effect_high": high, "effect_rank": order}
+    )
+    every = pl.DataFrame({"_row": np.arange(frame.height)}).join(found, on="_row", how="left", maintain_order="left")
+    return content, frame.hstack(every.drop("_row"))
 
 
 def table_arms(
-    frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, cluster: str | None = None,
-    propensity: str | None = None, random_state: int = 0,
+    frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, graph: GraphSource | None = None,
+    reference: Any = None, positive: Any = None, cluster: str | None = None, weight: str | None = None,
+    propensity: str | None = None, missing: MissingRule = "weights", over: Over = "population", random_state: int = 0,
 ) -> tuple[dict[str, Any], pl.DataFrame]:  # fmt: skip
-    """What each of many arms would yield for everybody: the answer, and one row an arm (see `ArmEffects.to_frame`)."""
-    columns = checked_columns(frame, treatment, outcome, adjust, None, cluster, propensity, None)
-    features, _ = design_matrix(frame, columns)
-    if frame[treatment].null_count():
-        row = int(frame[treatment].is_null().arg_true()[0]) + 1
-        raise BadInput(f"column {treatment!r}, row {row}: no arm; drop the row or name the arm")
-    labels = frame[treatment]
-    if labels.dtype.is_float() and bool((labels == labels.round(0)).all()):
-        labels = labels.cast(pl.Int64)
-    model = ArmEffects(random_state=random_state).fit(
-        features, labels.to_numpy(), numeric(frame, outcome),
-        clusters=frame[cluster].to_numpy() if cluster else None,
-        propensity=numeric(frame, propensity) if propensity else None,
+    """What each of many arms would yield for everybody: the answer, and one row an arm (see `ArmEffects.to_frame`).
+
+    Up to 12 arms are also held against a reference, see `arm_contrasts`; `contrasts` says why where they are not.
+    over: whose mean, see `ArmEffects`.
+    """
+    if over not in ESTIMANDS:
+        raise BadInput(f"over={over!r}: choose {' or '.join(ESTIMANDS)}")
+    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, propensity, weight)
+    units = read_units(
+        frame, treatment, outcome, columns, kind="arms", positive=positive, cluster=cluster, weight=weight,
+        propensity=propensity, missing=missing,
+    )  # fmt: skip
+    if reference is not None:
+        level_of(known(frame[treatment]).drop_nulls().unique().sort().to_list(), reference, treatment)
+    model = ArmEffects(over=over, random_state=random_state).fit(
+        units.features, units.treatment, units.outcome, clusters=units.clusters, propensity=units.propensity,
+        weights=units.weights,
     )  # fmt: skip
     arms = model.to_frame().sort("shrunk", descending=True)
     found = model.discoveries(0.1)
     content = {
+        "estimand": ESTIMANDS[over],
         "arms": arms.head(_MOST_ARMS_SHOWN).to_dicts(),
         "logged_mean": model.logged_mean_,
         "better_than_logged": found.to_dicts(),
@@ -114,24 +123,45 @@ def table_arms(
         "adjustment": columns,
         "diagnostics": model.diagnostics_.to_dict(),
         "spread_between_arms": model.prior_sd_,
+        **units.to_dict(),
     }
+    if len(model.labels_) <= MOST_ARMS:
+        content["contrasts"] = arm_contrasts(
+            frame, treatment, outcome, columns, reference=reference, positive=positive, cluster=cluster, weight=weight,
+            missing=missing, random_state=random_state,
+        )  # fmt: skip
+    elif reference is not None:
+        raise BadInput(
+            f"column {treatment!r} has {len(model.labels_):,} arms, and at most {MOST_ARMS} are held against a reference; keep the rows "
+            "of those in question, or leave the reference out"
+        )
+    else:
+        content["contrasts"] = None
     return content, arms
 
 
 def table_dose(
-    frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, cluster: str | None = None,
-    random_state: int = 0,
+    frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, graph: GraphSource | None = None,
+    cluster: str | None = None, positive: Any = None, missing: MissingRule = "weights", random_state: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """The dose-response curve of a continuous treatment at its deciles, and the average change per unit."""
-    columns = checked_columns(frame, treatment, outcome, adjust, None, cluster, None, None)
-    features, _ = design_matrix(frame, columns)
-    model = DoseResponse(random_state=random_state).fit(
-        features,
-        numeric(frame, treatment),
-        numeric(frame, outcome),
-        clusters=frame[cluster].to_numpy() if cluster else None,
+    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, None, None)
+    units = read_units(
+        frame, treatment, outcome, columns, kind="dose", positive=positive, cluster=cluster, missing=missing
     )
-    return {**model.to_dict(), "adjustment": columns}
+    model = DoseResponse(random_state=random_state).fit(
+        units.features, units.treatment, units.outcome, clusters=units.clusters
+    )
+    return {**model.to_dict(), "adjustment": columns, **units.to_dict()}
+
+
+def free_names(frame: pl.DataFrame, names: Sequence[str]) -> None:
+    """BadInput where a column that an answer adds would replace one of the table."""
+    taken = [name for name in names if name in frame.columns]
+    if taken:
+        raise BadInput(
+            f"the table has a column {taken[0]!r}, and the answer writes one of that name beside it; rename the table's column"
+        )
 
 
 def table_preference(
@@ -144,12 +174,18 @@ def table_preference(
     hidden: how far reasons to rate that nothing shows move the mean (see `PreferenceModel`); 0 where a recommender chose the pairs.
     The answer has the mean over all pairs beside the mean of the ratings, overlap and calibration of who rates what.
     """
+    if len({user, item, outcome}) < 3:
+        raise BadInput(f"user, item and outcome are {user!r}, {item!r} and {outcome!r}; each is a column of its own")
     for name in (user, item, outcome):
         if name not in frame.columns:
             raise BadInput(f"no column {name!r}; the columns are {', '.join(frame.columns)}")
-        if frame[name].null_count():
-            row = int(frame[name].is_null().arg_true()[0]) + 1
+        absent = known(frame[name]).is_null()
+        if absent.any():
+            row = int(absent.arg_true()[0]) + 1
             raise BadInput(f"column {name!r}, row {row}: no value; fill or drop the row")
+    for name in (user, item):
+        if name in ("predicted", "rank", "_code"):
+            raise BadInput(f"column {name!r}: the answer writes a column of that name; rename it")
     y = numeric(frame, outcome)
     tables = {}
     for name, table in ((user, users), (item, items)):
@@ -162,11 +198,15 @@ def table_preference(
         for name, (ids, _) in tables.items()
     }
     (user_ids, user_features), (item_ids, item_features) = tables[user], tables[item]
-    known = user_features is not None or item_features is not None
-    attributes = Attributes(user_features, item_features) if known else None
+    described = user_features is not None or item_features is not None
     say("Who rates what, and how")
     model = PreferenceModel(method, hidden=hidden, random_state=random_state).fit(
-        codes[user], codes[item], y, n_users=len(user_ids), n_items=len(item_ids), attributes=attributes
+        codes[user],
+        codes[item],
+        y,
+        n_users=len(user_ids),
+        n_items=len(item_ids),
+        attributes=Attributes(user_features, item_features) if described else None,
     )
     naive = Estimate.from_influence(
         float(y.mean()), y - y.mean(), estimand="mean of the ratings that were given", method="naive",
@@ -242,7 +282,9 @@ def _attributes(table: pl.DataFrame, name: str) -> FloatArray | None:
     columns = [column for column in table.columns if column != name]
     if not columns:
         return None
-    matrix, _ = design_matrix(table, columns)
+    matrix = attributes(table, columns)
+    if not matrix.shape[1]:
+        return None
     spread = matrix.std(axis=0)
     scaled: FloatArray = (matrix - matrix.mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0)
     return scaled
@@ -250,7 +292,7 @@ def _attributes(table: pl.DataFrame, name: str) -> FloatArray | None:
 
 def _segments(model: DoCalib, segment: pl.Series) -> list[dict[str, Any]]:
     """Effect of each segment with its interval, and, for an outcome of 0 and 1, the bounds of `cause.bounds`."""
-    labels = segment.cast(pl.String).fill_null("(missing)").to_numpy()
+    labels = text_of(known(segment)).fill_null("(missing)").to_numpy()
     rows = []
     for label in np.unique(labels):
         mine = labels == label

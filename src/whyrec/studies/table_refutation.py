@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
@@ -33,9 +33,11 @@ from whyrec.cause.sensitivity import (
     sensitivity,
     sharp_bounds,
 )
+from whyrec.cause.table import MissingRule, read_units
+from whyrec.data.columns import outcome_numbers
 from whyrec.errors import BadInput, NoOverlap
-from whyrec.estimate import Estimate, jsonable
-from whyrec.studies.table_effect import fit_table, numeric
+from whyrec.estimate import Estimate, jsonable, warning_lines
+from whyrec.studies.table_effect import checked_columns, fit_units, reading
 
 GAMMAS = np.round(np.arange(1.0, 4.01, 0.05), 2)
 
@@ -60,9 +62,12 @@ class RefutedEffect:
     contour: Contour
     rosenbaum: RosenbaumBounds | None
     overlap: str
+    reading: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """effect, naive, linear, adjustment, refutations, linear_refutations, placebo, sensitivity, bounds, contour, rosenbaum, overlap."""
+        """effect, naive, linear, adjustment, refutations, linear_refutations, placebo, sensitivity, bounds, contour, rosenbaum, overlap, and
+        how the table was read: contrast, positive, missing, notes.
+        """
         content: dict[str, Any] = jsonable(
             {
                 "effect": self.effect.to_dict(),
@@ -70,6 +75,7 @@ class RefutedEffect:
                 "linear": self.linear.to_dict(),
                 "adjustment": self.adjustment,
                 "overlap": self.overlap,
+                **self.reading,
                 "refutations": [attempt.to_dict() for attempt in self.refutations],
                 "linear_refutations": [attempt.to_dict() for attempt in self.linear_refutations],
                 "placebo": self.placebo.to_dict(),
@@ -85,6 +91,8 @@ class RefutedEffect:
         """Estimates, attempts, sensitivity: a line each."""
         lines = [
             *(repr(estimate) for estimate in (self.effect, self.linear, self.naive)),
+            *reading(self.reading),
+            *warning_lines(self.effect, self.linear, self.naive),
             "adjusted for: " + (", ".join(self.adjustment) or "nothing"),
             "overlap: " + self.overlap,
             "",
@@ -115,11 +123,14 @@ def refuted_effect(
     *,
     adjust: Sequence[str] | None = None,
     graph: GraphSource | None = None,
+    reference: Any = None,
+    positive: Any = None,
     cluster: str | None = None,
     weight: str | None = None,
     propensity: str | None = None,
     negative_outcome: str | None = None,
     negative_exposure: str | None = None,
+    missing: MissingRule = "weights",
     runs: int = 1_000,
     random_state: int = 0,
 ) -> RefutedEffect:
@@ -129,20 +140,23 @@ def refuted_effect(
     outcome. runs: placebo treatments. The rest as in `table_effect`.
     """
     for name in (negative_outcome, negative_exposure):
-        if name is not None and name not in frame.columns:
-            raise BadInput(f"no column {name!r}; the columns are {', '.join(frame.columns)}")
         if name is not None and name in (treatment, outcome, *(adjust or ())):
             raise BadInput(f"column {name!r} is in the question already; a negative control is a column of its own")
-    model, columns = fit_table(
-        frame, treatment, outcome, adjust=adjust, graph=graph, cluster=cluster, weight=weight, propensity=propensity,
-        random_state=random_state,
+    columns = checked_columns(
+        frame, treatment, outcome, adjust, graph, cluster, weight, propensity, negative_outcome, negative_exposure
+    )
+    units = read_units(
+        frame, treatment, outcome, columns, reference=reference, positive=positive, cluster=cluster, weight=weight,
+        propensity=propensity, missing=missing,
     )  # fmt: skip
+    model = fit_units(units, random_state)
     line = LinearEffect.of(
         model.outcome_, model.treatment_, model.features_,
         clusters=model.clusters_, weights=model.weights_, names=model.feature_names_,
     )  # fmt: skip
     order = np.arange(len(model.outcome_)) if model.clusters_ is None else np.argsort(model.clusters_, kind="stable")
-    controls = {name: numeric(frame, name) for name in (negative_outcome, negative_exposure) if name}
+    rows = frame[units.kept]
+    controls = {name: outcome_numbers(rows, name)[0] for name in (negative_outcome, negative_exposure) if name}
     attempts = refute(model, random_state, runs=min(runs, 200))
     found = placebo_runs(model, runs, random_state)
     attempts[0] = found.refutation()
@@ -158,7 +172,7 @@ def refuted_effect(
     return RefutedEffect(
         effect=model.effect_,
         naive=model.naive_,
-        linear=line.estimate,
+        linear=units.told(line.estimate),
         adjustment=tuple(columns),
         refutations=tuple(attempts),
         linear_refutations=tuple(linear_attempts),
@@ -168,6 +182,7 @@ def refuted_effect(
         contour=contour(line),
         rosenbaum=_matched(model, random_state),
         overlap=model.positivity_.words,
+        reading=units.to_dict(),
     )
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from whyrec.data.columns import known
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, IntArray
 
@@ -150,6 +151,7 @@ def prepare(
 
 def _clean(column: pl.Series, discrete: bool | None) -> pl.Series:
     """As text where discrete, as floats without NaN where continuous."""
+    column = known(column)
     kind = column.dtype
     if kind.is_numeric():
         values = column.cast(pl.Float64).fill_nan(None)

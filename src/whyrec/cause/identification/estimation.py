@@ -20,11 +20,14 @@ from whyrec.cause.identification.front_door import front_door_effect
 from whyrec.cause.identification.identify import Identification, identify
 from whyrec.cause.identification.paths import front_door_formula
 from whyrec.cause.identification.plug_in import code, mentioned, plug_in
+from whyrec.cause.quasi import instrument_ratio
+from whyrec.cause.scm.answers import LEFT_OUT
+from whyrec.cause.table import MissingRule, TreatmentKind, read_units, treatment_kind
+from whyrec.data.columns import covariates, known, level_of, outcome_numbers
 from whyrec.errors import BadInput, NoOverlap, NotIdentified
-from whyrec.estimate import Estimate, FloatArray, IntArray
+from whyrec.estimate import Estimate, FloatArray, IntArray, warning_lines
 
 Strategy = Literal["auto", "adjustment", "front-door", "id", "instrument"]
-_MOST_KINDS = 50
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class GraphEffect:
 
     def to_text(self) -> str:
         """The proof, and the number."""
-        return f"{self.identification.to_text()}\n{self.estimate!r}"
+        return "\n".join((self.identification.to_text(), repr(self.estimate), *warning_lines(self.estimate)))
 
 
 def graph_effect(
@@ -51,26 +54,41 @@ def graph_effect(
     *,
     strategy: Strategy = "auto",
     cluster: str | None = None,
-    contrast: tuple[float, float] | None = None,
-    model: Any = "boosting",
+    contrast: tuple[Any, Any] | None = None,
+    kind: TreatmentKind | None = None,
+    missing: MissingRule = "weights",
+    model: Any = None,
     bins: int = 8,
     draws: int = 200,
     level: float = 0.95,
     random_state: int = 0,
 ) -> GraphEffect:
-    """The effect of `treatment` on `outcome`: from its lowest to its highest value (0 to 1 for a treatment of 0 and 1),
-    `contrast` = (from, to), or per unit where it is a number adjusted for.
+    """The effect of `treatment` on `outcome`: of a treatment of two values, from the reference to the other (see
+    `whyrec.data.columns.two_values`); else from its lowest to its highest value, or `contrast` = (from, to); per unit where it is
+    a number with a fraction that is adjusted for, or `kind` says "dose".
 
     strategy: "auto" takes what identifies the effect; "instrument" assumes besides that the effect is linear, or that
-    the instrument moves nobody the other way. cluster: rows of one user belong together. Rows with a missing value in
-    a column that is used are left out. NotIdentified carries `bounds`.
+    the instrument moves nobody the other way. model: of the nuisances; by default DoCalib's own, so that this and `whyrec.effect` give
+    one answer, and boosted trees elsewhere. cluster: rows of one user belong together. missing: of what is adjusted for, see
+    `whyrec.cause.table.read_units`; elsewhere rows with a missing value in a column that is used are left out, and the answer says
+    so. Raises BadInput for whole numbers or words of more than two values without `contrast` or `kind` where they are adjusted for:
+    names have no unit. NotIdentified carries `bounds`.
     """
     graph = read_graph(graph, known=frame.columns)
+    if contrast is not None and (len(contrast) != 2 or contrast[0] == contrast[1]):
+        raise BadInput(f"contrast={contrast!r}: two values of the treatment, from and to")
     observed = [name for name in graph.nodes if name in frame.columns and name not in graph.latent]
     for name in (treatment, outcome, *([cluster] if cluster else [])):
         if name not in frame.columns:
             raise BadInput(f"no column {name!r}; the table has {', '.join(frame.columns[:20])}")
     found = identify(graph, treatment, outcome, observed)
+    if found.optimal is not None and (
+        strategy == "adjustment" or (strategy == "auto" and found.strategy == "adjustment")
+    ):
+        estimate = _adjusted(
+            frame, treatment, outcome, found.optimal, cluster, contrast, kind, missing, model, level, random_state
+        )
+        return GraphEffect(found, estimate)
     used = _used(found, strategy)
     kept = complete_rows(frame, [treatment, outcome, *used], cluster)
     units = unit_codes(kept, cluster)
@@ -84,19 +102,13 @@ def graph_effect(
     common: dict[str, Any] = {"level": level, "random_state": random_state}
     told = f"effect of {treatment} on {outcome}"
     if strategy == "adjustment":
-        if found.optimal is None:
-            raise NotIdentified(found.reason)
-        x = design(kept, found.optimal)
-        t = numbers_of(kept, treatment)
-        estimate = (
-            _docalib(x, t, y, units, model, told, **common)
-            if np.isin(t, (0, 1)).all()
-            else partially_linear(x, t, y, units=units, model=model, estimand=f"{told}, per unit", **common)
-        )
-    elif strategy == "instrument":
+        raise NotIdentified(found.reason)
+    if strategy == "instrument":
         if not found.instruments:
             raise NotIdentified(f"no column of the graph is an instrument for {treatment!r} and {outcome!r}")
         first = found.instruments[0]
+        if kept[treatment].n_unique() > 2 and kind != "dose":
+            _refuse_names(kept[treatment])
         estimate = two_stage(
             design(kept, first.given), numbers_of(kept, first.name), numbers_of(kept, treatment), y,
             units=units, estimand=told, name=first.name, level=level,
@@ -104,14 +116,73 @@ def graph_effect(
     elif strategy == "front-door":
         if found.front_door is None:
             raise NotIdentified(f"no front-door set for {treatment!r} and {outcome!r}: {found.reason}")
-        estimate = _through_front_door(kept, found, contrast, units, model, bins, draws, told, **common)
+        estimate = _through_front_door(kept, found, contrast, units, model or "boosting", bins, draws, told, **common)
     else:
         if found.expression is None:
             raise NotIdentified(found.reason)
         estimate = plug_in(
             kept, found.expression, treatment, outcome, contrast=contrast, units=units, bins=bins, draws=draws, **common
         )
+    left_out = frame.height - kept.height
+    if left_out:
+        estimate = replace(
+            estimate,
+            assumptions=(*estimate.assumptions, LEFT_OUT),
+            diagnostics={**estimate.diagnostics, "rows_left_out": left_out},
+        )
     return GraphEffect(found, estimate)
+
+
+def _adjusted(
+    frame: pl.DataFrame, treatment: str, outcome: str, columns: Sequence[str], cluster: str | None,
+    contrast: tuple[Any, Any] | None, kind: TreatmentKind | None, missing: MissingRule, model: Any, level: float, random_state: int,
+) -> Estimate:  # fmt: skip
+    """By DoCalib for two values of the treatment, by the partially linear model for a dose."""
+    told, among = f"effect of {treatment} on {outcome}", ""
+    values = known(frame[treatment]).drop_nulls()
+    read_as = kind or treatment_kind(frame[treatment])
+    reference = None
+    if contrast is not None:
+        levels = values.unique().sort().to_list()
+        ends = [level_of(levels, end, treatment) for end in contrast]
+        reference, read_as = ends[0], "binary"
+        told += f", from {ends[0]} to {ends[1]}"
+        among = ", among the rows that had either" if len(levels) > 2 else ""
+        frame = frame.filter(known(frame[treatment]).is_in(ends))
+    if read_as == "arms":
+        _refuse_names(values)
+    units = read_units(
+        frame, treatment, outcome, columns, kind=read_as, reference=reference, cluster=cluster,
+        missing="complete" if read_as == "dose" and missing == "weights" else missing,
+    )  # fmt: skip
+    codes = (
+        None if units.clusters is None else np.unique(units.clusters, return_inverse=True)[1].ravel().astype(np.int64)
+    )
+    if read_as == "dose":
+        estimate = partially_linear(
+            units.features, units.treatment, units.outcome, units=codes, model=model or "boosting", level=level,
+            estimand=f"{told}, per unit",
+            random_state=random_state,
+        )  # fmt: skip
+    else:
+        estimate = _docalib(
+            units.features, units.treatment, units.outcome, codes, model, told + among, weights=units.weights, level=level,
+            random_state=random_state,
+        )  # fmt: skip
+    told = estimate.estimand
+    if units.contrast is not None and not units.contrast.plain and contrast is None:
+        told += f", from {units.contrast.reference} to {units.contrast.other}"
+    gaps = {} if units.gaps is None else {"missing": units.gaps.to_dict()}
+    return replace(units.told(estimate), estimand=told, diagnostics={**estimate.diagnostics, **gaps})
+
+
+def _refuse_names(values: pl.Series) -> None:
+    levels = values.unique().sort().to_list()
+    shown = ", ".join(map(str, levels[:6])) + (" ..." if len(levels) > 6 else "")
+    raise BadInput(
+        f"column {values.name!r} has {len(levels):,} values ({shown}) that may be names, and names have no unit: say which two to compare "
+        f"(contrast: {levels[0]}, {levels[-1]}), or that they are amounts (kind: dose)"
+    )
 
 
 def _through_front_door(
@@ -219,27 +290,20 @@ def two_stage(
     estimand: str = "effect",
     name: str = "instrument",
 ) -> Estimate:
-    """theta = cov(Z, Y | x) / cov(Z, T | x), x taken out by least squares (two-stage least squares, Wald's ratio)."""
+    """theta = cov(Z, Y | x) / cov(Z, T | x), x taken out by least squares (two-stage least squares, Wald's ratio).
+
+    The interval is Anderson and Rubin's (see `instrument_ratio`).
+    """
     x = np.column_stack([np.ones(len(outcome)), features])
     basis = np.linalg.qr(x)[0]
     z, t, y = (column - basis @ (basis.T @ column) for column in (instrument, treatment, outcome))
-    first = float((z * t).mean())
-    theta = float((z * y).mean()) / first if first else np.nan
-    moment = z * t - first
-    units_error = Estimate.from_influence(first, moment, estimand="first stage", method="moment", clusters=units)
-    strength = (first / units_error.standard_error) ** 2 if units_error.standard_error else 0.0
-    if strength < 4:
-        raise NoOverlap(
-            f"instrument {name!r} does not move the treatment (first-stage F = {strength:.1f}): nothing to divide by"
-        )
-    return Estimate.from_influence(
-        theta, z * (y - theta * t) / first, estimand=estimand, method=f"instrument {name}", clusters=units, level=level,
+    return instrument_ratio(
+        z * y, z * t, units, estimand=estimand, method=f"instrument {name}", level=level,
         assumptions=(
             f"{name} moves the outcome only through the treatment, and shares no cause with it",
             "the effect is linear; or the treatment is yes or no and the instrument moves nobody the other way, and this "
             "is the effect on those whom it moves",
         ),
-        diagnostics={"first_stage_f": strength, "weak": strength < 10},
     )  # fmt: skip
 
 
@@ -260,12 +324,13 @@ def _out_of_fold(
 
 
 def _docalib(
-    x: FloatArray, t: FloatArray, y: FloatArray, units: IntArray | None, model: Any, told: str, **common: Any
-) -> Estimate:
+    x: FloatArray, t: Any, y: FloatArray, units: IntArray | None, model: Any, told: str, *, weights: FloatArray | None,
+    **common: Any,
+) -> Estimate:  # fmt: skip
     from whyrec.cause.docalib import DoCalib
 
-    propensity = "logistic" if model == "linear" else model
-    fitted = DoCalib(propensity=propensity, outcome=model, **common).fit(x, t, y, clusters=units)
+    chosen = {} if model is None else {"propensity": "logistic" if model == "linear" else model, "outcome": model}
+    fitted = DoCalib(**chosen, **common).fit(x, t, y, clusters=units, weights=weights)
     return replace(fitted.effect_, estimand=told)
 
 
@@ -286,9 +351,7 @@ def _used(found: Identification, strategy: str) -> list[str]:
 def complete_rows(frame: pl.DataFrame, names: Collection[str], cluster: str | None) -> pl.DataFrame:
     """Rows with a value in all of these columns; BadInput names one that is missing altogether, or constant."""
     asked = list(dict.fromkeys([*names, *([cluster] if cluster else [])]))
-    table = frame.select(
-        pl.col(name).fill_nan(None) if frame[name].dtype.is_float() else pl.col(name) for name in asked
-    )
+    table = pl.DataFrame([known(frame[name]).alias(name) for name in asked])
     for name in asked:
         if table.height and table[name].null_count() == table.height:
             raise BadInput(f"column {name!r}: every value is missing; take it out of the data or call it latent")
@@ -309,27 +372,14 @@ def unit_codes(frame: pl.DataFrame, cluster: str | None) -> IntArray | None:
 
 
 def numbers_of(frame: pl.DataFrame, name: str) -> FloatArray:
-    """A column as floats; BadInput where it holds texts."""
-    column = frame[name]
-    if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
-        raise BadInput(f"column {name!r} holds texts; code it as numbers to ask for a mean or a difference of it")
-    values: FloatArray = column.cast(pl.Float64).to_numpy()
-    return values
+    """A column as floats, one of two words as 0 and 1; BadInput where it holds other texts."""
+    return outcome_numbers(frame, name)[0]
 
 
 def design(frame: pl.DataFrame, names: Sequence[str]) -> FloatArray:
-    """Columns as numbers, an indicator for each value but one of a text; ones where there is nothing."""
-    parts = []
-    for name in names:
-        column = frame[name]
-        if column.dtype.is_numeric() or column.dtype == pl.Boolean:
-            parts.append(column.cast(pl.Float64).to_numpy())
-            continue
-        kinds = column.cast(pl.String).unique().sort().to_list()
-        if len(kinds) > _MOST_KINDS:
-            raise BadInput(f"column {name!r} has {len(kinds):,} different texts; group them into at most {_MOST_KINDS}")
-        parts += [(column.cast(pl.String) == kind).cast(pl.Float64).to_numpy() for kind in kinds[1:]]
-    return np.column_stack(parts) if parts else np.ones((frame.height, 1))
+    """Complete columns as numbers (see `whyrec.data.columns.covariates`); ones where there is nothing."""
+    read = covariates(frame, names)
+    return read.values if read.names else np.ones((frame.height, 1))
 
 
 def _tabular(frame: pl.DataFrame, names: Sequence[str]) -> bool:

@@ -42,7 +42,17 @@ def negative_control_exposure(model: DoCalib, exposure: ArrayLike, name: str = "
 
 
 def _like(model: DoCalib) -> DoCalib:
-    names = ("propensity", "outcome", "calibration", "scheme", "folds", "level", "min_propensity", "random_state")
+    names = (
+        "propensity",
+        "outcome",
+        "calibration",
+        "scheme",
+        "folds",
+        "repeats",
+        "level",
+        "min_propensity",
+        "random_state",
+    )
     settings = {name: getattr(model, name) for name in names}
     if settings["outcome"] == "logistic":
         settings["outcome"] = "boosting"  # the control need not be of zeros and ones

@@ -15,6 +15,7 @@ ASSUMPTIONS = (
     "the noise of a node is independent of its causes",
     "the mechanisms have the form that was chosen for them",
 )
+LEFT_OUT = "rows that miss a value of a column that is used are like the others"
 COUPLING = "noise moves a category monotonely (two values) or by Gumbel noise (more), which no data can show"
 _SHOWN = 20
 

@@ -16,6 +16,7 @@ from whyrec.cause.scm.additive import Additive, Mechanism, Root, quadratic_width
 from whyrec.cause.scm.classes import Binary, Categorical
 from whyrec.cause.scm.columns import Column
 from whyrec.cause.scm.flow import Flow
+from whyrec.cause.scm.support import Supported
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, IntArray
 
@@ -47,12 +48,19 @@ def make(kind: str, column: Column, parents: bool, seed: int) -> Mechanism:
             f"mechanism {kind!r} for {column.name!r}, a column of {what}: choose from {', '.join(names)}, or 'auto'"
         )
     made: Any
+    if kind == "flow" and _bounded(column):
+        raise BadInput(
+            f"mechanism 'flow' for {column.name!r}, which has its mass at {column.low:g} or is whole: a flow is smooth; choose from "
+            "linear, quadratic, boosted, or 'auto'"
+        )
     if two:
         made = Binary(kind if parents else "frequency", column.levels, seed)  # type: ignore[arg-type]
     elif column.levels:
         made = Categorical(kind if parents else "frequency", column.levels, seed)  # type: ignore[arg-type]
     elif not parents:
         made = Root()
+    elif _bounded(column):
+        made = Supported(kind, column.low, column.whole, seed)  # type: ignore[arg-type]
     elif kind == "flow":
         made = Flow(random_state=seed)
     else:
@@ -95,8 +103,14 @@ def candidates(column: Column, x: FloatArray) -> Sequence[str]:
     return [
         name
         for name in names
-        if (not name.startswith("quadratic") or rich) and (name != "flow" or len(x) >= _FEWEST_FOR_FLOW)
+        if (name != "flow" or not _bounded(column))
+        and (not name.startswith("quadratic") or rich) and (name != "flow" or len(x) >= _FEWEST_FOR_FLOW)
     ]
+
+
+def _bounded(column: Column) -> bool:
+    """Whether values have a support that a smooth mechanism would leave."""
+    return column.atom or column.whole
 
 
 def _error(difference: FloatArray, share: FloatArray, units: IntArray) -> float:

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from whyrec.data.columns import known as missing_as_null
+from whyrec.data.columns import refuse_nested
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray
 
 MOST_LEVELS = 10
 _MOST_LABELS = 50
+_ATOM, _MOST_COUNTS = 0.05, 100
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class Column:
 
     labels: the texts of a text column, whose numbers are places in `labels`; empty where it holds numbers. levels:
     the values of a discrete column (texts, two values, or at most ten whole numbers), sorted; empty where it is
-    continuous. low, high: the range that was seen. A discrete column of numbers enters the mechanisms of its effects
+    continuous. low, high: the range that was seen. atom: whether at least a twentieth of a continuous column stands at `low`, and none
+    below zero (a spend that is often 0); whole: whether it is a count, of at most 100 whole numbers from zero on. A discrete column of numbers enters the mechanisms of its effects
     as a number, a text as one indicator for each label but the first.
     """
 
@@ -31,13 +35,17 @@ class Column:
     levels: tuple[float, ...]
     low: float
     high: float
+    atom: bool = False
+    whole: bool = False
 
     @classmethod
     def of(cls, series: pl.Series) -> Column:
         """What a column of the training table holds; BadInput where it is empty, constant or has too many texts."""
-        known = series.drop_nulls()
-        if known.dtype.is_float():
-            known = known.drop_nans()
+        if series.dtype.is_temporal():
+            raise BadInput(
+                f"column {series.name!r} holds {series.dtype} values; write what matters of them as numbers (days, hour of the day)"
+            )
+        known = missing_as_null(series).drop_nulls()
         if known.is_empty():
             raise BadInput(
                 f"column {series.name!r} has no value in any of its {len(series):,} rows; "
@@ -60,7 +68,23 @@ class Column:
             raise BadInput(f"column {series.name!r}, row {row + 1}: infinite; mend or remove the value")
         levels = np.unique(values)
         few = len(levels) == 2 or (len(levels) <= MOST_LEVELS and bool(np.all(levels == np.round(levels))))
-        return cls(series.name, (), tuple(levels.tolist()) if few else (), float(levels[0]), float(levels[-1]))
+        least, most = float(levels[0]), float(levels[-1])
+        if least == most:
+            raise BadInput(f"column {series.name!r}: its values differ by less than numbers of 64 bits can tell; subtract what they share")
+        if few:
+            return cls(series.name, (), tuple(levels.tolist()), least, most)
+        atom = least >= 0 and float((values == least).mean()) >= _ATOM
+        whole = least >= 0 and len(levels) <= _MOST_COUNTS and bool(np.all(levels == np.round(levels)))
+        return cls(series.name, (), (), least, most, bool(atom), whole)
+
+    @property
+    def floor(self) -> float:
+        """Below which the column never is: zero for amounts; minus infinity where it has been negative."""
+        return -np.inf if self.levels or self.low < 0 else 0.0
+
+    def within(self, values: FloatArray) -> FloatArray:
+        """Values of a mechanism, none below the floor."""
+        return values if self.floor == -np.inf else np.maximum(values, self.floor)
 
     @property
     def width(self) -> int:
@@ -70,6 +94,7 @@ class Column:
     def encode(self, series: pl.Series) -> FloatArray:
         """Values as numbers, not-a-number where missing; BadInput for a text that was never seen."""
         if not self.labels:
+            refuse_nested(series)
             values = series.cast(pl.Float64, strict=False)
             odd = (values.is_null() & series.is_not_null()) | values.is_infinite().fill_null(False)
             if odd.any():
@@ -79,7 +104,7 @@ class Column:
                 )
             return values.fill_null(float("nan")).to_numpy().astype(np.float64)
         places = {label: float(place) for place, label in enumerate(self.labels)}
-        texts = series.cast(pl.String)
+        texts = missing_as_null(series).cast(pl.String)
         strange = texts.is_not_null() & ~texts.is_in(list(self.labels))
         if strange.any():
             row = int(strange.arg_true()[0])
@@ -105,12 +130,9 @@ class Column:
 
 def known_rows(frame: pl.DataFrame, names: Sequence[str]) -> pl.Series:
     """Which rows have a value in every one of the columns."""
-    known = [
-        frame[name].is_not_null() & (~frame[name].is_nan() if frame[name].dtype.is_float() else True) for name in names
-    ]
-    result = pl.Series([True] * frame.height)
-    for column in known:
-        result = result & column.fill_null(False)
+    result = pl.Series([True] * frame.height, dtype=pl.Boolean)
+    for name in names:
+        result = result & missing_as_null(frame[name]).is_not_null()
     return result
 
 

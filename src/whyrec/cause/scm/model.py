@@ -15,14 +15,18 @@ import polars as pl
 from whyrec.cause.graph import CausalGraph, read_graph
 from whyrec.cause.graph.read import GraphSource
 from whyrec.cause.scm.additive import Mechanism
-from whyrec.cause.scm.answers import ASSUMPTIONS, COUPLING, Counterfactuals
+from whyrec.cause.scm.answers import ASSUMPTIONS, COUPLING, LEFT_OUT, Counterfactuals
 from whyrec.cause.scm.choice import Choice, choose, make
 from whyrec.cause.scm.columns import Column, as_frame, known_rows, require
 from whyrec.cause.scm.interventions import Intervention, in_plain_words, intervened
 from whyrec.cause.scm.worlds import Plan, expectations
+from whyrec.cause.table import cluster_labels
+from whyrec.data.columns import numeric
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import Estimate, FloatArray
 from whyrec.progress import track
+
+_FEWEST_ROWS = 10
 
 
 class StructuralCausalModel:
@@ -75,12 +79,17 @@ class StructuralCausalModel:
             raise BadInput(
                 f"no row has a value in every one of {', '.join(names)}; fill the gaps or leave columns out of the graph"
             )
+        if int(known.sum()) < _FEWEST_ROWS:
+            raise BadInput(
+                f"only {int(known.sum())} of {frame.height:,} rows have a value in every one of {', '.join(names)}, too few to learn mechanisms "
+                f"from; at least {_FEWEST_ROWS} are needed"
+            )
         kept = frame.filter(known)
         self.frame_ = kept.select(names)
         self.columns_ = {name: Column.of(kept[name]) for name in names}
         self.weights_ = _weights(kept, weight)
         self.units_ = (
-            np.arange(kept.height) if cluster is None else np.unique(kept[cluster].to_numpy(), return_inverse=True)[1]
+            np.arange(kept.height) if cluster is None else np.unique(cluster_labels(kept[cluster]), return_inverse=True)[1]
         ).astype(np.int64)
         self._stand_on(graph)
         self.choices_: dict[str, Choice] = {}
@@ -134,7 +143,7 @@ class StructuralCausalModel:
             if change is None or change.keeps_causes:
                 mechanism = self.mechanisms_[name]
                 noise = together[name] if name in together else mechanism.noise(generator.random((n, mechanism.width)))
-                values[name] = mechanism.apply(self.design(name, values, n), noise)
+                values[name] = self.columns_[name].within(mechanism.apply(self.design(name, values, n), noise))
             if change is not None:
                 known = values or {name: np.zeros(n)}
                 values[name] = change.evaluate(known, self.columns_)
@@ -202,9 +211,16 @@ class StructuralCausalModel:
             point=point,
             level=self.level,
             assumptions=ASSUMPTIONS if all(point) else (*ASSUMPTIONS, COUPLING),
-            warnings=plan.warnings(values),
+            warnings=(*plan.warnings(values), *self._gaps()),
             table_rows=tuple(table_rows),
         )
+
+    def _gaps(self) -> tuple[str, ...]:
+        """What is to be told of rows that were left out of the fit."""
+        if not self.left_out_:
+            return ()
+        of = self.left_out_ + self.rows_
+        return (f"{self.left_out_:,} of {of:,} rows miss a value of the graph's columns and were left out; {LEFT_OUT}",)
 
     def effect(
         self,
@@ -261,8 +277,11 @@ class StructuralCausalModel:
             estimand=told + ("" if given is None else f" where {in_plain_words(given)}"),
             method="structural causal model",
             level=self.level,
-            assumptions=ASSUMPTIONS,
-            diagnostics={"mechanisms": {name: self.mechanisms_[name].kind for name in plans[0].moved}},
+            assumptions=(*ASSUMPTIONS, *((LEFT_OUT,) if self.left_out_ else ())),
+            diagnostics={
+                "mechanisms": {name: self.mechanisms_[name].kind for name in plans[0].moved},
+                **({"rows_left_out": self.left_out_} if self.left_out_ else {}),
+            },
         )
 
     def had_anyway(self, do: Mapping[str, Any], target: str, *, given: pl.Expr | None = None) -> Estimate:
@@ -458,7 +477,7 @@ def _check_rank(name: str, parents: Sequence[str], x: FloatArray, columns: Mappi
 def _weights(frame: pl.DataFrame, name: str | None) -> FloatArray:
     if name is None:
         return np.ones(frame.height)
-    values = frame[name].cast(pl.Float64).to_numpy().astype(np.float64)
+    values = numeric(frame, name)
     if not np.all(np.isfinite(values) & (values > 0)):
         row = int(np.argmin(np.isfinite(values) & (values > 0)))
         raise BadInput(f"column {name!r}, row {row + 1}: a weight must be positive; leave such rows out")

@@ -19,6 +19,7 @@ from whyrec.cause.scm.choice import Choice
 from whyrec.cause.scm.classes import Binary, Categorical
 from whyrec.cause.scm.columns import Column
 from whyrec.cause.scm.flow import BINS, Conditioner, Flow
+from whyrec.cause.scm.support import Supported
 from whyrec.errors import BadInput, IncompatibleModel
 from whyrec.saved import opening, saving
 
@@ -29,7 +30,7 @@ KIND = "StructuralCausalModel"
 _ARRAYS, _ROWS = "arrays.safetensors", "rows.parquet"
 _CLASSES = {
     kind.__name__: kind
-    for kind in (Root, Additive, Binary, Categorical, Flow, Scaled, Pool, Boosting, Linear, Constant)
+    for kind in (Root, Additive, Binary, Categorical, Flow, Supported, Scaled, Pool, Boosting, Linear, Constant)
 }
 _SOFTMAX = ("coef_", "intercept_", "classes_", "n_features_in_")
 _WEIGHT, _UNIT = "whyrec weight", "whyrec unit"

@@ -95,7 +95,7 @@ class Plan:
         if place is not None:
             return 0.0, 1.0
         column = self.columns[node]
-        return (column.levels[0], column.levels[-1]) if column.levels else (-np.inf, np.inf)
+        return (column.levels[0], column.levels[-1]) if column.levels else (column.floor, np.inf)
 
     def factual(self, values: Values) -> FloatArray:
         """What was, (cases, targets)."""
@@ -206,7 +206,7 @@ def _chunk(
                 width = mechanism.width
                 uniform = np.stack([uniforms(keys, stream + k, draws).ravel() for k in range(width)], axis=1)
                 stream += width
-                other[name] = _carried(mechanism, before, seen[name], x, uniform)
+                other[name] = plan.columns[name].within(_carried(mechanism, before, seen[name], x, uniform))
         if name in plan.changes:
             other[name] = plan.changes[name].evaluate(other, plan.columns)
     result = np.column_stack([_told(other[node], place) for node, place in plan.told])

@@ -18,12 +18,12 @@ from whyrec.cause.docalib import DoCalib
 from whyrec.cause.glm import expit
 from whyrec.cause.learners import Learner
 from whyrec.cause.pair_effects import PairEffects
+from whyrec.data.columns import covariates
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, IntArray
 from whyrec.metrics.effect import qini
 from whyrec.progress import track
 from whyrec.studies.measured import Claim, Part
-from whyrec.studies.table_effect import design_matrix
 
 _COLUMNS = ("recency", "history", "mens", "womens", "zip_code", "newbie", "channel")
 
@@ -34,7 +34,8 @@ def read(data: Path) -> tuple[FloatArray, tuple[str, ...], IntArray, FloatArray]
     if not path.is_file():
         raise BadInput(f"{path} is missing; --data is the folder that holds hillstrom/")
     frame = pl.read_csv(path).filter(pl.col("treatment").is_in(["Womens E-Mail", "No E-Mail"]))
-    features, names = design_matrix(frame, _COLUMNS)
+    read_as = covariates(frame, _COLUMNS)
+    features, names = read_as.values, read_as.names
     mailed = (frame["treatment"] == "Womens E-Mail").cast(pl.Int64).to_numpy()
     return features, names, mailed, frame["visit"].cast(pl.Float64).to_numpy()
 
@@ -67,7 +68,8 @@ def hillstrom(data: Path, *, repetitions: int = 50, quick: bool = False, random_
         model = DoCalib(folds=3, random_state=repetition).fit(x, a, y)
         for name, estimate in {**model.relatives_, "DoCalib": model.effect_}.items():
             errors.setdefault(name, []).append(estimate.estimate - truth)
-            covers.setdefault(name, []).append(estimate.covers(truth))
+            if estimate.has_interval:
+                covers.setdefault(name, []).append(estimate.covers(truth))
         scores = {"DoCalib": PairEffects(random_state=repetition).fit(model).rank_score(features[second])}
         for kind in ("S", "T", "X", "DR"):
             scores[f"{kind}-learner"] = Learner(kind, random_state=repetition).fit(x, a, y).predict(features[second])
@@ -87,7 +89,7 @@ def hillstrom(data: Path, *, repetitions: int = 50, quick: bool = False, random_
                 "method": name,
                 "bias": None if error is None else float(np.mean(error)),
                 "rmse": None if error is None else float(np.sqrt(np.mean(np.square(error)))),
-                "coverage": None if error is None else float(np.mean(covers[name])),
+                "coverage": float(np.mean(covers[name])) if name in covers else None,
                 "qini_1000": None if rank is None else 1000 * float(np.mean(rank)),
                 "docalib_less_it_1000": None if difference is None else 1000 * float(difference.mean()),
                 "standard_error": None
