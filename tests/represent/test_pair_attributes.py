@@ -92,6 +92,20 @@ def test_columns_that_say_nothing_are_named_with_the_reason() -> None:
     assert not any("person" in name for name in code.names), "a value of one user is a person"
 
 
+def test_a_description_is_told_by_its_words_and_a_name_of_one_item_is_no_level() -> None:
+    words = [f"tea {k % 14}" for k in range(30)]
+    items = pl.DataFrame({"item": np.arange(30), "about": words, "maker": [f"maker {k}" for k in range(30)]})
+    data = dataset(items, "item")
+    described = Dataset(
+        Schema(treatment="treatment", outcome="outcome", item_text=("about",)), data.log, data.users, data.items
+    )
+    assert TableCode.learn(described, "item").left_out["about"] == "it is told by its words"
+    code = TableCode.learn(data, "item")
+    assert [column.name for column in code.columns] == ["about"]
+    assert code.columns[0].many and len(code.columns[0].levels) <= 4
+    assert "maker" in code.left_out
+
+
 def test_values_beyond_the_levels_stand_by_their_past() -> None:
     """400 users in 80 towns: no level each, but what treatment and outcome were there in the window."""
     town = np.arange(USERS) % 80

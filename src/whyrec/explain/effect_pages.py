@@ -163,7 +163,8 @@ def _reliability(page: Page, calibration: Mapping[str, Any], zh: bool) -> None:
     curves: list[tuple[str, FloatArray, FloatArray, FloatArray]] = []
 
     def add(name: str, bins: Mapping[str, Any]) -> None:
-        curves.append((name, np.array(bins["predicted"]), np.array(bins["observed"]), np.array(bins["half_width"])))
+        told = (np.array(bins[key], dtype=float) for key in ("predicted", "observed", "half_width"))  # null where unknown
+        curves.append((name, *told))
 
     if "predicted" in calibration:
         add("效应" if zh else "effects", calibration)

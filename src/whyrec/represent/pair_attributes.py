@@ -18,9 +18,10 @@ from whyrec.estimate import FloatArray
 
 Role = Literal["user", "item"]
 MISSING = "(missing)"
-_MOST_LEVELS = 20  # of a column, each told apart by a feature of its own
-_FEWEST_ROWS, _FEWEST_SHARE = 20, 0.005  # of the log's rows that a level must have
-_FEWEST_USERS = 5  # that share a level: a value of fewer would be a person
+_TEXT_OF_TABLE = "text_of_table"  # what a column `text` of the item table is called beside the description
+_MOST_LEVELS, _OF_MANY = 8, 4  # of a column, each told apart by a feature of its own; the commonest of a column of more
+_FEWEST_ROWS, _FEWEST_SHARE = 20, 0.01  # of the log's rows that a level must have
+_FEWEST_UNITS = {"user": 5, "item": 2}  # that share a level: a value of fewer would be a person, or an item's name
 _FAR = 10.0  # standard deviations beyond which a number counts as so far away
 
 
@@ -67,7 +68,10 @@ class TableCode:
         for name in table.columns:
             if name in (role, "text"):
                 continue
-            found = _column(table[name], rows, _FEWEST_USERS if role == "user" else 1)
+            found = _column(table[name], rows, _FEWEST_UNITS[role])
+            words = role == "item" and name in (*dataset.schema.item_text, _TEXT_OF_TABLE)
+            if words and not isinstance(found, str) and found.many:
+                found = "it is told by its words"
             if isinstance(found, str):
                 left_out[name] = found
             else:
@@ -199,7 +203,8 @@ def _column(values: pl.Series, rows: FloatArray, fewest: int) -> AttributeColumn
         return "it is the same in every row"
     total = max(float(rows.sum()), 1.0)
     least = max(_FEWEST_ROWS, _FEWEST_SHARE * total)
-    levels = counts.filter((pl.col("rows") >= least) & (pl.col("units") >= fewest)).head(_MOST_LEVELS)
+    levels = counts.filter((pl.col("rows") >= least) & (pl.col("units") >= fewest))
+    levels = levels.head(_OF_MANY if levels.height > _MOST_LEVELS else _MOST_LEVELS)
     rest = counts.height - levels.height
     many = rest > 1 and counts.height <= len(told) / 2 and not isinstance(kind, pl.List)
     apart = int(counts["units"].to_numpy().sum() - levels["units"].to_numpy().sum())
