@@ -163,8 +163,9 @@ def _reliability(page: Page, calibration: Mapping[str, Any], zh: bool) -> None:
     curves: list[tuple[str, FloatArray, FloatArray, FloatArray]] = []
 
     def add(name: str, bins: Mapping[str, Any]) -> None:
-        told = (np.array(bins[key], dtype=float) for key in ("predicted", "observed", "half_width"))  # null where unknown
-        curves.append((name, *told))
+        # A half-width that is not known is null.
+        x, y, half = (np.array(bins[key], dtype=float) for key in ("predicted", "observed", "half_width"))
+        curves.append((name, x, y, half))
 
     if "predicted" in calibration:
         add("效应" if zh else "effects", calibration)
