@@ -76,6 +76,8 @@ def test_a_value_that_the_log_never_had_is_no_level_and_not_the_commonest() -> N
     free, pro, new, none = code.encode(pl.DataFrame({"plan": ["free", "pro", "a plan of next year", None]}))
     assert free[0] < 0 < pro[0]
     np.testing.assert_array_equal(np.array([new, none]), 0)
+    data = dataset(users(plan=plans))
+    assert set(code.labels(data, data.log)["plan"]) == {"free", "pro", "team"}
 
 
 def test_columns_that_say_nothing_are_named_with_the_reason() -> None:

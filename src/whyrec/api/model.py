@@ -314,7 +314,10 @@ def attributes_told(content: Mapping[str, Any] | None) -> list[str]:
     told = []
     for role, found in ((content or {}).get("attributes") or {}).items():
         if found["used"]:
-            told.append(f"Effects are adjusted for the {role}s' {', '.join(found['used'])}, and may differ by them.")
+            told.append(
+                f"Effects are adjusted for the {role}s' {', '.join(found['used'])}, and may differ by them; a column that the treatment could "
+                f"change (a sum over the log, say) must not be in the {role} table."
+            )
         told += [
             f"Effects leave out column {name!r} of the {role} table: {why}." for name, why in found["left_out"].items()
         ]

@@ -99,7 +99,7 @@ class TableCode:
                 continue
             if column.levels or column.many:
                 told = _words(values).fill_null(MISSING)
-                kept = told.is_in(list(column.levels))
+                kept = told.is_in([*column.levels, column.reference])
                 found[column.name] = np.where(kept.to_numpy(), told.to_numpy(), "(other)").astype(str)[codes]
             else:
                 found[column.name] = _numbers(values)[codes]
