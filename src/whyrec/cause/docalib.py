@@ -33,7 +33,7 @@ from whyrec.cause.inputs import binary_treatment, cluster_codes, feature_matrix,
 from whyrec.cause.positivity import positivity
 from whyrec.cause.rare import kept_open
 from whyrec.cause.relatives import EFFECT, implied_weights, relatives
-from whyrec.cause.remainder import MULTIPLE, allowing, remainder
+from whyrec.cause.remainder import MULTIPLE, allowing, missed, remainder
 from whyrec.cause.scores import (
     OUTCOME_ENDS,
     Log,
@@ -252,10 +252,8 @@ class DoCalib:
             left = MULTIPLE * abs(remainder(calibrated, self.log_, self.mix_.straight, effect.standard_error))
             longer = allowing(effect.standard_error, left, self.level)
             half = longer * (effect.interval[1] - effect.interval[0]) / 2
-            effect = replace(
-                effect,
-                interval=(effect.estimate - half, effect.estimate + half),
-                diagnostics={**effect.diagnostics, "bias_allowed": left},
+            effect = replace(effect, interval=(effect.estimate - half, effect.estimate + half)).told(
+                missed(left, effect.standard_error)
             )
         if self.bootstrap:
             draws = self._bootstrap_means(units, self.bootstrap)

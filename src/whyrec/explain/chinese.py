@@ -54,6 +54,9 @@ _TEMPLATES = (
      "线性调整中含它时效应为 {}，不含时为 {}。"),
     ("* clusters, worth * of equal size: an interval of so few holds only if they are drawn alike; gather more clusters",
      "{} 个簇，相当于 {} 个同样大小的簇：簇这么少时，只有它们同样抽取，区间才成立；请收集更多的簇"),
+    ("the models of treatment and outcome seem to miss the same things: the interval allows for a bias of * (* standard "
+     "errors) and may still be too short; more rows, or columns that say more directly what decided on the treatment, would help",
+     "干预模型与结果模型似乎遗漏了同样的东西：区间已为 {} 的偏差（{} 个标准误）留出余地，仍可能偏短；更多的行，或更直接说明由什么决定干预的列，会有帮助"),
     ("few events: the outcomes of the treated are worth *, those of the control *; below * the interval is that of exact shares of "
      "both arms", "事件很少：干预组的结果相当于 {} 个，对照组相当于 {} 个；少于 {} 个时，区间取自两组比例的精确区间"),
     ("errors that are too small, as where rows depend on each other", "过小的标准误，例如各行相互依赖时"),
