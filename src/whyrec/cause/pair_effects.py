@@ -116,7 +116,9 @@ class PairEffects:
         self.blp_slope_ = _slope(combined, scores, weight, model.clusters_, fold)
         self.projection_ = Projection.fit(x, scores, weight, model.groupings_)
         self.outcomes_ = PairOutcomes.fit(model, x) if self.outcomes else None
-        self.models_ = [self._whole(name, model, x, scores, weight) for name in self.learners_]
+        self.models_ = [
+            self._whole(name, model, x, scores, weight, np.arange(len(x))) for name in self.learners_
+        ]
         return self
 
     def judged(self, model: DoCalib, features: ArrayLike | None = None) -> Judged:
@@ -148,12 +150,7 @@ class PairEffects:
         self, name: str, model: DoCalib, x: FloatArray, scores: FloatArray, weight: FloatArray, train: NDArray[Any], at: FloatArray
     ) -> FloatArray:  # fmt: skip
         """Effects at some features of one candidate that was fitted on some rows."""
-        if name not in _OF_OUTCOMES:
-            found: FloatArray = self._regressor(name).fit(x[train], scores[train], weight[train]).predict(at)
-            return found
-        control, treated = self._arms(model.outcome if name == "t" else _straight(model), model, x, train)
-        result: FloatArray = treated.predict(at) - control.predict(at)
-        return result
+        return _difference(self._whole(name, model, x, scores, weight, train), at)
 
     def predict(self, features: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Effect, and the low and high end of its interval, each of shape (n,), for features (n, d)."""
@@ -283,17 +280,16 @@ class PairEffects:
         return result
 
     def _whole(
-        self, name: str, model: DoCalib, x: FloatArray, scores: FloatArray, weight: FloatArray
+        self, name: str, model: DoCalib, x: FloatArray, scores: FloatArray, weight: FloatArray, rows: NDArray[Any]
     ) -> list[Nuisance]:
-        """One candidate fitted on all rows: (control, treated) for the T-learner, one regression for the others."""
+        """One candidate fitted on some rows: (control, treated) for the T-learner, one regression for the others."""
         if name not in _OF_OUTCOMES:
-            return [self._regressor(name).fit(x, scores, weight)]
+            return [self._regressor(name).fit(x[rows], scores[rows], weight[rows])]
         if name == "t" and model.mix_.outcome is not None:
-            sieve = Sieve(binary=model.log_.binary, random_state=model.random_state)
-            sieve.fit(x, model.log_.treatment, model.log_.outcome, weight)
+            log, sieve = model.log_, Sieve(binary=model.log_.binary, random_state=model.random_state)
+            sieve.fit(x[rows], log.treatment[rows], log.outcome[rows], weight[rows])
             return [StackedEffect(sieve, model.mix_.outcome)]
-        spec = model.outcome if name == "t" else _straight(model)
-        return self._arms(spec, model, x, np.arange(len(x)))
+        return self._arms(model.outcome if name == "t" else _straight(model), model, x, rows)
 
     @staticmethod
     def _arms(spec: Any, model: DoCalib, x: FloatArray, rows: NDArray[Any]) -> list[Nuisance]:
@@ -329,9 +325,7 @@ class PairEffects:
         result = np.zeros((len(x), len(self.mix_)))
         for column, parts in enumerate(self.models_):
             if self.mix_[column] > 0:
-                result[:, column] = (
-                    parts[0].predict(x) if len(parts) == 1 else parts[1].predict(x) - parts[0].predict(x)
-                )
+                result[:, column] = _difference(parts, x)
         return result
 
     def _in_chunks(self, fill: Callable[[slice], None], rows: int) -> None:
@@ -362,6 +356,11 @@ class PairEffects:
                 f"features: shape {x.shape}; the model was fitted on {len(self.names_)} columns: {', '.join(self.names_)}"
             )
         return x
+
+
+def _difference(parts: Sequence[Nuisance], x: FloatArray) -> FloatArray:
+    """Effects (n,) of a candidate: of its one model, or treated less control."""
+    return parts[0].predict(x) if len(parts) == 1 else parts[1].predict(x) - parts[0].predict(x)
 
 
 def _straight(model: DoCalib) -> str:
