@@ -211,7 +211,12 @@ class DoCalib:
         self.outcome_calibrated_, self.propensity_calibrated_ = calibrated.applied, calibrated.propensity_applied
         try:
             self.positivity_ = positivity(
-                calibrated.propensity, self.log_.treatment, self.log_.weight, calibrated.floor, calibrated.clipped
+                calibrated.propensity,
+                self.log_.treatment,
+                self.log_.weight,
+                calibrated.floor,
+                calibrated.clipped,
+                raw=None if self.nuisances_.logged else self.nuisances_.propensity,
             )
         except NoOverlap as error:
             raise NoOverlap(f"{error}{self._given_away()}") from None
