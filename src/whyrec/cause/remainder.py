@@ -62,8 +62,10 @@ def allowing(error: float, bias: float, level: float) -> float:
 
 def missed(left: float, error: float) -> dict[str, Any]:
     """Diagnostics: the bias allowed for, and a warning from half a standard error of it on."""
+    if not left > _TOLD * error > 0:
+        return {"bias_allowed": left, "warnings": ()}
     words = (
         f"the models of treatment and outcome seem to miss the same things: the interval allows for a bias of {left:.3g} ({left / error:.1f} standard "
-        "errors) and may still be too short; more rows, or columns that say more directly what decided on the treatment, would help",
+        "errors) and may still be too short; more rows, or columns that say more directly what decided on the treatment, would help"
     )
-    return {"bias_allowed": left, "warnings": words if left > _TOLD * error > 0 else ()}
+    return {"bias_allowed": left, "warnings": (words,)}
