@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from whyrec.cli.options import Json, Lang, Missing, Seed, answer
+from whyrec.cli.options import Json, Missing, PictureLang, Seed, answer, names
 
 app = typer.Typer(
     help="Causal graphs: learn, check, show, identify.\n\n"
@@ -53,7 +53,7 @@ def learn(
     outcome: Annotated[str | None, typer.Option(help="The outcome of that effect.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the graph: .txt, .dot, .gml or .dagitty.")] = None,
     picture: Picture = None,
-    lang: Lang = "en",
+    lang: PictureLang = "en",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -62,7 +62,7 @@ def learn(
         lambda api: api.graph_learn(
             data,
             method=method,
-            columns=_names(columns),
+            columns=names(columns),
             knowledge=knowledge,
             cluster=cluster,
             draws=draws,
@@ -87,12 +87,12 @@ def check(
     latent: Latent = None,
     level: Annotated[float, typer.Option(help="Chance of rejecting a right graph, over all tests.")] = 0.05,
     picture: Picture = None,
-    lang: Lang = "en",
+    lang: PictureLang = "en",
     as_json: Json = False,
 ) -> None:
     """Which independences the graph implies, and which of them the data reject, and how strongly."""
     answer(
-        lambda api: api.graph_check(graph, data, latent=_names(latent) or (), level=level, picture=picture, lang=lang),
+        lambda api: api.graph_check(graph, data, latent=names(latent) or (), level=level, picture=picture, lang=lang),
         as_json,
     )
 
@@ -108,7 +108,7 @@ def show(
     outcome: Annotated[str | None, typer.Option(help="Its box is orange in the picture.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the text to this file.")] = None,
     picture: Picture = None,
-    lang: Lang = "en",
+    lang: PictureLang = "en",
     as_json: Json = False,
 ) -> None:
     """Read a graph in any form, print it in another, draw it."""
@@ -116,7 +116,7 @@ def show(
         lambda api: api.graph_show(
             graph,
             form=form,
-            latent=_names(latent) or (),
+            latent=names(latent) or (),
             treatment=treatment,
             outcome=outcome,
             out=out,
@@ -157,7 +157,7 @@ def identify(
 ) -> None:
     """By which formula the effect follows from the graph, or why by none; exit code 1 where it does not."""
     kept = []
-    ends = _names(contrast)
+    ends = names(contrast)
     if ends is not None and len(ends) != 2:
         raise typer.BadParameter(f"{contrast!r}: write FROM,TO", param_hint="--contrast")
 
@@ -168,8 +168,8 @@ def identify(
                 treatment,
                 outcome,
                 data=data,
-                observed=_names(observed),
-                latent=_names(latent) or (),
+                observed=names(observed),
+                latent=names(latent) or (),
                 strategy=strategy,
                 cluster=cluster,
                 contrast=None if ends is None else (ends[0], ends[1]),
@@ -184,6 +184,3 @@ def identify(
     if not kept[0].identification.identified and kept[0].effect is None:
         raise typer.Exit(1)
 
-
-def _names(text: str | None) -> list[str] | None:
-    return [name.strip() for name in text.split(",") if name.strip()] if text else None
