@@ -11,6 +11,7 @@ from unicodedata import east_asian_width
 import numpy as np
 import polars as pl
 
+from whyrec.cause.discovery.agreement import Agreed, Settling, agreed
 from whyrec.cause.discovery.boss import boss
 from whyrec.cause.discovery.columns import Columns, prepare
 from whyrec.cause.discovery.confidence import ConfidenceKind, EdgeConfidence, confidences_of, edge_confidences
@@ -33,6 +34,7 @@ _NUMBERS_ONLY = ("lingam", "dagma")
 _SCORES = ("boss", "ges")  # whose edges have a probability
 _DRAWN: dict[ConfidenceKind, str] = {
     "probability": "graphs drawn by their probability",
+    "support": "graphs drawn by their score",
     "share of draws": "bootstrap draws",
 }
 _TESTS = ("pc", "fci")  # a test takes repeated rows for evidence, and knows no correction
@@ -73,6 +75,7 @@ class LearnedGraph:
     complete: bool
     notes: tuple[str, ...] = ()
     confidence_kind: ConfidenceKind = "share of draws"
+    settling: Settling | None = None
 
     def confidence_of(self, a: str, b: str) -> EdgeConfidence | None:
         """Of a pair, in either order; None where it was never adjacent."""
@@ -89,6 +92,7 @@ class LearnedGraph:
             "confidence": [edge.to_dict() for edge in self.confidence],
             "confidence_kind": self.confidence_kind,
             "draws": len(self.draws),
+            "settling": self.settling.to_dict() if self.settling else None,
             "rows": self.rows,
             "left_out": self.left_out,
             "seconds": self.seconds,
@@ -185,24 +189,29 @@ def learn_graph(
     say(f"{method}: {len(data.names)} columns, {len(data.values):,} rows ...")
     graph = learn_once(data, known, settings, deadline)
     found = graph_posterior(data, graph, known, settings, draws, deadline) if draws else None
+    notes = list(data.notes)
+    kind: ConfidenceKind = "share of draws"
     if found is None:
         graphs = bootstrap_graphs(data, known, settings, draws, deadline) if draws else []
         confidence = edge_confidences(graph, graphs)
     else:
-        none = np.zeros_like(found.probability, bool)
-        graphs = [_checked(from_matrices(data.names, dag, none), known) for dag in found.dags]
-        confidence = confidences_of(graph, found.probability)
-    notes = list(data.notes)
+        none = np.zeros_like(found.arrow)
+        graph = _checked(from_matrices(data.names, found.arrow, found.line), known)
+        graphs = [_checked(from_matrices(data.names, dag, none), known) for dag in found.posterior.dags]
+        confidence = confidences_of(graph, found.posterior.probability)
+        kind = "probability" if data.continuous else "support"
+        if found.settling.words():
+            notes.append(found.settling.words())
     if len(data.values) < 10 * len(data.names):
         notes.append(f"{len(data.values)} rows for {len(data.names)} columns: few, so expect missing and false edges")
     if draws and found is None and method in _SCORES and time.monotonic() <= deadline:
         notes.append(
-            "a column has more required edges than there are candidates: shares of draws in place of probabilities"
+            "a column has more required edges than there are candidates: shares of bootstrap draws, and no graphs of a posterior"
         )
     return LearnedGraph(
         graph, method, known, confidence, tuple(graphs), len(data.values), data.left_out,
         time.monotonic() - begin, time.monotonic() <= deadline and len(graphs) == draws, tuple(notes),
-        "share of draws" if found is None else "probability",
+        kind, None if found is None else found.settling,
     )  # fmt: skip
 
 
@@ -225,19 +234,27 @@ def edge_probabilities(data: Columns, random_state: int = 0, method: str = "boss
     found = graph_posterior(data, learn_once(data, nothing, settings), nothing, settings, 0, np.inf)
     if found is None:
         raise BadInput(f"method {method!r} has no probabilities; use one of {', '.join(_SCORES)}")
-    return found.probability
+    return found.posterior.probability
 
 
 def graph_posterior(
     data: Columns, graph: CausalGraph, knowledge: Knowledge, settings: Settings, draws: int, deadline: float
-) -> EdgePosterior | None:
-    """Of every edge, for the methods that score; None for others and after the deadline."""
+) -> Agreed | None:
+    """Of every edge, with the graph that it supports, for the methods that score; None for others and after the deadline."""
     if settings.method not in _SCORES or time.monotonic() > deadline:
         return None
     arrow, line = matrices(graph)
-    dag = extension(arrow.copy(), line.copy())
-    return edge_posterior(
-        data, arrow if dag is None else dag, *knowledge.matrices(data.names), score=settings.score, draws=draws,
+    learned = extension(arrow.copy(), line.copy())
+    forbidden, required = knowledge.matrices(data.names)
+
+    def draw(dag: Matrix) -> EdgePosterior | None:
+        return edge_posterior(
+            data, dag, forbidden, required, score=settings.score, draws=draws, deadline=deadline,
+            random_state=settings.random_state,
+        )  # fmt: skip
+
+    return agreed(
+        make_score(data, settings.score, settings.penalty), arrow if learned is None else learned, forbidden, required, draw,
         deadline=deadline, random_state=settings.random_state,
     )  # fmt: skip
 
@@ -264,11 +281,18 @@ def bootstrap_graphs(
     return graphs
 
 
+def searches(columns: int) -> tuple[int, int]:
+    """How many starts the order search takes, and how many kicks in vain end it."""
+    return (10, 20) if columns <= 80 else (3, 10) if columns <= 150 else (1, 0)
+
+
 def _boss(data: Columns, forbidden: Matrix, required: Matrix, settings: Settings, deadline: float) -> CausalGraph:
     p = len(data.names)
-    starts = settings.starts or (10 if p <= 30 else 3 if p <= 60 else 1)
+    starts, kicks = (settings.starts, 0) if settings.starts else searches(p)
     score = make_score(data, settings.score, settings.penalty)
-    dag = boss(score, forbidden, required, starts=starts, deadline=deadline, random_state=settings.random_state)
+    dag = boss(
+        score, forbidden, required, starts=starts, kicks=kicks, deadline=deadline, random_state=settings.random_state
+    )
     return from_matrices(data.names, *cpdag_matrices(dag, forbidden, required))
 
 

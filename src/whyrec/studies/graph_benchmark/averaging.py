@@ -86,7 +86,7 @@ def learned_graphs(frame: pl.DataFrame, seed: int) -> dict[str, tuple[CausalGrap
     return {
         BEST: (best,),
         BOOTSTRAP: tuple(bootstrap_graphs(data, nothing, settings, 50, np.inf)),
-        POSTERIOR: tuple(_dag(frame, dag) for dag in found.dags) if found else (),
+        POSTERIOR: tuple(_dag(frame, dag) for dag in found.posterior.dags) if found else (),
     }
 
 
