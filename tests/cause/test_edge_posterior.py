@@ -236,6 +236,4 @@ def test_averaged_effects_hold_the_truth_where_those_of_the_one_graph_do_not() -
                     {"graphs": "one", **compared(frame, (learned.graph,), pair, truth)},
                 ]
     cover = dict(coverage_by(pl.DataFrame(rows), "graphs", "effect").select("graphs", "coverage").iter_rows())
-    assert (
-        cover["all"] > 0.8 > cover["one"] + 0.1
-    )  # 0.885 and 0.625: weak effects are missed, docs/benchmarks-graphs.md
+    assert cover["all"] >= 0.9 > cover["one"] + 0.05

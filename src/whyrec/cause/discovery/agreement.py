@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
 
 from whyrec.cause.discovery.boss import boss
 from whyrec.cause.discovery.posterior import EdgePosterior, places
@@ -111,8 +112,8 @@ def agreed(
     values = [total(score, one) for one in pool]
     near = [k for k, value in enumerate(values) if value >= max(values) - _NEAR]
     place, arrow, line = _supported(near, pool, drawn, found.probability, forbidden, required)
-    known = {one.tobytes(): value for one, value in zip(pool, values, strict=True)}
-    of_chains = [np.array([known[one.tobytes()] for one in chain]) for chain in found.visited]
+    known = {graph.tobytes(): value for graph, value in zip(pool, values, strict=True)}
+    of_chains = [np.array([known[graph.tobytes()] for graph in chain]) for chain in found.visited]
     shares = np.asarray(found.shares)
     joined = shares + shares.transpose(0, 2, 1)
     apart = float((joined.max(axis=0) - joined.min(axis=0)).max())
@@ -128,10 +129,9 @@ def split_r_hat(chains: Sequence[FloatArray]) -> float:
     halves = np.array([part for chain in chains for part in (chain[:length], chain[-length:])])
     if np.ptp(halves) < 1e-9:
         return 1.0
-    from scipy.special import ndtri
-    from scipy.stats import rankdata
-
-    ranks = ndtri((rankdata(np.round(halves, 6)).reshape(halves.shape) - 0.375) / (halves.size + 0.25))
+    _, code, times = np.unique(np.round(halves, 6), return_inverse=True, return_counts=True)
+    middle = times.cumsum() - (times - 1) / 2  # ranks, the mean of those that are alike
+    ranks = ndtri((middle[code.ravel()].reshape(halves.shape) - 0.375) / (halves.size + 0.25))
     within = float(ranks.var(axis=1, ddof=1).mean())
     between = float(ranks.mean(axis=1).var(ddof=1))
     return float(np.sqrt((length - 1) / length + between / within)) if within > 0 else float("inf")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from unicodedata import east_asian_width
@@ -57,11 +57,12 @@ class LearnedGraph:
     """A learned graph and how far to trust it.
 
     graph: a CPDAG (PC, GES, BOSS), PAG (FCI) or DAG (LiNGAM, DAGMA). draws: graphs that the data leave open, each counting
-    alike: of BOSS and GES DAGs drawn by their probability, which join no pair beyond the candidates of `edge_posterior`; of the
+    alike: of BOSS and GES DAGs drawn by their score, which join no pair beyond the candidates of `edge_posterior`; of the
     others what they learn when the users are drawn again (bootstrap), and no sample of a posterior. confidence: for each pair that is
     adjacent in the graph or in a bootstrap draw or has 1% to be so, see `EdgeConfidence`; empty without draws. confidence_kind:
-    what its numbers are: a "probability" (BOSS, GES), or the "share of draws" with the edge, which is none (docs/graphs.md).
-    rows: used; left_out: with a missing value. complete: False where the time budget ended the search or the draws.
+    what its numbers are: a "probability" (BOSS and GES on numbers), the "support" of an edge (its share in graphs drawn by a score that is
+    not calibrated: BOSS and GES where there are words), or the "share of draws" of a bootstrap; the last two are no probability
+    (docs/graphs.md). settling: of the chains that drew them. columns_left_out: and why, see `learn_graph`. rows: used; left_out: with a missing value. complete: False where the time budget ended the search or the draws.
     """
 
     graph: CausalGraph
@@ -76,6 +77,7 @@ class LearnedGraph:
     notes: tuple[str, ...] = ()
     confidence_kind: ConfidenceKind = "share of draws"
     settling: Settling | None = None
+    columns_left_out: Mapping[str, str] = field(default_factory=dict)
 
     def confidence_of(self, a: str, b: str) -> EdgeConfidence | None:
         """Of a pair, in either order; None where it was never adjacent."""
@@ -95,6 +97,7 @@ class LearnedGraph:
             "settling": self.settling.to_dict() if self.settling else None,
             "rows": self.rows,
             "left_out": self.left_out,
+            "columns_left_out": dict(self.columns_left_out),
             "seconds": self.seconds,
             "complete": self.complete,
             "notes": list(self.notes),
@@ -156,6 +159,7 @@ def learn_graph(
     alpha: float = 0.01,
     starts: int | None = None,
     time_budget: float | None = None,
+    leave_out: bool = False,
     random_state: int = 0,
 ) -> LearnedGraph:
     """Learn a graph over the columns of a table.
@@ -164,10 +168,11 @@ def learn_graph(
     measured), for continuous, discrete and mixed columns; "lingam" and "dagma" for continuous ones. knowledge:
     statements that every output keeps, see `Knowledge.from_text`. cluster: a column such as the user whose rows belong
     together. draws: graphs to average over (`LearnedGraph.draws`), and with them a confidence of every edge; 0 for neither. BOSS
-    and GES draw them from the posterior and give probabilities (`edge_posterior`, whose time does not hang on how many are drawn);
+    and GES draw them from the posterior and give probabilities, or support where there are words (`edge_posterior`, whose time does not hang on how many are drawn);
     the others learn each from users drawn again and give shares of the draws. score: "auto" (qNML for discrete columns, BIC
     else). alpha: level of the tests of PC and FCI. starts: of BOSS (by default ten, fewer
-    above 30 columns). time_budget: seconds after which the best so far is returned. The answer does not depend on the
+    above 80 columns, and then shaken orders of the best). time_budget: seconds after which the best so far is returned. leave_out:
+    whether columns without a value, constant, doubled or summed ones are left out, and told, where they would be refused. The answer does not depend on the
     order of columns or, but for the bootstrap, of rows.
     """
     if method not in METHODS:
@@ -175,7 +180,7 @@ def learn_graph(
     if draws < 0 or not 0 < alpha < 1 or (time_budget is not None and time_budget <= 0):
         raise BadInput("draws must not be negative, alpha between 0 and 1, the time budget positive")
     begin = time.monotonic()
-    data = prepare(frame, columns, cluster=cluster, discrete=discrete)
+    data = prepare(frame, columns, cluster=cluster, discrete=discrete, leave_out=leave_out)
     texts = [name for name, card in zip(data.names, data.cards, strict=True) if card]
     if method in _NUMBERS_ONLY and texts:
         raise BadInput(
@@ -211,7 +216,7 @@ def learn_graph(
     return LearnedGraph(
         graph, method, known, confidence, tuple(graphs), len(data.values), data.left_out,
         time.monotonic() - begin, time.monotonic() <= deadline and len(graphs) == draws, tuple(notes),
-        kind, None if found is None else found.settling,
+        kind, None if found is None else found.settling, dict(data.columns_left_out),
     )  # fmt: skip
 
 
@@ -229,7 +234,7 @@ def _checked(graph: CausalGraph, knowledge: Knowledge) -> CausalGraph:
 
 
 def edge_probabilities(data: Columns, random_state: int = 0, method: str = "boss") -> FloatArray:
-    """Probability that each column is a direct cause of each other, (p, p) as [cause, effect], nothing known beforehand."""
+    """Probability (support, where there are words) that each column is a direct cause of each other, (p, p) as [cause, effect]."""
     settings, nothing = Settings(method, "auto", 1.0, 0.01, None, random_state), Knowledge()
     found = graph_posterior(data, learn_once(data, nothing, settings), nothing, settings, 0, np.inf)
     if found is None:
