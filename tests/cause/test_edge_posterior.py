@@ -271,8 +271,8 @@ def test_chains_start_the_search_and_the_search_the_chains() -> None:
     data, none = prepare(frame), np.zeros((16, 16), bool)
     measure = make_score(data)
 
-    def draw(start: np.ndarray) -> EdgePosterior | None:
-        return edge_posterior(data, start, none, none, draws=20, sweeps=80, chains=2)
+    def draw(start: np.ndarray, brief: bool) -> EdgePosterior | None:
+        return edge_posterior(data, start, none, none, draws=20, sweeps=40 if brief else 80, chains=2)
 
     ends = [agreed(measure, start, none, none, draw) for start in (none, dag)]
     assert ends[0] is not None and ends[1] is not None
@@ -293,7 +293,7 @@ def test_chains_that_did_not_settle_are_told() -> None:
     assert Settling(1.0, 0.5, -10.0, -9.0).words() and not Settling(1.0, 0.1, -10.0, -9.0).words()
     dag, frame = discrete_network(12, 2.4, 500, np.random.default_rng(5))
     data, none = prepare(frame), np.zeros((12, 12), bool)
-    short = agreed(make_score(data), none, none, none, lambda start: edge_posterior(data, start, none, none, sweeps=16, chains=2))
+    short = agreed(make_score(data), none, none, none, lambda start, _: edge_posterior(data, start, none, none, sweeps=16, chains=2))
     assert short is not None and not short.settling.settled  # three graphs a chain tell nothing
 
 

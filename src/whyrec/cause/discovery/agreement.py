@@ -20,7 +20,8 @@ from whyrec.cause.discovery.scores import Matrix, Score, total
 from whyrec.cause.graph.equivalence import cpdag_matrices, extension
 from whyrec.estimate import FloatArray
 
-_ROUNDS = 4  # searches from the best draw
+_ROUNDS = 6  # searches from the best draw
+_FEW = 12  # columns up to which a full run of the chains costs no more than a brief one saves
 _NEAR = 5.0  # log units below the best that a printed graph may lie
 _MOST_R_HAT = 1.2  # of the score (Gelman and Rubin 1992); 1.01 asks for chains many times as long as edges need
 _MOST_APART = 0.3  # between two chains' shares of one edge
@@ -76,37 +77,41 @@ def agreed(
     dag: Matrix,
     forbidden: Matrix,
     required: Matrix,
-    draw: Callable[[Matrix], EdgePosterior | None],
+    draw: Callable[[Matrix, bool], EdgePosterior | None],
     *,
     deadline: float = np.inf,
     random_state: int = 0,
 ) -> Agreed | None:
-    """The graphs that `draw` gives from a learned one, and the graph among them and the searched one to print.
+    """The graphs that `draw` gives from a learned one (briefly, where that is asked for), and the graph among them and the searched
+    one to print.
 
     While a search from the best-drawn graph finds a better one, the chains begin again from there. Printed is, of the graphs whose score lies
     within five log units of the best, the one with fewest arrows against the likelier way, and of these the one whose class is nearest
     to those of the drawn graphs on average (structural Hamming distance). What still points against the likelier way is left
     open. None where `draw` has none.
     """
-    found = draw(dag)
+    found: EdgePosterior | None = None
+    brief = len(dag) > _FEW
     for turn in range(_ROUNDS):
-        if found is None:
-            return None
-        visited = _distinct([one for chain in found.visited for one in chain])
-        best = max(visited, key=lambda one: total(score, one))
-        order = np.argsort(places(best)).tolist()
+        brief = brief and turn < _ROUNDS - 2
+        latest = draw(dag, brief)
+        if latest is None:  # past the deadline, or never
+            break
+        found = latest
+        best = max(_distinct([one for chain in found.visited for one in chain]), key=lambda one: total(score, one))
         climbed = boss(
-            score, forbidden, required, starts=1, kicks=5, orders=[order], deadline=deadline, random_state=random_state + turn
-        )
+            score, forbidden, required, starts=1, kicks=5, orders=[np.argsort(places(best)).tolist()], deadline=deadline,
+            random_state=random_state + turn,
+        )  # fmt: skip
         better = max((climbed, best), key=lambda one: total(score, one))
-        if total(score, better) < total(score, dag) + _MORE or time.monotonic() > deadline:
+        if total(score, better) >= total(score, dag) + _MORE:
+            dag = better
+        elif brief:
+            brief = False
+        else:
             break
-        dag = better
-        again = draw(dag)
-        if again is None:
-            break
-        found = again
-    assert found is not None
+    if found is None:
+        return None
     drawn = [one for chain in found.visited for one in chain]
     pool = _distinct([dag, *drawn])
     values = [total(score, one) for one in pool]

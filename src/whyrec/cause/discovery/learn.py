@@ -252,14 +252,18 @@ def graph_posterior(
     learned = extension(arrow.copy(), line.copy())
     forbidden, required = knowledge.matrices(data.names)
 
-    def draw(dag: Matrix) -> EdgePosterior | None:
+    score = make_score(data, settings.score, settings.penalty)
+    # of tables both are one, and what is counted for the search is not counted again
+    measures = {1.0: score} if data.discrete and settings.penalty == 1 else {}
+
+    def draw(dag: Matrix, brief: bool) -> EdgePosterior | None:
         return edge_posterior(
-            data, dag, forbidden, required, score=settings.score, draws=draws, deadline=deadline,
-            random_state=settings.random_state,
+            data, dag, forbidden, required, score=settings.score, draws=0 if brief else draws, sweeps=60 if brief else 200,
+            chains=1 if brief else 3, deadline=deadline, random_state=settings.random_state, measures=measures,
         )  # fmt: skip
 
     return agreed(
-        make_score(data, settings.score, settings.penalty), arrow if learned is None else learned, forbidden, required, draw,
+        score, arrow if learned is None else learned, forbidden, required, draw,
         deadline=deadline, random_state=settings.random_state,
     )  # fmt: skip
 

@@ -49,6 +49,7 @@ def edge_posterior(
     chains: int = 3,
     deadline: float = np.inf,
     random_state: int = 0,
+    measures: dict[float, Score] | None = None,
 ) -> EdgePosterior | None:
     """Probabilities of edges, and `draws` graphs of all chains, evenly spaced after the warm-up; None after the deadline.
 
@@ -56,10 +57,15 @@ def edge_posterior(
     agrees with), edges as `EdgePrior` draws them, none that is forbidden and all that are required. Rows of one unit count as
     much as they tell (`design_effect`). With many columns each has a few candidates for its causes: pairs beyond them are
     in no drawn graph, and get the chance that their edge would have if it alone were added to the drawn graphs.
-    None, too, where more pairs of one column are required than there are candidates.
+    None, too, where more pairs of one column are required than there are candidates. measures: scores by design effect, kept from one call
+    to the next, with what they have counted.
     """
-    data = replace(data, weights=data.weights / design_effect(data, dag))
-    measure = make_score(data, "bic" if not data.discrete else score)
+    effect = design_effect(data, dag)
+    data = replace(data, weights=data.weights / effect)
+    measures = {} if measures is None else measures
+    if effect not in measures:
+        measures[effect] = make_score(data, "bic" if not data.discrete else score)
+    measure = measures[effect]
     generator = np.random.default_rng(random_state)
     aside = np.random.default_rng([random_state, 1])  # so that the chains do not hang on how many graphs are asked for
     count, place = len(dag), places(dag)
