@@ -22,6 +22,7 @@ from whyrec.cause.graph.knowledge import Knowledge
 from whyrec.explain.graph_drawing import graph_svg
 from whyrec.studies.graph_benchmark.averaging import compared, coverage_by, pairs_of
 from whyrec.studies.graph_benchmark.calibration import linear_system, linear_world, reliability, slope
+from whyrec.studies.graph_benchmark.default_score import SCORES, chosen
 from whyrec.studies.graph_benchmark.tables_world import discrete_network
 
 
@@ -68,8 +69,8 @@ def test_graphs_are_drawn_as_often_as_they_are_probable() -> None:
             [k for k, held in enumerate(sets.members) if (place[sets.candidates[x, held]] < place[x]).all()]
             for x in range(4)
         ]
-        for chosen in product(*open_to):
-            exact[sets.as_dag(np.array(chosen)).tobytes()] += float(np.exp(weights[np.arange(4), chosen].sum()))
+        for held in product(*open_to):
+            exact[sets.as_dag(np.array(held)).tobytes()] += float(np.exp(weights[np.arange(4), held].sum()))
     chain = OrderChain(sets, weights, np.array([0.1, 0.3, 0.5, 0.7]), np.random.default_rng(1))
     drawn: Counter[bytes] = Counter()
     for _ in range(4_000):
@@ -226,9 +227,9 @@ def test_many_required_causes_are_in_every_drawn_graph_or_there_is_no_probabilit
 
 
 def test_averaged_effects_hold_the_truth_where_those_of_the_one_graph_do_not() -> None:
-    """Twenty-four random worlds of eight columns, four pairs each with an effect."""
+    """Sixteen random worlds of eight columns, four pairs each with an effect."""
     rows = []
-    for number in range(24):
+    for number in range(16):
         generator = np.random.default_rng([78, number])
         weight, values = linear_system(8, 2.5, 500, generator)
         frame = pl.DataFrame(values, schema=[f"v{k}" for k in range(8)])
@@ -291,7 +292,7 @@ def test_chains_that_did_not_settle_are_told() -> None:
     words = Settling(1.6, 0.1, -10.0, -9.0).words()
     assert "did not settle" in words and "1.60" in words
     assert Settling(1.0, 0.5, -10.0, -9.0).words() and not Settling(1.0, 0.1, -10.0, -9.0).words()
-    dag, frame = discrete_network(12, 2.4, 500, np.random.default_rng(5))
+    _, frame = discrete_network(12, 2.4, 500, np.random.default_rng(5))
     data, none = prepare(frame), np.zeros((12, 12), bool)
     short = agreed(make_score(data), none, none, none, lambda start, _: edge_posterior(data, start, none, none, sweeps=16, chains=2))
     assert short is not None and not short.settling.settled  # three graphs a chain tell nothing
@@ -321,3 +322,19 @@ def test_tables_have_support_and_no_probability() -> None:
         for lang, words in (("en", "no probability"), ("zh", "不是概率")):
             picture = graph_svg(found.graph, confidence=found.confidence, confidence_kind=found.confidence_kind, lang=lang)
             assert words in picture and "number and width: probability" not in picture and "该边存在的概率" not in picture
+
+
+def test_the_default_score_is_chosen_by_a_rule() -> None:
+    first = np.array([0.4, 0.5, 0.2, 0.6])
+    assert chosen({"qnml": first, "bdeu": first - [0.2, -0.2, 0.1, -0.05]}) == "qnml"  # no telling
+    assert chosen({"qnml": first, "bdeu": first - 0.1, "bic": first - [0.2, 0.21, 0.19, 0.2]}) == "bic"
+    assert chosen({"qnml": first, "bdeu": first + 0.1}) == "qnml"
+    distances = {score: [] for score in SCORES}
+    for number in range(4):
+        dag, frame = discrete_network(10, 2.5, 2_000, np.random.default_rng([71, number]))
+        data = prepare(frame)
+        truth = from_matrices(data.names, *cpdag_matrices(dag))
+        for score in SCORES:
+            learned = learn_graph(frame, score=score).graph
+            distances[score].append(shd(learned, truth) / dag.sum())
+    assert chosen({score: np.array(of) for score, of in distances.items()}) == "qnml"

@@ -6,7 +6,6 @@ therefore begun again from what the other found, until neither finds better; the
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -122,8 +121,8 @@ def agreed(
     shares = np.asarray(found.shares)
     joined = shares + shares.transpose(0, 2, 1)
     apart = float((joined.max(axis=0) - joined.min(axis=0)).max())
-    best = max(float(chain.max()) for chain in of_chains)
-    return Agreed(arrow, line, found, Settling(split_r_hat(of_chains), apart, best, values[place]))
+    drawn_best = max(float(scores.max()) for scores in of_chains)
+    return Agreed(arrow, line, found, Settling(split_r_hat(of_chains), apart, drawn_best, values[place]))
 
 
 def split_r_hat(chains: Sequence[FloatArray]) -> float:

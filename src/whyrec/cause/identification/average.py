@@ -220,18 +220,23 @@ def _question(
     of = np.array([(column == one).to_numpy() for one in chosen])
     only_two = len(levels) == 2
 
+    def said(effects: FloatArray, errors: FloatArray) -> Answer:
+        if not np.all(errors < np.ptp(y)):  # no mean of these outcomes can be so far off: the rows of a level stand apart
+            raise NoOverlap(f"the rows of each level of {treatment!r} have hardly any like them in the others")
+        return effects, errors
+
     def by_level(given: Given) -> Answer:
         x = design(table, given)
         if only_two:
             effect = _docalib(x, of[1], y, units, given, model, random_state).effect_
             half = (effect.interval[1] - effect.interval[0]) / 2
-            return np.array([effect.estimate]), np.array([half / normal_quantile(effect.level)])
+            return said(np.array([effect.estimate]), np.array([half / normal_quantile(effect.level)]))
         scores = np.column_stack(
             [_docalib(x, one, y, units, given, model, random_state).scores_[:, 1] for one in of]
         )
         apart = scores[:, 1:] - scores[:, :1]
         means = apart.mean(axis=0)
-        return means, np.array([clustered_error(part - part.mean(), units)[0] for part in apart.T])
+        return said(means, np.array([clustered_error(part - part.mean(), units)[0] for part in apart.T]))
 
     plain = two is not None and two.plain and contrast is None
     words = (told,) if plain else tuple(f"{told}, from {chosen[0]} to {one}" for one in chosen[1:])
