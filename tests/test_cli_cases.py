@@ -119,7 +119,8 @@ def test_refute_prints_everything_and_draws(run: Call, table: Path, tmp_path: Pa
     assert code == 0, err
     answer = json.loads(out)
     names = [attempt["name"] for attempt in answer["refutations"]]
-    assert names[-1] == "negative control outcome" and len(names) == 6
+    assert names[-2:] == ["column after the treatment", "negative control outcome"] and len(names) == 7
+    assert all(attempt["detects"] and attempt["misses"] for attempt in answer["refutations"])
     assert {"gamma", "low", "high", "low_limit", "high_limit", "gamma_at_zero", "gamma_at_zero_limit", "level"} == set(
         answer["bounds"]
     )
@@ -130,7 +131,7 @@ def test_refute_prints_everything_and_draws(run: Call, table: Path, tmp_path: Pa
         "placebo.svg",
     ]
     code, out, _ = run(*ask)
-    assert code == 0 and "robustness value" in out and "passed: 50 treatments" in out
+    assert code == 0 and "robustness value" in out and "passed: 50 treatments" in out and "can find:" in out
 
 
 @pytest.mark.parametrize(

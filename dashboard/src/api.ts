@@ -134,7 +134,10 @@ export interface Effect {
     interval: Interval;
     expected: string;
     passed: boolean;
+    open?: boolean;
     words: string;
+    detects?: string;
+    misses?: string;
   }[];
   sensitivity?: {
     e_value: number | null;

@@ -207,3 +207,99 @@ def test_an_arm_of_one_row_has_an_interval() -> None:
     model = ArmEffects().fit(data.features, arm, data.outcome, propensity=data.propensity)
     low, high = model.intervals()
     assert np.isfinite([low[19], high[19]]).all() and high[19] - low[19] > 2 * np.median(high - low)
+
+
+def steep(seed: int, over: str = "population") -> tuple[ArmEffects, np.ndarray, float]:
+    """y = 3 x + (0, .1, .2) + .3 noise in three random arms of logged chance 1/3."""
+    rng, n, truth = np.random.default_rng([77, seed]), 2_000, np.array([0.0, 0.1, 0.2])
+    x, arm = rng.normal(size=n), rng.integers(0, 3, n)
+    y = 3 * x + truth[arm] + 0.3 * rng.normal(size=n)
+    model = ArmEffects(over=over).fit(x[:, None], arm, y, propensity=np.full(n, 1 / 3))  # type: ignore[arg-type]
+    return model, truth, float(x.mean())
+
+
+def test_the_mean_of_everybody_counts_that_rows_were_drawn() -> None:
+    """Half-width .133 where that of the rows at hand is .023 and covered .25; arms and their shrunk means."""
+    draws, held = 120, np.zeros(3)
+    for seed in range(draws):
+        (everybody, truth, _), (rows, _, x_mean) = steep(seed), steep(seed, "rows")
+        (low, high), (near_low, near_high) = everybody.intervals(), rows.intervals()
+        assert (high - low) / 2 == pytest.approx(0.133, abs=0.01) and (near_high - near_low) / 2 == pytest.approx(
+            0.023, abs=0.003
+        )
+        shrunk_low, shrunk_high = everybody.shrunk_intervals()
+        here = truth + 3 * x_mean
+        held += [
+            np.mean((low <= truth) & (truth <= high)), np.mean((shrunk_low <= truth) & (truth <= shrunk_high)),
+            np.mean((near_low <= here) & (here <= near_high)),
+        ]  # fmt: skip
+    assert held.min() / draws >= 0.95 - 3 * sqrt(0.95 * 0.05 / draws), held / draws
+
+
+def test_an_arm_without_an_event_is_not_certain_to_have_none() -> None:
+    """36 rows of one arm and no click, at a rate of .01: inside [0, .097] (Clopper and Pearson), not [-.002, .0006]."""
+    rng = np.random.default_rng(5)
+    arm = np.r_[np.zeros(36, int), np.repeat([1, 2, 3], 1_000)]
+    x, y = rng.normal(size=(len(arm), 2)), (rng.random(len(arm)) < 0.01).astype(float)
+    y[:36] = 0.0
+    share = np.bincount(arm) / len(arm)
+    model = ArmEffects().fit(x, arm, y, propensity=share[arm])
+    low, high = model.intervals()
+    assert low[0] == 0.0 and high[0] == pytest.approx(0.097, abs=0.012) and 0 <= model.means_[0] < 0.005
+    assert (low >= 0).all() and (high <= 1).all()
+    shrunk_low, shrunk_high = model.shrunk_intervals()
+    assert shrunk_low[0] <= 0.01 <= shrunk_high[0] < high[0]
+
+
+@pytest.mark.parametrize("spend", [False, True])
+@pytest.mark.parametrize("alike", [False, True])
+def test_rare_outcomes_of_small_arms_are_covered(spend: bool, alike: bool) -> None:
+    sizes = np.array([30, 30, 60, 100, 100, 200, 300, 1_000])
+    share, held, draws = sizes / sizes.sum(), np.zeros((2, 8)), 80
+    for seed in range(draws):
+        rng = np.random.default_rng([78, seed])
+        rate = np.full(8, 0.01) if alike else rng.choice([0.005, 0.01, 0.02, 0.05], 8)
+        arm, x = rng.choice(8, sizes.sum(), p=share), rng.normal(size=(sizes.sum(), 2))
+        y = (rng.random(len(arm)) < rate[arm] * np.exp(0.5 * x[:, 0] - 0.125)) * 1.0
+        y = y * rng.lognormal(-0.32, 0.8, len(arm)) if spend else y
+        model = ArmEffects().fit(x, arm, y, arms=np.arange(8), propensity=share[arm])
+        for k, (low, high) in enumerate((model.intervals(), model.shrunk_intervals())):
+            held[k] += ~((rate < low) | (rate > high))
+            assert np.nanmin(low) >= 0
+    assert held.mean(axis=1).min() / draws >= 0.93 - 0.015, held / draws
+
+
+def test_two_means_only_are_offered() -> None:
+    import polars as pl
+
+    from whyrec.studies.table_questions import table_arms
+
+    frame = pl.DataFrame(
+        {"arm": ["a", "b"] * 50, "y": np.arange(100.0), "x": np.random.default_rng(0).normal(size=100)}
+    )
+    told = [table_arms(frame, "arm", "y", adjust=["x"], over=over)[0]["estimand"] for over in ("population", "rows")]
+    assert "population" in told[0] and "at hand" in told[1]
+    with pytest.raises(BadInput, match="choose population or rows"):
+        table_arms(frame, "arm", "y", over="users")  # type: ignore[arg-type]
+
+
+def test_logged_chances_of_one_are_no_overlap() -> None:
+    data = log(rows=200, arms=4)
+    with pytest.raises(NoOverlap, match="1 in all 200 rows"):
+        ArmEffects().fit(data.features, data.arm, data.outcome, propensity=np.ones(200))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("outcome", ["none", "all", "one", "one large"])
+def test_outcomes_at_their_bounds_have_intervals(outcome: str) -> None:
+    rng = np.random.default_rng(0)
+    y = {
+        "none": np.zeros(400),
+        "all": np.ones(400),
+        "one": np.eye(1, 400).ravel(),
+        "one large": 50 * np.eye(1, 400).ravel(),
+    }[outcome]
+    model = ArmEffects().fit(rng.normal(size=(400, 2)), rng.integers(0, 4, 400), y)
+    for low, high in (model.intervals(), model.shrunk_intervals()):
+        assert np.isfinite([low, high]).all() and (low >= 0).all() and (high > low).all()
+        assert outcome == "one large" or (high <= 1).all()

@@ -5,6 +5,7 @@ import pytest
 
 from whyrec.cause.docalib import DoCalib
 from whyrec.cause.glm import expit
+from whyrec.cause.identification.estimation import two_stage
 from whyrec.cause.quasi import difference_in_differences, front_door, instrumental
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import Estimate
@@ -34,9 +35,25 @@ def test_instrument_finds_what_adjustment_misses() -> None:
     assert not adjusted.covers(1.0) and adjusted.estimate > 1.3
 
 
-def test_weak_instrument_is_refused() -> None:
-    with pytest.raises(NotIdentified, match="cannot be told from nothing"):
-        instrumental(*encouraged(1, rows=300, strength=0.0), model="linear")
+def test_an_instrument_that_moves_nothing_leaves_the_whole_line() -> None:
+    found = instrumental(*encouraged(1, rows=300, strength=0.0), model="linear")
+    assert found.interval == (-np.inf, np.inf) and found.diagnostics["weak"]
+    assert "cannot be told from nothing" in found.warnings[0]
+
+
+@pytest.mark.parametrize("strength", [0.5, 0.15])
+def test_instruments_cover_however_weak_they_are(strength: float) -> None:
+    """By the ratio's own error .78 to .89 of the intervals held the truth; at .15 the first-stage F is about 2."""
+    covered, warned, draws = 0, 0, 300
+    for seed in range(draws):
+        rng = np.random.default_rng([51, seed])
+        hidden, z, x = rng.normal(size=500), (rng.random(500) < 0.5).astype(float), rng.normal(size=(500, 1))
+        t = strength * z + 0.9 * hidden + 0.5 * rng.normal(size=500)
+        found = two_stage(x, z, t, t + 2 * hidden + x[:, 0] + rng.normal(size=500))
+        covered += found.covers(1.0)
+        warned += bool(found.warnings)
+    assert covered / draws >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / draws)
+    assert warned / draws > 0.9 if strength < 0.3 else warned / draws < 0.1
 
 
 def test_front_door() -> None:

@@ -39,7 +39,10 @@ def test_every_estimator_is_the_sum_of_its_equation(name: str) -> None:
     rounds = Rounds.of(Y, P, PI, **GIVEN)
     found = off_policy_values(rounds, [name], tuned={name: 0.7})[name]
     assert found.estimate == pytest.approx(by_hand(name, 0.7))
-    assert found.interval[0] <= found.estimate <= found.interval[1]
+    if name == "DM":  # its model's own error is not known
+        assert np.isnan(found.interval).all()
+    else:
+        assert found.interval[0] <= found.estimate <= found.interval[1]
     assert any("interference" in words for words in found.assumptions) or name == "naive"
 
 
@@ -77,7 +80,7 @@ def test_order_of_the_rounds_means_nothing() -> None:
     two = off_policy_values(Rounds.of(Y[order], P[order], PI[order], **{k: v[order] for k, v in GIVEN.items()}))
     for name in one:
         assert two[name].estimate == pytest.approx(one[name].estimate)
-        assert two[name].interval == pytest.approx(one[name].interval)
+        assert two[name].interval == pytest.approx(one[name].interval, nan_ok=True)
 
 
 def test_repeating_every_round_within_a_cluster_changes_no_error() -> None:

@@ -107,8 +107,7 @@ def test_a_model_of_rates_gives_dm_the_error_of_its_clicks() -> None:
     half = np.full(5000, 0.5)
     held = policy_value(clicks, half, half, **given)["DM"]  # type: ignore[arg-type]
     counted = policy_value(clicks, half, half, model_weight=np.ones(5000), **given)["DM"]  # type: ignore[arg-type]
-    assert held.interval[1] - held.interval[0] < 1e-9
-    assert "too narrow" in held.assumptions[0]
+    assert np.isnan(held.interval).all() and "no interval" in held.assumptions[-1]
     assert counted.interval == pytest.approx(clopper_pearson(int(clicks.sum()), 5000, 0.95), rel=0.02)
 
 

@@ -23,6 +23,7 @@ def test_refutations_and_assumptions_of_a_fit() -> None:
         assert told["words"] != row["words"] and re.search("[一-鿿]", told["words"]), row["words"]
         figures = re.findall(r"[+-]\d[\d.e+-]*", row["words"])
         assert all(figure.rstrip(".") in told["words"] for figure in figures)
+        assert all(re.search("[一-鿿]", told[name]) for name in ("detects", "misses")), row["name"]
     assert model.effect_.assumptions
     assert all(re.search("[一-鿿]", in_chinese(text)) for text in model.effect_.assumptions)
 
@@ -48,3 +49,18 @@ def test_a_report_in_either_language(lang: chinese.Lang) -> None:
     assert told is not None and told["rows_read"] == 3
     assert told["issues"][0]["remedy"] == ("give every row its user" if lang == "en" else "请为每一行填写 user")
     assert in_chinese("nothing like it") == "nothing like it"
+
+
+def test_warnings_and_the_column_after_the_treatment_are_known() -> None:
+    g = np.random.default_rng(1)
+    a, y = g.integers(0, 2, 900), g.normal(size=900)
+    x, rare = np.column_stack([g.normal(size=900), a + y]), (g.random(900) < 0.02).astype(float)
+    for chance in (None, np.full(900, 0.5)):
+        fit = DoCalib(propensity="logistic", outcome="linear").fit(x, a, y, propensity=chance)
+        words = refute(fit, runs=20)[-1].words
+        assert "without" in words and "with it" not in in_chinese(words)
+    for model in (
+        DoCalib(propensity="logistic", outcome="linear").fit(x[:, :1], a, rare),
+        DoCalib(propensity="logistic", outcome="linear", folds=2).fit(x[:, :1], a, y, clusters=np.arange(900) % 6),
+    ):
+        assert model.effect_.warnings and all(re.search("[一-鿿]", in_chinese(w)) for w in model.effect_.warnings)

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from whyrec.cause.docalib import DoCalib
+from whyrec.cause.pair_effects import PairEffects
 from whyrec.errors import BadInput
 from whyrec.metrics.effect import (
     causal_dcg,
@@ -11,6 +13,7 @@ from whyrec.metrics.effect import (
     qini,
     random_causal_dcg,
     random_causal_precision,
+    rank_within_folds,
     uplift_band,
     uplift_curve,
 )
@@ -114,3 +117,46 @@ def test_calibrated_effects_have_slope_one_and_no_error() -> None:
     assert abs(right.slope[0] - 1) < 3 * right.slope[1] and right.error < 0.1
     assert abs(doubled.slope[0] - 0.5) < 3 * doubled.slope[1] and doubled.error > 0.8
     assert effect_calibration(np.ones(100), psi[:100]).slope == (0.0, float("inf"))
+
+
+def test_places_within_folds_are_those_of_each_fold_alone() -> None:
+    rng = np.random.default_rng(0)
+    score, folds = rng.integers(0, 5, 200).astype(float), rng.integers(0, 4, 200)
+    found = rank_within_folds(score + 100 * folds, folds)  # what all of a fold share says nothing
+    np.testing.assert_allclose(found, rank_within_folds(score, folds))
+    for k in range(4):
+        mine = score[folds == k]
+        by_hand = [(np.sum(mine < value) + np.sum(mine == value) / 2) / len(mine) for value in mine]
+        np.testing.assert_allclose(found[folds == k], by_hand)
+        assert found[folds == k].mean() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("rows", [500, 1_500])
+def test_a_ranking_of_effects_that_do_not_differ_is_worth_nothing(rows: int) -> None:
+    """Pooled out-of-fold scores gave a mean of -.018, and intervals of which .60 to .77 held 0."""
+    values, covered, draws = [], 0, 100
+    for seed in range(draws):
+        rng = np.random.default_rng([31, seed])
+        x = rng.normal(size=(rows, 3)) if rows == 500 else rng.integers(0, 2, (rows, 1)).astype(float)
+        a = rng.integers(0, 2, rows)
+        model = DoCalib(propensity="logistic", outcome="linear").fit(x, a, 0.5 * a + x[:, 0] + rng.normal(size=rows))
+        judged = PairEffects(learners=("linear", "t")).fit(model).judged(model)
+        found = qini(judged.rank, model.effect_scores_[judged.rows])
+        values.append(found.estimate)
+        covered += found.covers(0.0)
+    assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(draws)
+    assert covered / draws >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / draws)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_score_that_is_not_a_number_is_an_error(bad: float) -> None:
+    score, effect, group = np.arange(6.0), np.ones(6), np.zeros(6, int)
+    score[3] = bad
+    for ask in (
+        lambda: qini(score, effect), lambda: uplift_band(score, effect), lambda: uplift_curve(score, effect),
+        lambda: effect_calibration(score, effect), lambda: causal_precision(score, effect, group),
+        lambda: causal_dcg(score, effect, group), lambda: pehe(score, effect), lambda: rank_within_folds(score, group),
+        lambda: policy_risk(score, np.array([0, 1] * 3), effect, propensity=0.5),
+    ):  # fmt: skip
+        with pytest.raises(BadInput, match="row 3"):
+            ask()

@@ -9,7 +9,7 @@ import pytest
 
 from whyrec.errors import BadInput
 from whyrec.studies.measured import Claim, Part
-from whyrec.studies.policy_benchmark import constraints, open_bandit, speed, structured, synthetic, targeting
+from whyrec.studies.policy_benchmark import constraints, gate, open_bandit, speed, structured, synthetic, targeting
 from whyrec.studies.policy_benchmark.run import policy_benchmark
 from whyrec.studies.policy_benchmark.world import world
 
@@ -119,3 +119,10 @@ def test_half_of_the_miscalibration_for_little_accuracy() -> None:
     assert (strengths["miscalibration"].diff().drop_nulls() < 0).all()
     for method in ("MMR", "DPP"):
         assert table.filter(method=method).sort("strength")["diversity"].is_sorted()
+
+
+def test_the_gate_is_measured() -> None:
+    part = gate.gate(3, tried=(0.1,))
+    assert part.frame.height == len(gate.NOTHING) + len(gate.GAINS)
+    assert len(part.claims) == len(gate.NOTHING)
+    json.dumps(part.to_dict(), allow_nan=False)

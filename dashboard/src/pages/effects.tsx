@@ -109,9 +109,19 @@ export function Effects() {
                     <li key={row.name}>
                       <div>
                         <b>{nameOf(row.name, lang)}</b>{" "}
-                        <Tag kind={row.passed ? "good" : "bad"}>{row.passed ? w("withstood", "通过") : w("did not withstand", "未通过")}</Tag>
+                        <Tag kind={row.passed ? "good" : row.open ? "plain" : "bad"}>
+                          {row.passed ? w("withstood", "通过") : row.open ? w("open", "未定") : w("did not withstand", "未通过")}
+                        </Tag>
                       </div>
                       <p>{row.words}</p>
+                      {row.detects && (
+                        <p class="note">
+                          {w("Can find: ", "能发现：")}
+                          {row.detects}
+                          {w("; cannot: ", "；不能发现：")}
+                          {row.misses}.
+                        </p>
+                      )}
                     </li>
                   ))}
                 </ul>

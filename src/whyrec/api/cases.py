@@ -85,7 +85,9 @@ class ModelRefuteAnswer:
 
     def to_text(self) -> str:
         """A line an attempt and a recommendation."""
-        lines = [f"{'passed' if r['passed'] else 'FAILED'}: {r['words']}" for r in self.refutations]
+        from whyrec.cause.refute import attempt_lines
+
+        lines = [attempt_lines(row) for row in self.refutations]
         lines.append("sensitivity: " + self.sensitivity["words"])
         if self.standing is not None:
             lines += [f"{row['user']}: {row['rank']}. {row['words']}" for row in self.standing.to_dicts()]
@@ -286,7 +288,9 @@ def refute(
             "negative_outcome": negative_outcome, "negative_exposure": negative_exposure, "pictures": pictures,
         }  # fmt: skip
         refuse_unused(asked, "a fitted model was refuted when it was fitted, and tells what was found")
-        return _of_model(source if isinstance(source, CausalRecommender) else CausalRecommender.load(Path(source)), users, k)
+        return _of_model(
+            source if isinstance(source, CausalRecommender) else CausalRecommender.load(Path(source)), users, k
+        )
     refuse_unused({"users": users or None}, "users are those of a fitted model, and this is a table")
     if treatment is None or outcome is None:
         raise BadInput("name the columns: --treatment COLUMN --outcome COLUMN, and --adjust or --graph")

@@ -11,8 +11,10 @@ import polars as pl
 
 from whyrec.data.read import frame_of
 from whyrec.errors import BadInput
+from whyrec.estimate import in_brackets, warning_lines
 
 if TYPE_CHECKING:
+    from whyrec.cause.arms import Over
     from whyrec.cause.graph.read import GraphSource
     from whyrec.cause.preference import RatingMethod
 
@@ -68,6 +70,7 @@ def uplift(
         f"calibration of effects: slope {slope:.2f} (standard error {error:.2f}; 1 is right, 0 is nothing learnt)"
     )
     lines.append("overlap: " + content["positivity"]["words"])
+    lines += warning_lines(content["effect"], content["qini"], *content.get("segments", []))
     for row in content.get("segments", []):
         lines.append(_line(f"  {row['segment']}", row))
         if row.get("bounds"):
@@ -86,11 +89,13 @@ def uplift(
 def arms(
     source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
     graph: GraphSource | None = None, reference: Any = None, positive: Any = None, cluster: str | None = None, weight: str | None = None,
-    propensity: str | None = None, missing: Missing = "weights", out: Path | None = None, picture: Path | None = None,
+    propensity: str | None = None, missing: Missing = "weights", over: Over = "population", out: Path | None = None, picture: Path | None = None,
     lang: str = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
     """What each of many arms (items, offers) would yield if everybody got it, shrunk, with discoveries at a false-discovery rate;
     and, of up to 12 arms, the effect of each against a reference with simultaneous intervals, refuted.
+
+    over: everybody of the "population" that the rows were drawn from, or of the "rows" at hand alone.
     """
     from whyrec.cause.graph.read import GraphOnTable, told_gaps
     from whyrec.studies.table_effect import reading
@@ -100,7 +105,7 @@ def arms(
     drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     content, rows = table_arms(
         frame, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, reference=reference, positive=positive,
-        cluster=cluster, weight=weight, propensity=propensity, missing=missing, random_state=random_state,
+        cluster=cluster, weight=weight, propensity=propensity, missing=missing, over=over, random_state=random_state,
     )  # fmt: skip
     content["graph"] = drawn and drawn.to_dict()
     d = content["diagnostics"]
@@ -109,6 +114,7 @@ def arms(
         f"mean of the log {content['logged_mean']:.4g}",
         *reading(content),
         *told_gaps(content["graph"]),
+        f"{content['estimand']}, shrunk to what arms of the kind yield:",
     ]
     lines += [
         f"{row['arm']!s:<24} {row['shrunk']:.4g}  [{row['shrunk_low']:.4g}, {row['shrunk_high']:.4g}]"
@@ -130,7 +136,9 @@ def _contrast_lines(content: dict[str, Any]) -> list[str]:
         naive = row["naive"]["estimate"]
         failed = sum(not attempt["passed"] for attempt in row["refutations"])
         tried = f"{len(row['refutations']) - failed} of {len(row['refutations'])} attempts to refute passed"
-        lines.append(f"  {row['arm']!s:<22} {row['effect']['estimate']:+.4g}  [{low:.4g}, {high:.4g}]; naive {naive:+.4g}; {tried}")
+        lines.append(
+            f"  {row['arm']!s:<22} {row['effect']['estimate']:+.4g}  [{low:.4g}, {high:.4g}]; naive {naive:+.4g}; {tried}"
+        )
         lines += [f"    FAILED: {attempt['words']}" for attempt in row["refutations"] if not attempt["passed"]]
         if row["sensitivity"].get("words"):
             lines.append(f"    {row['sensitivity']['words']}")
@@ -157,6 +165,7 @@ def dose(
     content["graph"] = drawn and drawn.to_dict()
     lines = [_line("average change per unit", content["slope"]), *reading(content), *told_gaps(content["graph"])]
     lines += [_line(f"  dose {row['dose']:.4g}", row) for row in content["curve"]]
+    lines += warning_lines(content["slope"])
     lines.append(f"after weighting the rows are worth {content['effective_sample_size']:,.0f}")
     return TableAnswer(content, tuple(lines), None, _written(content, None, None, picture, lang))
 
@@ -182,6 +191,7 @@ def preference(
     lines = [
         _line(f"mean over all pairs ({method})", content["mean"]),
         _line("mean of the ratings given", content["naive"]),
+        *warning_lines(content["mean"]),
     ]
     if "exposure" in content:
         e = content["exposure"]
@@ -233,9 +243,7 @@ def league(
     """Estimators of an average effect on worlds that differ in kind; see `whyrec.studies.effect_benchmark.league.run`."""
     from whyrec.studies.effect_benchmark.league.run import league as run
 
-    result = run(
-        data, rows=rows, logs=logs, only=only, role=role, rivals=rivals, keep=keep, random_state=random_state
-    )
+    result = run(data, rows=rows, logs=logs, only=only, role=role, rivals=rivals, keep=keep, random_state=random_state)
     _write_benchmark(result, out)
     return result
 
@@ -269,7 +277,5 @@ def _written(
 
 
 def _line(name: str, value: dict[str, Any]) -> str:
-    low, high = value["interval"]
     number = "n/a" if value["estimate"] is None else f"{value['estimate']:.5g}"
-    spread = "" if low is None or high is None else f"  [{low:.5g}, {high:.5g}]"
-    return f"{name:<32} {number}{spread}"
+    return f"{name:<32} {number}  {in_brackets(*value['interval'], form='.5g')}"

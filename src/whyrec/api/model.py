@@ -242,7 +242,9 @@ def recommend(
     if strangers and not known.any() and not history:
         fitted.dataset_.user_codes(strangers)  # UnknownId: there is nobody to answer
     if strangers and (diversity is not None or budget is not None):
-        raise BadInput(f"user {strangers[0]!r} is not in the log: lists under constraints are of its users; ask for the others apart")
+        raise BadInput(
+            f"user {strangers[0]!r} is not in the log: lists under constraints are of its users; ask for the others apart"
+        )
     ranking: Ranking = "effect" if by == "uplift" else best_ranking(fitted) if by == "policy" else by
     among = [user for user, seen in zip(asked, known, strict=True) if seen]
     found = constrained(
@@ -306,8 +308,14 @@ def _in_order(users: list[Any], known: Any, seen: pl.DataFrame, new: pl.DataFram
         names, kind = pl.Series("user", [str(user) for user in strangers]), pl.String()
     new = new.with_columns(names.gather(new["user"]).alias("user"))
     both = pl.concat([seen.with_columns(pl.col("user").cast(kind)), new.select(seen.columns)], how="vertical_relaxed")
-    first = pl.DataFrame({"user": pl.Series([str(user) for user in users])}).with_row_index("_order").unique("user", keep="first")
-    placed = both.with_columns(_user=pl.col("user").cast(pl.String)).join(first, left_on="_user", right_on="user", how="left")
+    first = (
+        pl.DataFrame({"user": pl.Series([str(user) for user in users])})
+        .with_row_index("_order")
+        .unique("user", keep="first")
+    )
+    placed = both.with_columns(_user=pl.col("user").cast(pl.String)).join(
+        first, left_on="_user", right_on="user", how="left"
+    )
     return placed.sort("_order", "rank", maintain_order=True).drop("_user", "_order")
 
 
@@ -345,6 +353,7 @@ def effect(
     propensity: str | None = None,
     kind: Literal["auto", "binary", "arms", "dose"] = "auto",
     missing: Literal["weights", "complete", "indicator"] = "weights",
+    over: Literal["population", "rows"] = "population",
     picture: Path | None = None,
     lang: Lang = "en",
     random_state: int = 0,
@@ -353,7 +362,7 @@ def effect(
 
     kind: how the treatment is read (auto: two values are binary, fractions a dose, all else names of arms; see `api.effects.arms`
     and `dose` for their answers). reference: the value of a two-valued treatment, or the arm, to compare with. positive: the
-    value of a two-valued outcome that counts as 1. picture: write a page of pictures (.html).
+    value of a two-valued outcome that counts as 1. over: whose mean that of an arm is. picture: write a page of pictures (.html).
 
     adjust: columns to adjust for, of any type; or graph: a causal graph (a text in any form, a file of one, an object; see
     `read_graph`), from which they follow (NotIdentified where no set of columns suffices). missing: what to do about rows that
@@ -382,16 +391,19 @@ def effect(
     common: dict[str, Any] = {
         "adjust": adjust, "graph": graph, "positive": positive, "cluster": cluster, "missing": missing, "random_state": random_state,
     }  # fmt: skip
+    aside = None if over == "population" else over
+    if read_as == "binary":
+        refuse_unused({"over": aside}, f"column {treatment!r} is read as two values")
     if read_as in ("arms", "dose"):
         from whyrec.api import effects
 
         common |= {"picture": picture, "lang": lang}
         if read_as == "dose":
-            unused = {"reference": reference, "weight": weight, "propensity": propensity}
+            unused = {"reference": reference, "weight": weight, "propensity": propensity, "over": aside}
             refuse_unused(unused, f"column {treatment!r} is read as a dose")
             return effects.dose(frame, treatment, outcome, **common)
         return effects.arms(
-            frame, treatment, outcome, reference=reference, weight=weight, propensity=propensity, **common
+            frame, treatment, outcome, reference=reference, weight=weight, propensity=propensity, over=over, **common
         )
     drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     common["graph"] = drawn and drawn.graph

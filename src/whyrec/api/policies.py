@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +19,12 @@ from whyrec.decide.off_policy.distribution import cvar, quantile
 from whyrec.decide.off_policy.intervals import Kind
 from whyrec.decide.off_policy.rounds import Rounds, effective_sample_size
 from whyrec.decide.off_policy.select import Choice, choose_estimator
-from whyrec.decide.off_policy.value import off_policy_values, terms_of, weights_of
+from whyrec.decide.off_policy.value import difference, off_policy_values, terms_of, weights_of
 from whyrec.decide.policy_gradient import learn_greedy, learn_softmax
 from whyrec.decide.policy_log import LearntPolicy, PolicyLog, chances_of, feature_matrix, feature_names, read_policy
 from whyrec.decide.policy_tree import learn_tree
 from whyrec.errors import BadInput
-from whyrec.estimate import Estimate, FloatArray, jsonable
+from whyrec.estimate import Estimate, FloatArray, in_brackets, jsonable, normal_quantile, two_sided
 from whyrec.files import write_json, write_text
 from whyrec.metrics.significance import holm
 
@@ -66,10 +67,7 @@ class PolicyValues:
         lines = [
             f"{self.rounds:,} rounds, worth {self.effective_sample_size:,.0f} for this policy; the weights average {self.mean_weight:.3f} (1 where all it would do was tried)"
         ]
-        lines += [
-            f"  {name:<18} {e.estimate:>10.4g}  [{e.interval[0]:.4g}, {e.interval[1]:.4g}]"
-            for name, e in self.values.items()
-        ]
+        lines += [f"  {name:<18} {e.estimate:>10.4g}  {in_brackets(*e.interval)}" for name, e in self.values.items()]
         lines.append(
             f"chosen by the data: {self.chosen.method}, {self.chosen.value:.4g} (least estimated error; its interval does not know that it was chosen)"
         )
@@ -117,16 +115,17 @@ class LearntAnswer:
 class Comparison:
     """values: of each policy and of the logging one. against: each policy less the logging one, and pairs of policies.
 
-    p_values: of no difference, Holm-corrected over all comparisons, in the order of `against`.
+    p_values: of no difference, Holm-corrected over all comparisons, in the order of `against`. warnings: as of `PolicyValues`, by policy.
     """
 
     values: Mapping[str, Estimate]
     against: Mapping[str, Estimate]
     p_values: tuple[float, ...]
+    warnings: tuple[str, ...] = ()
     picture: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: values, differences (each with its p_value), picture."""
+        """JSON-ready: values, differences (each with its p_value), warnings, picture."""
         found: dict[str, Any] = jsonable(
             {
                 "values": {name: e.to_dict() for name, e in self.values.items()},
@@ -134,22 +133,21 @@ class Comparison:
                     name: {**e.to_dict(), "p_value": p}
                     for (name, e), p in zip(self.against.items(), self.p_values, strict=True)
                 },
+                "warnings": self.warnings,
                 "picture": None if self.picture is None else str(self.picture),
             }
         )
         return found
 
     def to_text(self) -> str:
-        """Values, then paired differences."""
-        lines = [
-            f"  {name:<20} {e.estimate:>10.4g}  [{e.interval[0]:.4g}, {e.interval[1]:.4g}]"
-            for name, e in self.values.items()
-        ]
+        """Values, then paired differences, then warnings."""
+        lines = [f"  {name:<20} {e.estimate:>10.4g}  {in_brackets(*e.interval)}" for name, e in self.values.items()]
         lines.append("paired differences (p values corrected for all of them):")
         lines += [
             f"  {name:<34} {e.estimate:>+10.4g}  [{e.interval[0]:+.4g}, {e.interval[1]:+.4g}]  p = {p:.3g}"
             for (name, e), p in zip(self.against.items(), self.p_values, strict=True)
         ]
+        lines += [f"warning: {words}" for words in self.warnings]
         return "\n".join(lines + ([f"picture: {self.picture}"] if self.picture else []))
 
 
@@ -196,7 +194,7 @@ def policy_evaluate(
         len(rounds),
         effective,
         mean,
-        _warnings(rounds, effective, mean),
+        log_warnings(rounds),
         None if picture is None else Path(picture),
     )
 
@@ -222,22 +220,19 @@ def policy_compare(
         raise BadInput("name one or more columns of target chances")
     found = PolicyLog.of(frame_of(log), reward=reward, propensity=propensity, cluster=cluster)
     rounds = {name: found.rounds(_numbers(found, name)) for name in dict.fromkeys(targets)}
-    values = {
-        name: off_policy_values(r, [method], interval="normal", level=level)[method] for name, r in rounds.items()
-    }
+    values = {name: off_policy_values(r, [method], level=level)[method] for name, r in rounds.items()}
     first = next(iter(rounds.values()))
-    values["logging policy"] = off_policy_values(first, ["naive"], interval="normal", level=level)["naive"]
+    values["logging policy"] = off_policy_values(first, ["naive"], level=level)["naive"]
     terms = {name: terms_of(method, r, weights_of(method, r)) for name, r in rounds.items()}
     terms["logging policy"] = terms_of("naive", first, weights_of("naive", first))
     names = list(terms)
     pairs = [(one, "logging policy") for one in names[:-1]]
     pairs += [(one, other) for place, one in enumerate(names[:-1]) for other in names[place + 1 : -1]]
-    against = {}
-    for one, other in pairs:
-        against[f"{one} less {other}"] = Estimate.from_influence(
-            terms[one].value - terms[other].value, terms[one].minus(terms[other]), estimand="difference of the mean reward of a round",
-            method=f"{method}, paired", clusters=found.clusters, level=level, assumptions=values[names[0]].assumptions,
-        )  # fmt: skip
+    against = {
+        f"{one} less {other}": difference(values[one], values[other], terms[one], terms[other], found.clusters)
+        for one, other in pairs
+    }
+    warnings = tuple(f"{name}: {words}" for name, r in rounds.items() for words in log_warnings(r))
     p = holm(np.array([_p_value(e) for e in against.values()]))
     if picture is not None:
         from whyrec.explain.policy_plots import values_picture, write_picture
@@ -247,7 +242,7 @@ def policy_compare(
             values_picture(values, unit=f"mean {reward} of a round", logged=values["logging policy"]),
             title="Values of policies",
         )
-    return Comparison(values, against, tuple(float(v) for v in p), None if picture is None else Path(picture))
+    return Comparison(values, against, tuple(float(v) for v in p), warnings, None if picture is None else Path(picture))
 
 
 def policy_learn(
@@ -379,7 +374,10 @@ def _rounds(
         }
         return found.rounds(_numbers(found, target), **modelled)
     unused = {"predicted_logged": predicted_logged, "predicted_target": predicted_target}
-    refuse_unused(unused, "predictions go with a column of chances (target); a policy file has a reward model fitted on its features")
+    refuse_unused(
+        unused,
+        "predictions go with a column of chances (target); a policy file has a reward model fitted on its features",
+    )
     if action is None:
         raise BadInput("name the column of logged actions with action; the policy is asked for their chances")
     if str(policy) == "uniform":
@@ -445,14 +443,16 @@ def _numbers(log: PolicyLog, name: str) -> FloatArray:
 
 
 def _p_value(found: Estimate) -> float:
-    from scipy.stats import norm
-
-    if found.standard_error == 0:
+    """Of no difference, by the side of the interval that looks at zero, so that the two never contradict each other."""
+    side = found.estimate - found.interval[0] if found.estimate > 0 else found.interval[1] - found.estimate
+    if side <= 0 or math.isnan(side):
         return 1.0 if found.estimate == 0 else 0.0
-    return float(2 * norm.sf(abs(found.estimate) / found.standard_error))
+    return two_sided(found.estimate / side * normal_quantile(found.level))
 
 
-def _warnings(rounds: Rounds, effective: float, mean: float) -> tuple[str, ...]:
+def log_warnings(rounds: Rounds) -> tuple[str, ...]:
+    """What this log cannot bear for this policy: too few effective rounds, or weights that do not average to 1."""
+    effective, mean = effective_sample_size(rounds.weight), float(rounds.weight.mean())
     told = []
     if effective < _WARN_BELOW:
         told.append(

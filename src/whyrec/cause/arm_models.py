@@ -9,6 +9,9 @@ Chance: Gaussian discriminant analysis, e_a(x) proportional to p_a N(x; m_a, S) 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import linalg
 
@@ -92,6 +95,45 @@ class ArmOutcome:
         curved = ((x * share[:, None]).T @ (x @ self.axes_) * self.curve_).sum()
         result: FloatArray = self.own_ @ np.r_[1.0, share @ x] + curved
         return result
+
+
+@dataclass(frozen=True)
+class CurveSpread:
+    """How the mean of every arm's curve over rows errs because the rows were drawn.
+
+    variance: (arms,), of mean_j mu_a(x_j), summed by unit. common: of the mean of these over arms, which all share. own: (n,), mu_a(x_i) - mean of the row's own arm. share: (n,), of the
+    row's weight in all. units: how many there are.
+    """
+
+    variance: FloatArray
+    common: float
+    own: FloatArray
+    share: FloatArray
+    units: int
+
+    @classmethod
+    def of(
+        cls, fitted: Sequence[ArmOutcome], x: FloatArray, arm: IntArray, weight: FloatArray, units: IntArray
+    ) -> CurveSpread:
+        """Of the mean of models fitted on folds: linear in (x, x'Q x), so that one covariance serves all arms."""
+        slopes = np.mean([one.own_[:, 1:] for one in fitted], axis=0)
+        bend = np.mean([one.curve_ @ one.axes_.T for one in fitted], axis=0)
+        share = weight / weight.sum()
+        terms = np.column_stack([x, np.einsum("nd,nd->n", x @ bend, x)])
+        terms -= share @ terms
+        loads = np.column_stack([slopes, np.ones(len(slopes))])
+        sums = sums_by(units, terms * share[:, None], int(units.max()) + 1)
+        covariance = sums.T @ sums * len(sums) / max(len(sums) - 1, 1)
+        own = np.einsum("nd,nd->n", terms, loads[arm])
+        middle = loads.mean(axis=0)
+        common = float(middle @ covariance @ middle)
+        return cls(np.einsum("ad,de,ae->a", loads, covariance, loads), common, own, share, len(sums))
+
+    def along(self, pair: IntArray, units: IntArray) -> FloatArray:
+        """The curve's part of each (arm, unit), whose rows are those of the same `pair` code: as if its unit were all like them."""
+        mean = np.bincount(pair, weights=self.own) / np.bincount(pair)
+        whole = np.bincount(units, weights=self.share)[units]
+        return np.asarray(mean * np.bincount(pair, weights=whole) / np.bincount(pair))
 
 
 def _per_arm(

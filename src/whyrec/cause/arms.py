@@ -4,31 +4,38 @@ For each arm a, theta_a = E[Y | do(A = a)] by the doubly robust score, gathered 
 
     theta_a = sum_i w_i (y_i - mu_a(x_i) + mean_j mu_a(x_j)) / sum_i w_i   over the rows i with A_i = a,  w = 1 / e_a(x),
 
-with cross-fitted nuisances of `arm_models`, chances calibrated on all arms at once. Four things make many small arms usable:
+with cross-fitted nuisances of `arm_models`. Its influence is w (y - mu_a) / mean w of the arm's rows and mu_a(x) - mean of all rows:
+without the second part the interval is that of the rows at hand and not of everybody. Nuisances are of `arm_models`, chances calibrated on all arms at once. Four things make many small arms usable:
 arms of a like audience share slopes (`arm_audience`: without it people who get what they like bias every small arm), variances
 are moderated (Smyth 2004: an arm's own residual variance and the pooled one, by their degrees of freedom), estimates
-are shrunk towards what arms of their kind yield (empirical Bayes; Morris 1983), and statements about many arms at once
+are shrunk towards what arms of their kind yield (empirical Bayes; Morris 1983; `arm_support`), and statements about many arms at once
 are made at a simultaneous level or a false-discovery rate.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
 from whyrec.cause.arm_audience import Audience, pairs_of
-from whyrec.cause.arm_models import ArmChance, ArmOutcome
+from whyrec.cause.arm_models import ArmChance, ArmOutcome, CurveSpread
+from whyrec.cause.arm_support import Worth, kind_of, shrink
 from whyrec.cause.calibration import Isotonic
 from whyrec.cause.inputs import cluster_codes, feature_matrix, numbers
 from whyrec.cause.nuisance import assign_folds
 from whyrec.errors import BadInput, NoOverlap
-from whyrec.estimate import FloatArray, IntArray, jsonable, normal_quantile
+from whyrec.estimate import FloatArray, IntArray, jsonable
 from whyrec.metrics.significance import benjamini_hochberg
 
+Over = Literal["population", "rows"]
+ESTIMANDS: dict[Over, str] = {
+    "population": "mean outcome if everybody of the population that the rows were drawn from got the arm",
+    "rows": "mean outcome of the rows at hand if all of them had got the arm",
+}
 _LEAST_CHANCE = 1e-9
 
 
@@ -61,16 +68,23 @@ class ArmEffects:
 
     folds: of the cross-fitting, by cluster. cap: largest weight, as a multiple of the arm's mean weight (None: by the number of
     its rows, sqrt(rows) but at least 10, Ionides 2008). level: of intervals. Logged chances are taken as they are.
+    over: whose mean it is, that of the "population" which the rows were drawn from, or of the "rows" at hand, whose intervals
+    leave out that other rows would have had other features. Outcomes of zeros and ones, and amounts that are mostly zero, keep
+    their bounds (`arm_support`).
 
     After `fit`: `means_`, `errors_`, `degrees_` (degrees of freedom) of the doubly robust estimates, not a number for arms
     without rows; `shrunk_`, `shrunk_errors_` (every arm); `prior_` (what arms of the kind yield), `prior_sd_`; `logged_mean_`;
     `diagnostics_`; `labels_`.
     """
 
-    def __init__(self, *, folds: int = 3, cap: float | None = None, level: float = 0.95, random_state: int = 0) -> None:
+    def __init__(
+        self, *, folds: int = 3, cap: float | None = None, level: float = 0.95, over: Over = "population",
+        random_state: int = 0,
+    ) -> None:  # fmt: skip
         self.folds = folds
         self.cap = cap
         self.level = level
+        self.over = over
         self.random_state = random_state
 
     def fit(
@@ -106,11 +120,19 @@ class ArmEffects:
             raise BadInput(
                 f"propensity: {logged[row]:g} in row {row}; the chance of the arm that was taken lies in (0, 1]"
             )
+        if logged is not None and logged.min() == 1:
+            raise NoOverlap(
+                f"propensity: 1 in all {n:,} rows; where each row had its own arm for sure, nothing is known of the others: log "
+                "the chance of the arm before the draw, of arms that were left to chance"
+            )
         spread = x.std(axis=0)
         x = (x - x.mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0)
         units = np.arange(n) if clusters is None else cluster_codes(clusters, n)[:, 0]
         self._cross_fit(x, codes, y, w, units, kinds, logged)
-        self._shrink(kinds)
+        alike = self.worth_.alike if self.worth_ else np.full(len(labels), np.nan)
+        self.shrinkage_ = shrink(self.kind_, self.means_, self.errors_, alike, kinds, self.common_)
+        self.shrunk_, self.shrunk_errors_ = self.shrinkage_.mean, self.shrinkage_.error
+        self.prior_, self.prior_sd_ = self.shrinkage_.prior, self.shrinkage_.prior_sd
         return self
 
     def intervals(self, simultaneous: bool = False) -> tuple[FloatArray, FloatArray]:
@@ -119,6 +141,8 @@ class ArmEffects:
 
         seen = int(np.isfinite(self.means_).sum())
         level = self.level ** (1 / seen) if simultaneous else self.level
+        if self.worth_ is not None:
+            return self.worth_.interval(level)
         half = t.ppf(0.5 + level / 2, self.degrees_) * self.errors_
         return self.means_ - half, self.means_ + half
 
@@ -127,19 +151,22 @@ class ArmEffects:
 
         With hardly two rows an arm they may cover less, as the spread of the arms is then hardly known.
         """
-        half = normal_quantile(self.level) * self.shrunk_errors_
-        return self.shrunk_ - half, self.shrunk_ + half
+        return self.shrinkage_.interval(self.level)
 
     def discoveries(self, rate: float = 0.1, above: float | None = None) -> pl.DataFrame:
         """Arms that yield more than `above` (default: the mean of the log), with at most `rate` false ones expected.
 
-        One-sided moderated t tests, Benjamini and Hochberg (1995). Columns: arm, mean, low, high, p_value, q_value.
+        One-sided moderated t tests, of shares and amounts exact ones, Benjamini and Hochberg (1995). Columns: arm, mean, low, high, p_value, q_value.
         """
         from scipy.stats import t
 
         base = self.logged_mean_ if above is None else above
         seen = np.flatnonzero(np.isfinite(self.means_))
-        p = t.sf((self.means_[seen] - base) / self.errors_[seen], self.degrees_[seen])
+        p = (
+            self.worth_.above(base, seen)
+            if self.worth_ is not None
+            else t.sf((self.means_[seen] - base) / self.errors_[seen], self.degrees_[seen])
+        )
         q = benjamini_hochberg(p)
         found = seen[q <= rate]
         low, high = self.intervals()
@@ -206,7 +233,7 @@ class ArmEffects:
         everybody = Audience.of(x, codes, w, units, arms, kinds) if logged is None else None
         other = generator.integers(0, arms, size=n)  # one arm a row that was (mostly) not taken, to calibrate on
         chance_other = np.empty(n)
-        ridge = None
+        ridge, fitted = None, []
         for k in range(self.folds):
             train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
             held = generator.permutation(len(train))[: max(len(train) // 5, 1)]
@@ -214,6 +241,7 @@ class ArmEffects:
             audience = everybody or Audience.of(x[train], codes[train], w[train], units[train], arms, kinds)
             outcome = ArmOutcome(arms, ridge, audience).fit(x[train], codes[train], y[train], w[train], kinds, held)
             ridge = outcome.ridge
+            fitted.append(outcome)
             # The outcome as it would be for everybody: the fold's own model says what the row's features make of it.
             moved[test] = y[test] - outcome.predict(x[test], codes[test]) + outcome.means(x, w)[codes[test]]
             if logged is None:
@@ -222,7 +250,8 @@ class ArmEffects:
                 chance_other[test] = model.predict(x[test], other[test])
         if logged is None:
             chance = self._calibrated(chance, chance_other, codes, other, w, arms)
-        self._estimate(codes, y, w, moved, chance, units, x - np.average(x, axis=0, weights=w), ridge or np.inf)
+        self._estimate(codes, y, w, moved, chance, units, x - np.average(x, axis=0, weights=w), ridge or np.inf,
+                       CurveSpread.of(fitted, x, codes, w, units))  # fmt: skip
 
     @staticmethod
     def _calibrated(
@@ -240,7 +269,7 @@ class ArmEffects:
 
     def _estimate(
         self, codes: IntArray, y: FloatArray, w: FloatArray, moved: FloatArray, chance: FloatArray,
-        units: IntArray, centred_x: FloatArray, ridge: float,
+        units: IntArray, centred_x: FloatArray, ridge: float, curves: CurveSpread,
     ) -> None:  # fmt: skip
         arms = len(self.labels_)
 
@@ -294,69 +323,30 @@ class ArmEffects:
             for column in centred_x.T:
                 gap = per_arm(inverse * column) / total
                 unbalanced += gap**2 / (ridge + per_arm(w * column**2))
-            self.errors_ = np.sqrt(
-                np.where(rows > 0, mix * robust + (1 - mix) * moderated + variance * unbalanced, np.nan)
-            )
+            # What the rows at hand leave open of everybody: the mean of the arm's curve over them, and how that goes along
+            # with the residuals (which is zero in truth where the curve is right).
+            drawn = curves.variance if self.over == "population" else np.zeros(arms)
+            along = np.bincount(arm_of_unit, weights=sums * curves.along(unit, units), minlength=arms) / total
+            along = mix * 2 * along * (self.over == "population")
+            own_part = mix * robust + (1 - mix) * moderated + variance * unbalanced
+            spread = np.maximum(own_part + drawn + along, own_part / 4)
+            self.errors_ = np.sqrt(np.where(rows > 0, spread, np.nan))
+            sandwich = np.sqrt(np.where(rows > 0, np.maximum(robust + drawn + along, robust / 4), np.nan))
             # What the sandwich rests on is known to the degrees of its few heavy units only (Satterthwaite 1946).
-            self.degrees_ = np.where(
-                rows > 0,
-                1 / (mix**2 / np.maximum(effective_degrees, 1) + (1 - mix) ** 2 / np.maximum(self.degrees_, 1)),
-                np.nan,
-            )
+            of_own = mix**2 / np.maximum(effective_degrees, 1) + (1 - mix) ** 2 / np.maximum(self.degrees_, 1)
+            of_curve = (drawn / np.maximum(own_part, 1e-300)) ** 2 / max(curves.units - 1, 1)
+            whole_spread = (spread / np.maximum(own_part, 1e-300)) ** 2
+            self.degrees_ = np.where(rows > 0, whole_spread / (of_own + of_curve), np.nan)
+            # Amounts of a few large events are as good as few: (sum)^2 / sum of squares of what the events contribute.
+            part = inverse * np.abs(y)
+            events = np.nan_to_num(per_arm(part) ** 2 / per_arm(part**2))
+        self.kind_, self.worth_ = kind_of(y), None
+        self.common_ = curves.common if self.over == "population" else 0.0
+        if self.kind_ != "number":
+            self.worth_ = Worth.of(self.kind_, self.means_, sandwich, self.effective_, events)
+            self.means_, self.errors_ = self.worth_.mean, self.worth_.error
         self.logged_mean_ = float(np.average(y, weights=w))
         self.diagnostics_ = ArmDiagnostics(rows, self.effective_, float(capped.mean()), int((rows == 0).sum()))
-
-    def _shrink(self, kinds: FloatArray | None) -> None:
-        """theta_a ~ N(prior_a, tau^2): prior by weighted least squares of the estimates on the arms' features, tau by moments."""
-        seen = np.isfinite(self.means_) & np.isfinite(self.errors_) & (self.errors_ > 0)
-        estimate, variance = self.means_[seen], self.errors_[seen] ** 2
-        every = np.ones((len(self.labels_), 1)) if kinds is None else np.column_stack([np.ones(len(kinds)), kinds])
-        design = every[seen]
-        tau2 = 0.0
-        for _ in range(50):
-            precision = 1 / (variance + tau2)
-            gram = (design * precision[:, None]).T @ design + 1e-9 * np.eye(design.shape[1])
-            coefficients = np.linalg.solve(gram, design.T @ (precision * estimate))
-            left = (estimate - design @ coefficients) ** 2
-            # Paule and Mandel (1982): the tau at which the weighted residuals have their expected size.
-            excess = float(precision @ left) - (len(estimate) - design.shape[1])
-            step = excess / float((precision**2) @ left)
-            moved = max(tau2 + step, 0.0)
-            if abs(moved - tau2) < 1e-10 * (1 + tau2):
-                tau2 = moved
-                break
-            tau2 = moved
-        tau2 = max(tau2, _spread_beside_scale((estimate - design @ coefficients) ** 2, variance))
-        self.prior_, self.prior_sd_ = every @ coefficients, float(np.sqrt(tau2))
-        share = np.zeros(len(self.labels_))
-        share[seen] = tau2 / (tau2 + variance)
-        self.shrunk_ = self.prior_ + share * np.where(seen, self.means_ - self.prior_, 0.0)
-        of_prior = np.einsum("ad,de,ae->a", every, np.linalg.inv(gram), every)
-        self.shrunk_errors_ = np.sqrt((1 - share) * tau2 + (1 - share) ** 2 * of_prior)
-
-
-def _spread_beside_scale(squares: FloatArray, variance: FloatArray) -> float:
-    """tau^2 of squares = tau^2 + c variance by weighted least squares, 0 where the arms are too few or alike to tell both.
-
-    With many small arms the errors' variances, right to a few per cent only, are far larger than tau^2: a scale c of their own
-    keeps what they overstate from eating it.
-    """
-    if len(squares) < 1_000:
-        return 0.0
-    tau2 = 0.0
-    for _ in range(20):
-        weight = (variance + tau2) ** -2
-        share = weight / weight.sum()
-        centre = share @ variance
-        spread = share @ (variance - centre) ** 2
-        if spread < 1e-4 * centre**2:
-            return 0.0
-        slope = float(share @ ((variance - centre) * squares) / spread)
-        found = float(share @ squares - slope * centre)
-        if abs(found - tau2) < 1e-8:
-            break
-        tau2 = max(found, 0.0)
-    return tau2 if 0.5 < slope < 1.5 else 0.0
 
 
 def _moderation(own: FloatArray, degrees: FloatArray) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 
 from whyrec.cause.docalib import DoCalib
 from whyrec.errors import BadInput
-from whyrec.estimate import FloatArray, IntArray, clustered_error, jsonable, normal_quantile
+from whyrec.estimate import FloatArray, IntArray, clustered_error, jsonable, t_quantile
 
 
 @dataclass(frozen=True)
@@ -126,13 +126,14 @@ def _bounds(name: str, low: FloatArray, high: FloatArray, model: DoCalib, mine: 
     weight = model.weights_[mine]
     share = weight / weight.mean()
     clusters = None if model.groupings_ is None else model.groupings_[mine]
-    ends, errors, units = [], [], 0
+    ends, errors = [], []
     for values in (low, high):
         mean = float((share * values).mean())
-        error, units = clustered_error(share * (values - mean), clusters)
+        spread = clustered_error(share * (values - mean), clusters)
         ends.append(float(np.clip(mean, 0.0, 1.0)))
-        errors.append(error)
+        errors.append(spread.error)
     ends[1] = max(ends[0], ends[1])
-    quantile = normal_quantile(2 * level - 1) if ends[1] - ends[0] > 4 * max(errors) else normal_quantile(level)
+    sides = 2 * level - 1 if ends[1] - ends[0] > 4 * max(errors) else level
+    quantile = t_quantile(sides, spread.degrees)
     interval = (max(0.0, ends[0] - quantile * errors[0]), min(1.0, ends[1] + quantile * errors[1]))
-    return Bounds(name, ends[0], ends[1], interval, units, level)
+    return Bounds(name, ends[0], ends[1], interval, spread.units, level)

@@ -31,8 +31,9 @@ from whyrec.cause.glm import with_ones
 from whyrec.cause.influence import arm_influence
 from whyrec.cause.inputs import binary_treatment, cluster_codes, feature_matrix, logged_propensity, numbers
 from whyrec.cause.positivity import positivity
+from whyrec.cause.rare import kept_open
 from whyrec.cause.relatives import EFFECT, implied_weights, relatives
-from whyrec.cause.remainder import MULTIPLE, allowing, remainder
+from whyrec.cause.remainder import MULTIPLE, allowing, missed, remainder
 from whyrec.cause.scores import (
     OUTCOME_ENDS,
     Log,
@@ -249,18 +250,16 @@ class DoCalib:
         effect = wald(float(means[1] - means[0]), influence[:, 1] - influence[:, 0], EFFECT)
         if self.mix_.straight is not None:
             left = MULTIPLE * abs(remainder(calibrated, self.log_, self.mix_.straight, effect.standard_error))
-            half = allowing(effect.standard_error, left, self.level)
-            effect = replace(
-                effect,
-                interval=(effect.estimate - half, effect.estimate + half),
-                diagnostics={**effect.diagnostics, "bias_allowed": left},
+            longer = allowing(effect.standard_error, left, self.level)
+            half = longer * (effect.interval[1] - effect.interval[0]) / 2
+            effect = replace(effect, interval=(effect.estimate - half, effect.estimate + half)).told(
+                missed(left, effect.standard_error)
             )
         if self.bootstrap:
             draws = self._bootstrap_means(units, self.bootstrap)
             arms = [_percentile(arm, draws[:, k]) for k, arm in enumerate(arms)]
             effect = _percentile(effect, draws[:, 1] - draws[:, 0])
-        self.arms_ = (arms[0], arms[1])
-        self.effect_ = effect
+        self.arms_, self.effect_ = kept_open(arms, effect, self.log_, calibrated.propensity)
         self.relatives_ = relatives(
             self.nuisances_,
             self.log_,

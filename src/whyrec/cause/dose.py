@@ -71,6 +71,7 @@ class DoseResponse:
             raise BadInput(f"dose: only {len(np.unique(a))} different values; take DoCalib or ArmEffects for arms")
         self.units_ = np.arange(n) if clusters is None else cluster_codes(clusters, n)[:, 0]
         self.dose_ = a
+        self.bounds_ = (0.0, 1.0) if bool(np.all((y == 0) | (y == 1))) else (-np.inf, np.inf)
         fold = assign_folds(self.units_, self.folds, self.random_state)
         # To the very ends, where a line weighs rows most: beyond its grid the mean density would stand still.
         grid = np.unique(np.r_[np.quantile(a, (np.arange(_GRID) + 0.5) / _GRID), np.linspace(a.min(), a.max(), _GRID)])
@@ -125,7 +126,8 @@ class DoseResponse:
             beta = bread @ (weighted.T @ self.pseudo_)
             influence = (weighted * (self.pseudo_ - design @ beta)[:, None]) @ bread[0] * len(distance)
             influence = influence + self._own_level(dose)
-            results.append(Response(float(dose), self._estimate(float(beta[0]), influence, f"E[Y | do(A = {dose:g})]")))
+            found = self._estimate(float(beta[0]), influence, f"E[Y | do(A = {dose:g})]")
+            results.append(Response(float(dose), found.within(self.bounds_)))
         return results
 
     def to_dict(self, doses: Sequence[float] | None = None) -> dict[str, Any]:

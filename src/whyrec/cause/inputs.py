@@ -68,6 +68,11 @@ def logged_propensity(values: ArrayLike, treatment: IntArray) -> FloatArray:
         row = int(np.argmax(outside))
         raise BadInput(f"propensity: {column[row]:g} in row {row}; a chance lies between 0 and 1")
     impossible = np.where(treatment == 1, column == 0, column == 1)
+    if not impossible.any() and bool(np.all((column == 0) | (column == 1))):
+        raise NoOverlap(
+            f"propensity: 0 or 1 in all {len(column):,} rows; where each row had its own arm for sure, nothing is known of the other: "
+            "log the chance before the draw, of a treatment that was left to chance"
+        )
     if impossible.any():
         row = int(np.argmax(impossible))
         raise BadInput(

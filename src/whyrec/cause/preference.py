@@ -32,7 +32,6 @@ them the outcome model need not take pairs that nobody picks for pairs that ever
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal, Self, get_args
 
 import numpy as np
@@ -44,7 +43,7 @@ from whyrec.cause.glm import expit, logit
 from whyrec.cause.inputs import numbers
 from whyrec.cause.pair_model import Attributes, PairModel, Pairs
 from whyrec.errors import BadInput
-from whyrec.estimate import Estimate, FloatArray, IntArray, normal_quantile
+from whyrec.estimate import Estimate, FloatArray, IntArray
 
 if TYPE_CHECKING:
     import torch
@@ -279,6 +278,7 @@ class PreferenceModel:
             interval=ends_together(least, most),
             assumptions=(_HIDDEN.format(hidden=more), *_ASSUMPTIONS[1:]) if more else _ASSUMPTIONS,
             diagnostics={
+                **most.diagnostics,
                 "hidden": more,
                 "nothing_hidden": {"estimate": least.estimate, "interval": list(least.interval)},
             },
@@ -374,16 +374,17 @@ class _Level:
 def ends_together(one: Estimate, other: Estimate) -> tuple[float, float]:
     """Interval of a mean known to lie between two others: it covers the mean, wherever it is, with their level.
 
-    Imbens and Manski (2004), equations 6 and 7: each end is widened by c standard errors, P(-c <= N(0, 1) <= c + gap / error) = level.
+    Imbens and Manski (2004), equations 6 and 7: each end is widened by c standard errors, P(-c <= T <= c + gap / error) = level, T
+    Student's with the fewer degrees of freedom of the two.
     """
     from scipy.optimize import brentq
+    from scipy.stats import t as student
 
     low, high = sorted((one, other), key=lambda end: end.estimate)
     error = max(low.standard_error, high.standard_error)
     gap = (high.estimate - low.estimate) / error if error > 0 else np.inf
-    normal = NormalDist()
-    two_sided = normal_quantile(one.level)
-    c = float(brentq(lambda c: normal.cdf(c + gap) - normal.cdf(-c) - one.level, 0.0, two_sided + 1e-9))
+    law = student(min(float(end.diagnostics.get("degrees_of_freedom", 1e9)) for end in (one, other)))
+    c = float(brentq(lambda c: law.cdf(c + gap) - law.cdf(-c) - one.level, 0.0, law.ppf(0.5 + one.level / 2) + 1e-9))
     return low.estimate - c * low.standard_error, high.estimate + c * high.standard_error
 
 

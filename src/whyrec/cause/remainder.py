@@ -10,6 +10,7 @@ learnt, so the interval allows for several times that.
 from __future__ import annotations
 
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from whyrec.estimate import FloatArray
 
 # Mean bias left in the worlds on which designs are chosen, 2,000 rows: 5 times the product of moves (N, steps, corner), 24 times (distance).
 MULTIPLE = 6.0
+_TOLD = 0.5  # standard errors of bias from which the answer says so
 
 
 def remainder(calibrated: Calibrated, log: Log, straight: tuple[FloatArray, FloatArray], error: float) -> float:
@@ -41,16 +43,26 @@ def remainder(calibrated: Calibrated, log: Log, straight: tuple[FloatArray, Floa
 
 
 def allowing(error: float, bias: float, level: float) -> float:
-    """Half the length of the interval that covers where the bias is at most `bias` (Armstrong and Kolesar 2018, equation 18).
+    """How many times as long an interval must be that covers where the bias is at most `bias` (Armstrong and Kolesar 2018, equation 18).
 
-    The quantile of |N(bias / error, 1)| at the level, times the error; without bias the usual 1.96.
+    The quantile of |N(bias / error, 1)| at the level over that without bias.
     """
     normal, t = NormalDist(), bias / error if error > 0 else 0.0
-    low, high = 0.0, t + normal.inv_cdf(0.5 + level / 2) + 1
+    usual = normal.inv_cdf(0.5 + level / 2)
+    low, high = usual, t + usual + 1
     for _ in range(60):
         middle = (low + high) / 2
         if normal.cdf(middle - t) - normal.cdf(-middle - t) < level:
             low = middle
         else:
             high = middle
-    return high * error
+    return high / usual
+
+
+def missed(left: float, error: float) -> dict[str, Any]:
+    """Diagnostics: the bias allowed for, and a warning from half a standard error of it on."""
+    words = (
+        f"the models of treatment and outcome seem to miss the same things: the interval allows for a bias of {left:.3g} ({left / error:.1f} standard "
+        "errors) and may still be too short; more rows, or columns that say more directly what decided on the treatment, would help",
+    )
+    return {"bias_allowed": left, "warnings": words if left > _TOLD * error > 0 else ()}

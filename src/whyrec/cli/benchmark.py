@@ -54,7 +54,7 @@ def effects(
     only: Annotated[
         str | None,
         typer.Option(
-            help="Tables, separated by commas: simulated, pairs, ratings, arms, rankers, ihdp, hillstrom, coat, coat-attributes."
+            help="Tables, separated by commas: simulated, intervals, pairs, ratings, arms, rankers, ihdp, hillstrom, coat, coat-attributes."
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the tables to this .json or .md file.")] = None,

@@ -139,9 +139,15 @@ def effect(
     propensity: Annotated[str | None, typer.Option(help="Column of logged treatment probabilities.")] = None,
     kind: Annotated[
         Literal["auto", "binary", "arms", "dose"],
-        typer.Option(help="How to read the treatment. Auto: two values binary, fractions a dose, all else names of arms."),
+        typer.Option(
+            help="How to read the treatment. Auto: two values binary, fractions a dose, all else names of arms."
+        ),
     ] = "auto",
     missing: Missing = "weights",
+    over: Annotated[
+        Literal["population", "rows"],
+        typer.Option(help="Whose mean an arm's is: everybody that the rows were drawn from, or the rows at hand."),
+    ] = "population",
     picture: Annotated[Path | None, typer.Option(help="Write a page of pictures to this .html file.")] = None,
     lang: Lang = "en",
     seed: Seed = 0,
@@ -165,6 +171,7 @@ def effect(
             weight=weight,
             propensity=propensity,
             kind=kind,
+            over=over,
             picture=picture,
             lang=lang,
             random_state=seed,

@@ -18,11 +18,12 @@ _ASSUMED = ("nothing unmeasured drives both treatment and outcome",)
 
 def decision(
     gain: FloatArray, before: FloatArray, after: FloatArray, weights: FloatArray, clusters: NDArray[Any] | None = None, *,
-    budget: float = 0.1, level: float = 0.95, left: tuple[FloatArray, FloatArray] | None = None,
+    rank: FloatArray | None = None, budget: float = 0.1, level: float = 0.95, left: tuple[FloatArray, FloatArray] | None = None,
 ) -> dict[str, Estimate]:  # fmt: skip
     """Values of treating a share `budget` of the pairs by the score `before`, and by the effect `after`.
 
     gain: doubly robust scores of the effect, (n,); before, after: scores made without them; after in the unit of gain.
+    rank: what `after` orders pairs by, where that is of several folds' models (`rank_within_folds`).
     Gives before, after, difference (after less before), unlimited (every pair with a positive effect is treated), price (unlimited
     less after: what the budget costs). All from the same rows, differences paired. left: as in `targeting_value`.
     """
@@ -31,7 +32,7 @@ def decision(
     limit = 1 - budget
     chosen = {
         "before": share_below(before, weights) > limit,
-        "after": share_below(after, weights) > limit,
+        "after": share_below(after if rank is None else rank, weights) > limit,
         "unlimited": after > 0,
     }
     treated = {name: np.asarray(rows, dtype=np.float64) for name, rows in chosen.items()}

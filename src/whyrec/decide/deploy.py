@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from whyrec.decide.off_policy.intervals import Terms, bootstrap, normal, studentised
-from whyrec.decide.off_policy.rounds import Rounds, effective_sample_size
+from whyrec.decide.off_policy.intervals import Terms, bootstrap, if_reward_were_drawn_apart, normal, studentised
+from whyrec.decide.off_policy.rounds import Rounds, effective_sample_size, rounds_with_half
 from whyrec.decide.off_policy.value import off_policy_values, terms_of, weights_of
 from whyrec.decide.off_policy.weights import METHODS
 from whyrec.errors import BadInput
 from whyrec.estimate import Estimate, FloatArray, clustered_error, normal_quantile
 
+_FEWEST = 5  # rounds that may carry half of what the policy earns or loses
 ESTIMAND = "mean reward of a round under the policy, less that of the logging policy"
 
 
@@ -73,8 +74,9 @@ def deploy_check(
     """Compare the target policy of `rounds` with the policy that logged them, and refuse with reasons where the log is silent.
 
     method: SNDR with a model, SNIPS without. margin: what the gain must exceed (the cost of changing). The
-    lower bound is the lowest of Wald's, the bootstrap's and bootstrap-t's, each one-sided: a policy that only one of
-    them would let pass waits. least_effective: effective rounds of the weights; least_support: share of the policy's
+    lower bound is the lowest of Wald's, the bootstrap's and bootstrap-t's, and what a permutation of rewards over weights
+    would show by chance, each one-sided: a policy that only one of them would let pass waits. So does one whose value
+    rests on fewer than 5 rounds. least_effective: effective rounds of the weights; least_support: share of the policy's
     choices that the log tried, measured by the mean weight (whose expectation is 1 under full support).
     """
     if not 0.5 < confidence < 1:
@@ -84,17 +86,22 @@ def deploy_check(
         raise BadInput(f"no method {name!r}; the methods are {', '.join(METHODS)}")
     level = 2 * confidence - 1
     values = off_policy_values(rounds, [name, "naive"], level=0.95, random_state=random_state)
-    terms = terms_of(name, rounds, weights_of(name, rounds, values[name].diagnostics.get("parameter", np.nan)))
+    weight = weights_of(name, rounds, values[name].diagnostics.get("parameter", np.nan))
+    terms, left = terms_of(name, rounds, weight), _left(name, rounds)
     paired = Terms(terms.b - rounds.reward, terms.a, terms.d)
     gain = Estimate.from_influence(
         paired.value, paired.influence, estimand=ESTIMAND, method=f"{name}, paired", clusters=rounds.clusters,
         assumptions=values[name].assumptions,
     )  # fmt: skip
-    lower = _lower(paired, level, rounds, draws, random_state)
+    lower = min(
+        _lower(paired, level, rounds, draws, random_state),
+        _drawn_apart(paired, weight, left, rounds, confidence, random_state),
+    )
     effective = effective_sample_size(rounds.weight)
     support = float(rounds.weight.mean())
-    error = clustered_error(rounds.weight - support, rounds.clusters)[0]
+    error = clustered_error(rounds.weight - support, rounds.clusters).error
     reasons = _objections(rounds, lower, margin, effective, least_effective, support, error, least_support, confidence)
+    reasons = (*_decisive(rounds, left), *reasons)
     logged = replace(values["naive"], estimand="mean reward of a round under the logging policy")
     return Deployment(not reasons, reasons, gain, lower, confidence, values[name], logged, effective, support, error)
 
@@ -109,6 +116,34 @@ def _lower(paired: Terms, level: float, rounds: Rounds, draws: int, random_state
         except BadInput:
             found.append(-np.inf)  # a log in which hardly a round differs bounds nothing
     return float(min(found))
+
+
+def _left(name: str, rounds: Rounds) -> FloatArray:
+    """What the method's weights are applied to: the reward, less the model's where the method has one, (n,)."""
+    modelled = METHODS[name].modelled and rounds.predicted is not None
+    return rounds.reward - rounds.predicted if modelled and rounds.predicted is not None else rounds.reward
+
+
+def _drawn_apart(
+    paired: Terms, weight: FloatArray, left: FloatArray, rounds: Rounds, confidence: float, seed: int
+) -> float:
+    """Lower bound of the gain by the permutation's quantile; what the reward model alone says is added as independent."""
+    groups = rounds.clusters if rounds.clusters is None or rounds.clusters.ndim == 1 else rounds.clusters[:, 0]
+    scaled = weight / float(paired.d.mean())
+    by_chance = if_reward_were_drawn_apart(scaled, left, confidence, np.random.default_rng(seed), groups)
+    of_model = paired.b + left
+    half = clustered_error(of_model - of_model.mean(), rounds.clusters).half_width(2 * confidence - 1)
+    return float(paired.value - np.hypot(by_chance, half))
+
+
+def _decisive(rounds: Rounds, left: FloatArray) -> tuple[str, ...]:
+    few = rounds_with_half(rounds.weight * np.abs(left - np.median(left)))
+    if few >= _FEWEST:
+        return ()
+    return (
+        f"{few} of {len(rounds):,} rounds carry half of what the policy earns or loses, fewer than {_FEWEST}: one more or less would "
+        "decide; log more exploration, or bound what one round can count for",
+    )
 
 
 def _objections(

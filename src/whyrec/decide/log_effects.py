@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 from whyrec.cause.docalib import DoCalib
 from whyrec.cause.graph import CausalGraph
 from whyrec.cause.nuisance import Linear
-from whyrec.cause.pair_effects import PairEffects
+from whyrec.cause.pair_effects import Judged, PairEffects
 from whyrec.cause.refute import refute
 from whyrec.cause.sensitivity import PairBounds, sensitivity, with_hidden_shares
 from whyrec.data.dataset import Codes, Dataset
@@ -128,8 +128,9 @@ class LogEffects:
         self.segments_ = self._segments(dataset, usable, model.features_, names)
         self.mean_modifiers_ = np.average(modifiers, axis=0, weights=self.model_.weights_)
         preference = self.early_.score(users, items).astype(np.float64)
-        self.policies_ = self._policy_values(users, items, preference)
-        self.decision_ = self._decision(users, items, preference)
+        judged = self.pairs_.judged(self.model_, modifiers)
+        self.policies_ = self._policy_values(judged, users, items, preference)
+        self.decision_ = self._decision(judged, users, items, preference)
         self.refutations_ = refute(self.model_, random_state=self.random_state)
         self.sensitivity_ = sensitivity(self.model_)
         self.bounds_: PairBounds | None = PairBounds(random_state=self.random_state).fit(self.model_, modifiers)
@@ -318,15 +319,15 @@ class LogEffects:
             frame.with_columns(treatment=model.treatment_[rows].astype(float), outcome=model.outcome_[rows])
         )
 
-    def _policy_values(self, users: Codes, items: Codes, preference: FloatArray) -> dict[str, Estimate]:
+    def _policy_values(self, judged: Judged, users: Codes, items: Codes, preference: FloatArray) -> dict[str, Estimate]:
         """Effect per treated pair when a `budget` share of the pairs is treated, by what they are chosen.
 
         The choice never sees the scores it is judged by: the early ranking knows the first window only, and
-        effects are predicted out of fold.
+        effects are predicted by models that learnt from earlier folds (see `PairEffects.judged`).
         """
-        effect = self.pairs_.out_of_fold_
-        popularity = self.early_.popularity_[items][:, -1].astype(np.float64)
-        weights = self.model_.weights_
+        rows, effect = judged.rows, judged.rank
+        popularity = self.early_.popularity_[items[rows]][:, -1].astype(np.float64)
+        preference, weights = preference[rows], self.model_.weights_[rows]
         chosen_by = {
             "at random": None,
             "by popularity": popularity,
@@ -334,24 +335,29 @@ class LogEffects:
             "by effect": effect,
             "by both": share_below(preference, weights) + share_below(effect, weights),
         }
-        gain, groupings = self.model_.effect_scores_, np.column_stack([users, items])
-        left = self.model_.residual_and_representer()
+        gain, groupings = self.model_.effect_scores_[rows], np.column_stack([users, items])[rows]
+        left = self._left(rows)
         return {
             name: targeting_value(gain, score, weights, groupings, budget=self.budget, name=name, left=left)
             for name, score in chosen_by.items()
         }
 
-    def _decision(self, users: Codes, items: Codes, preference: FloatArray) -> dict[str, Estimate]:
+    def _decision(self, judged: Judged, users: Codes, items: Codes, preference: FloatArray) -> dict[str, Estimate]:
         """Value before (by preference) and after (by effect) with `budget`, and the budget's price; see `decision`."""
         return decision(
-            self.model_.effect_scores_,
-            preference,
-            self.pairs_.out_of_fold_,
-            self.model_.weights_,
-            np.column_stack([users, items]),
+            self.model_.effect_scores_[judged.rows],
+            preference[judged.rows],
+            judged.effect,
+            self.model_.weights_[judged.rows],
+            np.column_stack([users, items])[judged.rows],
+            rank=judged.rank,
             budget=self.budget,
-            left=self.model_.residual_and_representer(),
+            left=self._left(judged.rows),
         )
+
+    def _left(self, rows: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+        residual, representer = self.model_.residual_and_representer()
+        return residual[rows], representer[rows]
 
 
 def comparable_rows(dataset: Dataset) -> pl.DataFrame:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from whyrec.decide.off_policy import intervals
-from whyrec.decide.off_policy.rounds import Rounds, column, effective_sample_size, rounds_with_half
+from whyrec.decide.off_policy.rounds import Rounds, column, effective_sample_size, reward_bounds, rounds_with_half
 from whyrec.decide.off_policy.value import ESTIMAND, terms_of, weights_of
 from whyrec.decide.off_policy.weights import METHODS as _ALL
 from whyrec.decide.weighted_poisson import sum_of
@@ -80,7 +80,12 @@ def _value(name: str, rounds: Rounds, through_model: FloatArray | None, level: f
         "rounds_with_half_the_weight": rounds_with_half(weight * rounds.reward),
     }
     ends = (float(interval[0]), float(interval[1]))
-    return Estimate(terms.value, ends, error, len(rounds), ESTIMAND, name, level, assumptions, diagnostics)
+    found = Estimate(terms.value, ends, error, len(rounds), ESTIMAND, name, level, assumptions, diagnostics)
+    if name == "DM" and through_model is None:
+        found = found.without_interval(
+            "the reward model's own error is not known; give model_weight where it is linear in the rewards"
+        )
+    return found.within(reward_bounds(rounds.reward))
 
 
 def _with_model(terms: intervals.Terms, through: FloatArray) -> intervals.Terms:

@@ -55,7 +55,10 @@ def targeting_value(
 
 
 def share_below(values: FloatArray, weights: FloatArray) -> FloatArray:
-    """Weighted share of rows that are not above each value: 1 for the largest."""
+    """Weighted share of rows that are not above each value: 1 for the largest. Raises BadInput where a value is no number."""
+    if not np.isfinite(values).all():
+        row = int(np.argmin(np.isfinite(values)))
+        raise BadInput(f"score: {values[row]} in row {row} is not a number; score every row")
     order = np.argsort(values, kind="stable")
     shares = np.empty(len(values))
     shares[order] = np.cumsum(weights[order]) / weights.sum()

@@ -42,6 +42,42 @@ _TEMPLATES = (
      "不可能改变结果的 {} 的效应为 {} [{}, {}]，p = {}；除非有未测量因素同时影响二者，否则应为零。"),
     ("An exposure that cannot change the outcome has an effect of * [*, *], p = *; it must be zero unless something unmeasured moves both.",
      "不可能改变结果的暴露的效应为 {} [{}, {}]，p = {}；除非有未测量因素同时影响二者，否则应为零。"),
+    ("Nothing is adjusted for, so nothing that comes after the treatment is.", "没有调整任何列，因此也没有调整干预之后的列。"),
+    ("None of the * adjusted columns looks like a consequence of the treatment.", "{} 个被调整的列中没有一个像是干预的结果。"),
+    ("@ tells who was treated beyond the logged chances: it was measured after the treatment, or the logged chances are "
+     "not those of the draw; in a linear adjustment the effect is * with it and * without.",
+     "在记录的概率之外，{} 仍能说明谁受了干预：它是在干预之后测量的，或者记录的概率不是抽取时的概率；线性调整中含它时效应为 {}，不含时为 {}。"),
+    ("@ alone tells who was treated, and the other columns say nothing of it: a confounder if it was measured before the "
+     "treatment; if after, leave it out, for to adjust for it makes an effect of nothing; in a linear adjustment the effect is "
+     "* with it and * without.",
+     "只有 {} 能说明谁受了干预，其他列与此无关：若在干预之前测量，它是混杂因素；若在之后，请将其去掉，因为对它调整会无中生有；"
+     "线性调整中含它时效应为 {}，不含时为 {}。"),
+    ("* clusters, worth * of equal size: an interval of so few holds only if they are drawn alike; gather more clusters",
+     "{} 个簇，相当于 {} 个同样大小的簇：簇这么少时，只有它们同样抽取，区间才成立；请收集更多的簇"),
+    ("the models of treatment and outcome seem to miss the same things: the interval allows for a bias of * (* standard "
+     "errors) and may still be too short; more rows, or columns that say more directly what decided on the treatment, would help",
+     "干预模型与结果模型似乎遗漏了同样的东西：区间已为 {} 的偏差（{} 个标准误）留出余地，仍可能偏短；更多的行，或更直接说明由什么决定干预的列，会有帮助"),
+    ("few events: the outcomes of the treated are worth *, those of the control *; below * the interval is that of exact shares of "
+     "both arms", "事件很少：干预组的结果相当于 {} 个，对照组相当于 {} 个；少于 {} 个时，区间取自两组比例的精确区间"),
+    ("errors that are too small, as where rows depend on each other", "过小的标准误，例如各行相互依赖时"),
+    ("a hidden cause, or a column that should not be adjusted for: a drawn treatment has neither",
+     "隐藏原因，或不该调整的列：随机抽取的干预两者皆无"),
+    ("an estimate that does not bear one more column", "经不起多加一列的估计"),
+    ("a hidden cause, which is not noise", "隐藏原因，因为它不是噪声"),
+    ("an error that a few units make wrong", "因少数单位而出错的标准误"),
+    ("a bias that all units share", "所有单位共有的偏差"),
+    ("an effect so near zero that a weak hidden cause would turn it", "离零太近、弱的隐藏原因便能改变其符号的效应"),
+    ("whether there is such a cause", "是否存在这样的原因"),
+    ("overlap so poor that intervals fail even where the models are true", "重叠太差，即使模型正确区间也不成立"),
+    ("models that are wrong, or a hidden cause", "错误的模型，或隐藏原因"),
+    ("a hidden cause that moves this outcome as well", "同时影响这一结果的隐藏原因"),
+    ("one that moves the outcome in question alone", "只影响所问结果的原因"),
+    ("a hidden cause that moves this exposure as well", "同时影响这一暴露的隐藏原因"),
+    ("one that moves the treatment in question alone", "只影响所问干预的原因"),
+    ("one adjusted column that the treatment moves, where the treatment is left to chance given the others",
+     "在给定其他列后干预属随机时，一个受干预影响的被调整列"),
+    ("several such columns at once, or one among many causes of the treatment: adjust for what was measured before",
+     "同时有几个这样的列，或干预的众多原因之一：请只调整干预之前测量的列"),
     ("nothing unmeasured drives both treatment and outcome, given the features", "给定特征后，没有未测量因素同时影响干预和结果"),
     ("every pair had a chance of either arm (see positivity)", "每个组合都有机会属于任一组（见正值性）"),
     ("the treatment of one pair does not change the outcome of another", "一个组合的干预不改变另一个组合的结果"),
@@ -124,7 +160,10 @@ def sentences_in(rows: Sequence[str], lang: Lang) -> list[str]:
 
 def refutations_in(rows: Sequence[Mapping[str, Any]], lang: Lang) -> list[dict[str, Any]]:
     """Refutations (`Refutation.to_dict`) with their words in a language."""
-    return [{**row, "words": in_chinese(str(row["words"])) if lang == "zh" else row["words"]} for row in rows]
+    if lang == "en":
+        return [dict(row) for row in rows]
+    told = ("words", "detects", "misses")
+    return [{**row, **{name: in_chinese(str(row[name])) for name in told if row.get(name)}} for row in rows]
 
 
 def validation_in(validation: Mapping[str, Any] | None, lang: Lang) -> dict[str, Any] | None:

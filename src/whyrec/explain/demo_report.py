@@ -282,6 +282,7 @@ def _alternatives(page: Page, frame: pl.DataFrame, t: Words) -> None:
 
 _ATTEMPTS = {
     "placebo treatment": "安慰剂干预", "random common cause": "随机共同原因", "random halves": "随机半数样本",
+    "column after the treatment": "干预之后的列",
     "simulated confounder": "模拟混杂", "data-generating resample": "按拟合模型重抽样",
     "negative control outcome": "阴性对照结果",
 }  # fmt: skip
@@ -291,10 +292,14 @@ def _refuted(told: str, t: Words) -> str:
     """ "5 of 5 passed; failed: ..." in the page's language."""
     if t("en", "zh") == "en" or not told:
         return told
-    counts, _, failed = told.partition("; failed: ")
+    counts, *rest = told.split("; ")
     passed, _, tried = counts.removesuffix(" passed").partition(" of ")
-    names = "、".join(_ATTEMPTS.get(name, name) for name in failed.split(", ")) if failed else ""
-    return f"{tried} 项中 {passed} 项通过" + (f"；未通过：{names}" if names else "")
+    parts = [f"{tried} 项中 {passed} 项通过"]
+    for part in rest:
+        word, _, names = part.partition(": ")
+        listed = "、".join(_ATTEMPTS.get(name, name) for name in names.split(", "))
+        parts.append(f"{'未通过' if word == 'failed' else '未定'}：{listed}")
+    return "；".join(parts)
 
 
 def _why_not(page: Page, example: Any, t: Words, lang: Lang) -> None:

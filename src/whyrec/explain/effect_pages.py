@@ -45,6 +45,7 @@ def effect_page(content: Mapping[str, Any], lang: str = "en") -> str:
 def _interval(label: str, estimate: Mapping[str, Any], group: int = 0) -> plots.Interval:
     low, high = estimate["interval"]
     value = estimate["estimate"]
+    label = label if low is not None or high is not None else f"{label} (—)"
     return plots.Interval(label, value, value if low is None else low, value if high is None else high, group)
 
 

@@ -111,7 +111,9 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def with_interval(value: float, low: float, high: float, digits: int = 3) -> str:
-    """A value and its interval for a table."""
+    """A value and its interval for a table; the value alone where there is none."""
+    if low != low or high != high:
+        return f"{value:.{digits}f}"
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 

@@ -56,7 +56,7 @@ _NODES = {
 _CHECKS = {
     "placebo treatment": "安慰剂干预", "random common cause": "随机共同原因", "random halves": "随机一半",
     "simulated confounder": "模拟的隐藏因素", "data-generating resample": "由模型生成的数据",
-    "negative control outcome": "阴性对照结果", "negative control exposure": "阴性对照暴露",
+    "column after the treatment": "干预之后的列", "negative control outcome": "阴性对照结果", "negative control exposure": "阴性对照暴露",
 }  # fmt: skip
 _VERDICTS = {"good": "良好", "fair": "一般", "poor": "较差"}
 
@@ -143,6 +143,8 @@ def effects_section(page: Page, content: Mapping[str, Any], t: Words, lang: Lang
     page.chart(
         estimates_chart(estimates, t("change of the outcome per treated pair", "每个被干预配对的结果变化"), t, lang)
     )
+    for words in content["effect"].get("diagnostics", {}).get("warnings") or ():
+        page.text(t(f"WARNING: {words}", f"警告：{in_chinese(str(words))}"))
     calibration_charts(page, content["calibration"], t)
     overlap_chart(page, content["positivity"], t)
     if content.get("policies"):
@@ -152,16 +154,27 @@ def effects_section(page: Page, content: Mapping[str, Any], t: Words, lang: Lang
     checks_part(page, content["refutations"], content["sensitivity"], t)
 
 
+def _has_interval(estimate: Mapping[str, Any]) -> bool:
+    return None not in estimate["interval"]
+
+
 def estimates_chart(estimates: Mapping[str, Mapping[str, Any]], unit: str, t: Words, lang: Lang) -> str:
     """Estimates with intervals, ours in blue."""
     rows = [
         plots.Interval(
-            method_name(name, lang), e["estimate"], e["interval"][0], e["interval"][1], 0 if name == "DoCalib" else 1
+            method_name(name, lang) + ("" if _has_interval(e) else t(" (no interval)", "（无区间）")),
+            e["estimate"],
+            e["interval"][0] if _has_interval(e) else e["estimate"],
+            e["interval"][1] if _has_interval(e) else e["estimate"],
+            0 if name == "DoCalib" else 1,
         )
         for name, e in estimates.items()
-        if e["estimate"] is not None and e["interval"][0] is not None
-    ]
-    words = "; ".join(f"{row.label} {with_interval(row.value, row.low, row.high, 4)}" for row in rows)
+        if e["estimate"] is not None
+    ]  # fmt: skip
+    words = "; ".join(
+        f"{row.label} {with_interval(row.value, row.low, row.high, 4) if row.low < row.high else f'{row.value:.4f}'}"
+        for row in rows
+    )
     return plots.intervals(
         rows,
         unit=unit,
@@ -270,16 +283,24 @@ def checks_part(page: Page, refutations: Sequence[Mapping[str, Any]], sensitivit
     rows = [
         [
             t(r["name"], _CHECKS.get(r["name"], r["name"])),
-            t("passed", "通过") if r["passed"] else t("FAILED", "未通过"),
+            t("passed", "通过") if r["passed"] else t("OPEN", "未定") if r.get("open") else t("FAILED", "未通过"),
             t(r["words"], in_chinese(str(r["words"]))),
+            t(r.get("detects", ""), in_chinese(str(r.get("detects", "")))),
+            t(r.get("misses", ""), in_chinese(str(r.get("misses", "")))),
         ]
         for r in refutations
     ]
     page.table(
         t("Each should pass if the effect is real", "如果效应真实，每项都应通过"),
-        [t("check", "检验"), t("result", "结果"), t("what was seen", "所见")],
+        [
+            t("check", "检验"),
+            t("result", "结果"),
+            t("what was seen", "所见"),
+            t("can find", "能发现"),
+            t("cannot find", "不能发现"),
+        ],
         rows,
-        3,
+        5,
     )
     page.heading(t("What if something was not measured?", "如果有未测量的因素？"))
     gamma = np.array(sensitivity["gamma"], dtype=float)

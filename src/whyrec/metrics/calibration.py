@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whyrec.estimate import FloatArray, IntArray, jsonable, normal_quantile
+from whyrec.estimate import FloatArray, IntArray, jsonable, t_quantile
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Reliability:
     """Predictions against observations in bins of equal weight.
 
     predicted, observed: weighted means of each bin, shape (b,), in units of the outcome. half_width: half the
-    interval of `observed - predicted`. count: rows. ece: expected calibration error. ece_interval: its basic
+    interval of `observed - predicted`. error: its standard error. count: rows. ece: expected calibration error. ece_interval: its basic
     bootstrap interval over Gaussian redraws of the bins' gaps. ece_by_chance: the value below which a perfectly
     calibrated prediction would stay with probability `level` in a sample like this one (consistency band,
     Broecker and Smith 2007).
@@ -25,6 +25,7 @@ class Reliability:
     predicted: FloatArray
     observed: FloatArray
     half_width: FloatArray
+    error: FloatArray
     count: IntArray
     ece: float
     ece_interval: tuple[float, float]
@@ -60,7 +61,9 @@ def reliability(
     gap = mean_observed - mean_predicted
     residual = weight * (observed - predicted - gap[codes])
     covariance = _clustered_covariance(residual, codes, clusters, len(mass)) / np.outer(mass, mass)
-    error = np.sqrt(np.diag(covariance))
+    units = count if clusters is None else _units(codes, clusters, len(mass))
+    with np.errstate(divide="ignore", invalid="ignore"):  # one unit says nothing of its own error
+        error = np.where(units > 1, np.sqrt(np.diag(covariance) * units / (units - 1)), np.inf)
     share = mass / mass.sum()
     values, vectors = np.linalg.eigh(covariance)
     normal = np.random.default_rng(random_state).normal(size=(2_000, len(mass)))
@@ -69,8 +72,8 @@ def reliability(
     low, high = np.quantile(np.abs(gap + noise) @ share, [0.5 - level / 2, 0.5 + level / 2])
     chance = float(np.quantile(np.abs(noise) @ share, level))
     interval = (max(0.0, float(2 * ece - high)), max(0.0, float(2 * ece - low)))
-    half = normal_quantile(level) * error
-    return Reliability(mean_predicted, mean_observed, half, count, ece, interval, chance, level)
+    half = np.array([t_quantile(level, max(float(few) - 1, 1.0)) for few in units]) * error
+    return Reliability(mean_predicted, mean_observed, half, error, count, ece, interval, chance, level)
 
 
 def expected_calibration_error(
@@ -87,6 +90,12 @@ def _bins(predicted: FloatArray, weight: FloatArray, bins: int) -> IntArray:
     middle = (np.cumsum(mass) - mass / 2) / mass.sum()
     of_level = np.minimum((middle * bins).astype(np.int64), bins - 1)
     return np.unique(of_level, return_inverse=True)[1][codes]
+
+
+def _units(codes: IntArray, clusters: NDArray[Any], bins: int) -> IntArray:
+    """Clusters in each bin, (bins,)."""
+    unit = np.unique(clusters, return_inverse=True)[1].ravel().astype(np.int64)
+    return np.bincount(np.unique(unit * bins + codes) % bins, minlength=bins)
 
 
 def _clustered_covariance(

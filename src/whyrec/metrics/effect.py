@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyrec.errors import BadInput
-from whyrec.estimate import Estimate, FloatArray, clustered_error, normal_quantile
+from whyrec.estimate import Estimate, FloatArray, clustered_error
 
 
 def pehe(predicted: FloatArray, truth: FloatArray) -> float:
     """Root mean squared error of predicted effects (n,): precision in estimating heterogeneous effects (Hill 2011)."""
-    _same_length(predicted, truth)
+    _checked(predicted=predicted, truth=truth)
     return float(np.sqrt(np.mean((predicted - truth) ** 2)))
 
 
@@ -23,7 +23,7 @@ def causal_precision(score: FloatArray, effect: FloatArray, group: NDArray[Any],
 
     score, effect, group: (n,). Groups of fewer than k items count with all they have; equal scores keep their order.
     """
-    _same_length(score, effect)
+    _checked(effect=effect)
     place, codes = _places(score, group)
     first = place < k
     sums = np.bincount(codes[first], weights=np.asarray(effect)[first])
@@ -32,6 +32,7 @@ def causal_precision(score: FloatArray, effect: FloatArray, group: NDArray[Any],
 
 def causal_dcg(score: FloatArray, effect: FloatArray, group: NDArray[Any]) -> float:
     """CDCG: effects of a group's items discounted by 1 / log2(1 + place) in the order of `score` (Sato et al. 2020), mean over groups."""
+    _checked(effect=effect)
     place, codes = _places(score, group)
     gains = np.bincount(codes, weights=np.asarray(effect) / np.log2(place + 2))
     return float(gains.mean())
@@ -39,6 +40,7 @@ def causal_dcg(score: FloatArray, effect: FloatArray, group: NDArray[Any]) -> fl
 
 def random_causal_precision(effect: FloatArray, group: NDArray[Any]) -> float:
     """CP@k of ranking at random, for any k, in closed form: the mean over groups of their mean effect."""
+    _checked(effect=effect)
     _same_length(effect, group)
     codes = np.unique(group, return_inverse=True)[1].ravel()
     return float(np.mean(np.bincount(codes, weights=effect) / np.bincount(codes)))
@@ -46,6 +48,7 @@ def random_causal_precision(effect: FloatArray, group: NDArray[Any]) -> float:
 
 def random_causal_dcg(effect: FloatArray, group: NDArray[Any]) -> float:
     """CDCG of ranking at random, in closed form: a group's mean effect times the sum of the discounts of its places."""
+    _checked(effect=effect)
     _same_length(effect, group)
     codes = np.unique(group, return_inverse=True)[1].ravel()
     size = np.bincount(codes)
@@ -55,6 +58,7 @@ def random_causal_dcg(effect: FloatArray, group: NDArray[Any]) -> float:
 
 def _places(score: FloatArray, group: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Place of each row in its group by descending score, from 0, and the group's code."""
+    _checked(score=score)
     _same_length(score, group)
     codes = np.unique(group, return_inverse=True)[1].ravel()
     order = np.lexsort((np.arange(len(score)), -np.asarray(score), codes))
@@ -89,9 +93,10 @@ def uplift_band(
 ) -> UpliftCurve:
     """`uplift_curve` at `points` shares with intervals from the influence function E[1(rank above) psi], clustered.
 
-    score must be made without these effect scores. The cut is taken as known, which moves the interval by its order 1/n only.
+    score must be made without these effect scores; out-of-fold predictions by `rank_within_folds`. The cut is taken as
+    known, which moves the interval by its order 1/n only.
     """
-    _same_length(score, effect_scores)
+    _checked(score=score, effect_scores=effect_scores)
     n = len(score)
     place = np.empty(n)
     place[np.argsort(-score, kind="stable")] = (np.arange(n) + 1) / n
@@ -119,7 +124,7 @@ def policy_risk(
 
     propensity: chance of treatment in the experiment.
     """
-    _same_length(score, treatment, outcome)
+    _checked(score=score, treatment=treatment, outcome=outcome)
     chance = np.where(score > 0, propensity, 1 - np.asarray(propensity))
     followed = (score > 0) == (np.asarray(treatment) == 1)
     weight = followed / chance
@@ -145,17 +150,27 @@ def effect_calibration(
     predicted: FloatArray,
     effect_scores: FloatArray,
     *,
+    folds: NDArray[Any] | None = None,
     clusters: NDArray[Any] | None = None,
     bins: int = 10,
     level: float = 0.95,
 ) -> EffectCalibration:
-    """Calibration of effects: within bins of the prediction, the mean score is the mean effect (Whitehouse et al. 2024)."""
+    """Calibration of effects: within bins of the prediction, the mean score is the mean effect (Whitehouse et al. 2024).
+
+    folds: (n,), of out-of-fold predictions, which are then compared within their fold (see `rank_within_folds`): each fold's mean
+    prediction is moved to that of all.
+    """
     from whyrec.metrics.calibration import reliability
 
-    _same_length(predicted, effect_scores)
+    _checked(predicted=predicted, effect_scores=effect_scores)
+    if folds is not None:
+        code = np.unique(folds, return_inverse=True)[1].ravel()
+        level_of_fold = np.bincount(code, weights=predicted) / np.bincount(code)
+        predicted = np.round(predicted - level_of_fold[code], 12) + float(np.mean(predicted))
     found = reliability(predicted, effect_scores, clusters=clusters, bins=bins, level=level)
     gap = found.observed - found.predicted
-    noise = (found.half_width / normal_quantile(level)) ** 2
+    known = np.isfinite(found.error)
+    gap, noise = np.where(known, gap, 0.0), np.where(known, found.error, 0.0) ** 2
     share = found.count / found.count.sum()
     error = float(np.sqrt(max(share @ (gap**2 - noise), 0.0)))
     centred = predicted - predicted.mean()
@@ -165,7 +180,7 @@ def effect_calibration(
     slope = float(np.mean(centred * effect_scores)) / variance
     left = centred * (effect_scores - effect_scores.mean() - slope * centred) / variance
     return EffectCalibration(
-        found.predicted, found.observed, found.half_width, error, (slope, clustered_error(left, clusters)[0])
+        found.predicted, found.observed, found.half_width, error, (slope, clustered_error(left, clusters).error)
     )
 
 
@@ -176,11 +191,31 @@ def uplift_curve(
 
     effect_scores: (n,), the true effects or DoCalib's doubly robust scores, whose conditional mean is the effect.
     """
-    _same_length(score, effect_scores)
+    _checked(score=score, effect_scores=effect_scores)
     weight = np.ones(len(score)) if weights is None else weights
     order = np.argsort(-score, kind="stable")
     share = weight[order] / weight.sum()
     return np.r_[0.0, np.cumsum(share)], np.r_[0.0, np.cumsum(share * effect_scores[order])]
+
+
+def rank_within_folds(score: FloatArray, folds: NDArray[Any]) -> FloatArray:
+    """Place of each out-of-fold score among those of its fold, (n,), in (0, 1), 1 the highest; equal scores share their middle.
+
+    A fold's model learns from the other folds, whose mean is low where the fold's own is high: to rank scores of several
+    models in one list counts that as ranking the wrong way (a Qini of -.018 for a constant effect).
+    """
+    _checked(score=score)
+    _same_length(score, folds)
+    code = np.unique(folds, return_inverse=True)[1].ravel()
+    order = np.lexsort((score, code))
+    ordered, part = np.asarray(score)[order], code[order]
+    first = np.r_[True, (np.diff(ordered) != 0) | (np.diff(part) != 0)]
+    tie = np.cumsum(first) - 1
+    size = np.bincount(code)
+    middle = np.bincount(tie, weights=np.arange(len(order)) + 0.5) / np.bincount(tie)
+    place = np.empty(len(order))
+    place[order] = (middle[tie] - (np.cumsum(size) - size)[part]) / size[part]
+    return place
 
 
 def qini(
@@ -191,9 +226,9 @@ def qini(
     Q = E[psi (1/2 - R)] with R the share of pairs ranked before (equal scores share their middle rank), the Qini
     weighting of the rank-weighted average effect (Yadlowsky et al. 2025, JASA). The interval is that of the
     U-statistic: the influence of a pair counts its own gain and its place before others. `score` must come from
-    other rows than `effect_scores` (out of fold).
+    other rows than `effect_scores`; out-of-fold predictions by `rank_within_folds`.
     """
-    _same_length(score, effect_scores)
+    _checked(score=score, effect_scores=effect_scores)
     n = len(score)
     levels, code = np.unique(-np.asarray(score), return_inverse=True)
     size = np.bincount(code)
@@ -213,6 +248,16 @@ def qini(
         level=level,
         diagnostics={"levels": len(levels)},
     )
+
+
+def _checked(**columns: Any) -> None:
+    """Columns of one length, all of them finite numbers."""
+    _same_length(*columns.values())
+    for name, values in columns.items():
+        finite = np.isfinite(np.asarray(values, dtype=np.float64))
+        if not finite.all():
+            row = int(np.argmin(finite))
+            raise BadInput(f"{name}: {np.asarray(values)[row]} in row {row} is not a number; score every row")
 
 
 def _same_length(*columns: Any) -> None:

@@ -80,10 +80,9 @@ class Proof:
         for r in self.summary.to_dicts():
             told = f"  {r['method']:<12} CP@10 {r['cp_at_10']:.5f}"
             if r["bias"] is not None:
-                told += (
-                    f"  bias {r['bias']:+.5f} (standard error {r['bias_error']:.5f})  coverage {r['coverage']:.1%}"
-                    f"  interval width {r['interval_width']:.5f}"
-                )
+                told += f"  bias {r['bias']:+.5f} (standard error {r['bias_error']:.5f})"
+            if r["coverage"] is not None:
+                told += f"  coverage {r['coverage']:.1%}  interval width {r['interval_width']:.5f}"
             if r["cp_p_value"] is not None:
                 told += f"  CP@10 of DoCalib is {r['cp_difference']:+.5f} higher (p = {r['cp_p_value']:.3g})"
             lines.append(told)
@@ -186,9 +185,9 @@ def _one_log(log: SimulatedLog, draw: int, truth: float, wrong: Wrong | None) ->
                 "truth": truth,
                 "cp_at_10": precision[method],
                 "estimate": found.estimate if found else None,
-                "low": found.interval[0] if found else None,
-                "high": found.interval[1] if found else None,
-                "covers": found.covers(truth) if found else None,
+                "low": found.interval[0] if found and found.has_interval else None,
+                "high": found.interval[1] if found and found.has_interval else None,
+                "covers": found.covers(truth) if found and found.has_interval else None,
             }
         )
     return rows
@@ -233,14 +232,16 @@ def _summary(table: pl.DataFrame, draws: int) -> pl.DataFrame:
         mine = table.filter((pl.col("method") == method) & pl.col("estimate").is_not_null())
         error = (mine["estimate"] - mine["truth"]).to_numpy()
         has = len(error) > 0
+        held = mine["covers"].drop_nulls().cast(pl.Float64)
+        width = (mine["high"] - mine["low"]).drop_nulls()
         rows.append(
             {
                 "method": method,
                 "bias": float(error.mean()) if has else None,
                 "bias_error": float(error.std(ddof=1) / np.sqrt(draws)) if has else None,
                 "absolute_bias": abs(float(error.mean())) if has else None,
-                "coverage": float(mine["covers"].cast(pl.Float64).to_numpy().mean()) if has else None,
-                "interval_width": float((mine["high"] - mine["low"]).to_numpy().mean()) if has else None,
+                "coverage": float(held.to_numpy().mean()) if len(held) else None,
+                "interval_width": float(width.to_numpy().mean()) if len(width) else None,
                 "cp_at_10": float(cp[method].mean()),
                 "cp_difference": float((cp["DoCalib"] - cp[method]).mean()),
                 "cp_p_value": corrected.get(method),

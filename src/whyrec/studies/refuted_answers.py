@@ -61,6 +61,13 @@ def verdict(answer: Estimate) -> str:
     attempts = answer.diagnostics.get("refutations", [])
     if not attempts:
         return ""
-    failed = [each["name"] for each in attempts if not each["passed"]]
-    told = f"{len(attempts) - len(failed)} of {len(attempts)} passed"
-    return told + (f"; failed: {', '.join(failed)}" if failed else "")
+    return told_of([(each["name"], each["passed"], each.get("open", False)) for each in attempts])
+
+
+def told_of(attempts: Sequence[tuple[str, bool, bool]]) -> str:
+    """ "4 of 6 passed; failed: ...; open: ..." of (name, passed, open)."""
+    told = f"{sum(passed for _, passed, _ in attempts)} of {len(attempts)} passed"
+    for word, which in (("failed", False), ("open", True)):
+        names = [name for name, passed, is_open in attempts if not passed and is_open is which]
+        told += f"; {word}: {', '.join(names)}" if names else ""
+    return told

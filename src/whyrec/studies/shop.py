@@ -18,7 +18,7 @@ from whyrec.studies.adjust import answers_table, difference_in_means, regression
 from whyrec.studies.campaigns import campaign_panel
 from whyrec.studies.discounts import FEATURES, UNIT, agreement, discount_panel, product_weeks, unit_lines
 from whyrec.studies.panel import Panel
-from whyrec.studies.refuted_answers import refuted, with_control, with_refutations
+from whyrec.studies.refuted_answers import refuted, told_of, with_control, with_refutations
 
 DISCOUNT_GRAPH = """
 discount -> units; popularity -> units; popularity -> discount; season -> units; season -> discount;
@@ -105,12 +105,8 @@ class EffectStudy:
             f"  {self.conclusion}",
         ]
         lines += [f"  where the answer must be zero: {self.check!r}"] if self.check else []
-        failed = [attempt.name for attempt in self.refutations if not attempt.passed]
-        passed = len(self.refutations) - len(failed)
-        lines.append(
-            f"  attempts to refute it: {passed} of {len(self.refutations)} passed"
-            + (f"; failed: {', '.join(failed)}" if failed else "")
-        )
+        told = told_of([(attempt.name, attempt.passed, attempt.open) for attempt in self.refutations])
+        lines.append(f"  attempts to refute it: {told}")
         return "\n".join([*lines, f"  {self.sensitivity.words}"])
 
 

@@ -9,10 +9,11 @@ import polars as pl
 
 from whyrec.cause.docalib import DoCalib
 from whyrec.cause.graph.read import GraphOnTable, GraphSource, told_gaps
-from whyrec.cause.refute import refute
+from whyrec.cause.refute import attempt_lines, refute
 from whyrec.cause.sensitivity import sensitivity
 from whyrec.cause.table import MissingRule, Units, read_units
 from whyrec.errors import BadInput, NotIdentified
+from whyrec.estimate import in_brackets, warning_lines
 
 
 def table_effect(
@@ -110,7 +111,8 @@ def describe(content: Mapping[str, Any]) -> tuple[str, ...]:
         lines.append("adjusted for: " + (", ".join(content["adjustment"]) or "nothing"))
     lines += told_gaps(content.get("graph"))
     lines.append("overlap: " + content["positivity"].get("words", ""))
-    lines += [f"{'passed' if r['passed'] else 'FAILED'}: {r['words']}" for r in content["refutations"]]
+    lines += warning_lines(content["effect"], *content["relatives"].values())
+    lines += [attempt_lines(row) for row in content["refutations"]]
     if content["sensitivity"].get("words"):
         lines.append("sensitivity: " + content["sensitivity"]["words"])
     return tuple(lines)
@@ -125,8 +127,5 @@ def reading(content: Mapping[str, Any]) -> list[str]:
 
 
 def _line(name: str, value: Mapping[str, Any]) -> str:
-    low, high = value["interval"]
     number = "n/a" if value["estimate"] is None else f"{value['estimate']:.5g}"
-    spread = "" if low is None or high is None else f"  [{low:.5g}, {high:.5g}]"
-    return f"{name:<20} {number}{spread}"
-
+    return f"{name:<20} {number}  {in_brackets(*value['interval'], form='.5g')}"

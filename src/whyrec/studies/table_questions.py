@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from whyrec.cause.arms import ArmEffects
+from whyrec.cause.arms import ESTIMANDS, ArmEffects, Over
 from whyrec.cause.balance import balance, given_away
 from whyrec.cause.bounds import by_segment
 from whyrec.cause.docalib import DoCalib
@@ -43,8 +43,8 @@ def table_uplift(
     column of the table has the name of one that is added.
 
     The answer has the average, deciles of predicted against doubly robust effects, the Qini coefficient, the uplift curve, the
-    balance before and after, features that give the treatment away, segments with effect and bounds. All judgements use
-    out-of-fold effects.
+    balance before and after, features that give the treatment away, segments with effect and bounds. All judgements are of
+    rankings that were learnt on other rows (`PairEffects.judged`).
     """
     columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, propensity, segment)
     free_names(frame, ("effect", "effect_low", "effect_high", "effect_rank"))
@@ -58,15 +58,16 @@ def table_uplift(
     say("Effects of rows")
     effects = PairEffects(random_state=random_state).fit(model)
     effect, low, high = effects.predict(features)
-    gain, held_out = model.effect_scores_, effects.out_of_fold_
-    curve = uplift_band(held_out, gain, clusters=model.clusters_)
-    calibration = effect_calibration(held_out, gain, clusters=model.clusters_)
+    judged = effects.judged(model)
+    gain, groups = model.effect_scores_[judged.rows], None if model.clusters_ is None else model.clusters_[judged.rows]
+    curve = uplift_band(judged.rank, gain, clusters=groups)
+    calibration = effect_calibration(judged.effect, gain, folds=judged.fold, clusters=groups)
     content: dict[str, Any] = {
         "effect": model.effect_.to_dict(),
         "naive": model.naive_.to_dict(),
         "adjustment": columns,
         "positivity": model.positivity_.to_dict(),
-        "qini": qini(held_out, gain, clusters=model.clusters_).to_dict(),
+        "qini": qini(judged.rank, gain, clusters=groups).to_dict(),
         "curve": {name: getattr(curve, name).tolist() for name in ("share", "gain", "low", "high", "random")},
         "calibration": {
             "predicted": calibration.predicted.tolist(), "observed": calibration.observed.tolist(),
@@ -81,7 +82,9 @@ def table_uplift(
         content["segments"] = _segments(model, frame[segment].gather(units.kept))
     order = np.empty(len(features), dtype=np.int64)
     order[np.argsort(-effects.rank_score(features), kind="stable")] = np.arange(1, len(features) + 1)
-    found = pl.DataFrame({"_row": units.kept, "effect": effect, "effect_low": low, "effect_high": high, "effect_rank": order})
+    found = pl.DataFrame(
+        {"_row": units.kept, "effect": effect, "effect_low": low, "effect_high": high, "effect_rank": order}
+    )
     every = pl.DataFrame({"_row": np.arange(frame.height)}).join(found, on="_row", how="left", maintain_order="left")
     return content, frame.hstack(every.drop("_row"))
 
@@ -89,12 +92,15 @@ def table_uplift(
 def table_arms(
     frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, graph: GraphSource | None = None,
     reference: Any = None, positive: Any = None, cluster: str | None = None, weight: str | None = None,
-    propensity: str | None = None, missing: MissingRule = "weights", random_state: int = 0,
+    propensity: str | None = None, missing: MissingRule = "weights", over: Over = "population", random_state: int = 0,
 ) -> tuple[dict[str, Any], pl.DataFrame]:  # fmt: skip
     """What each of many arms would yield for everybody: the answer, and one row an arm (see `ArmEffects.to_frame`).
 
     Up to 12 arms are also held against a reference, see `arm_contrasts`; `contrasts` says why where they are not.
+    over: whose mean, see `ArmEffects`.
     """
+    if over not in ESTIMANDS:
+        raise BadInput(f"over={over!r}: choose {' or '.join(ESTIMANDS)}")
     columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, propensity, weight)
     units = read_units(
         frame, treatment, outcome, columns, kind="arms", positive=positive, cluster=cluster, weight=weight,
@@ -102,13 +108,14 @@ def table_arms(
     )  # fmt: skip
     if reference is not None:
         level_of(known(frame[treatment]).drop_nulls().unique().sort().to_list(), reference, treatment)
-    model = ArmEffects(random_state=random_state).fit(
+    model = ArmEffects(over=over, random_state=random_state).fit(
         units.features, units.treatment, units.outcome, clusters=units.clusters, propensity=units.propensity,
         weights=units.weights,
     )  # fmt: skip
     arms = model.to_frame().sort("shrunk", descending=True)
     found = model.discoveries(0.1)
     content = {
+        "estimand": ESTIMANDS[over],
         "arms": arms.head(_MOST_ARMS_SHOWN).to_dicts(),
         "logged_mean": model.logged_mean_,
         "better_than_logged": found.to_dicts(),
@@ -194,7 +201,11 @@ def table_preference(
     described = user_features is not None or item_features is not None
     say("Who rates what, and how")
     model = PreferenceModel(method, hidden=hidden, random_state=random_state).fit(
-        codes[user], codes[item], y, n_users=len(user_ids), n_items=len(item_ids),
+        codes[user],
+        codes[item],
+        y,
+        n_users=len(user_ids),
+        n_items=len(item_ids),
         attributes=Attributes(user_features, item_features) if described else None,
     )
     naive = Estimate.from_influence(

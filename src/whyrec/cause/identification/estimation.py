@@ -20,11 +20,12 @@ from whyrec.cause.identification.front_door import front_door_effect
 from whyrec.cause.identification.identify import Identification, identify
 from whyrec.cause.identification.paths import front_door_formula
 from whyrec.cause.identification.plug_in import code, mentioned, plug_in
+from whyrec.cause.quasi import instrument_ratio
 from whyrec.cause.scm.answers import LEFT_OUT
 from whyrec.cause.table import MissingRule, TreatmentKind, read_units, treatment_kind
 from whyrec.data.columns import covariates, known, level_of, outcome_numbers
 from whyrec.errors import BadInput, NoOverlap, NotIdentified
-from whyrec.estimate import Estimate, FloatArray, IntArray
+from whyrec.estimate import Estimate, FloatArray, IntArray, warning_lines
 
 Strategy = Literal["auto", "adjustment", "front-door", "id", "instrument"]
 
@@ -42,7 +43,7 @@ class GraphEffect:
 
     def to_text(self) -> str:
         """The proof, and the number."""
-        return f"{self.identification.to_text()}\n{self.estimate!r}"
+        return "\n".join((self.identification.to_text(), repr(self.estimate), *warning_lines(self.estimate)))
 
 
 def graph_effect(
@@ -81,7 +82,9 @@ def graph_effect(
         if name not in frame.columns:
             raise BadInput(f"no column {name!r}; the table has {', '.join(frame.columns[:20])}")
     found = identify(graph, treatment, outcome, observed)
-    if found.optimal is not None and (strategy == "adjustment" or (strategy == "auto" and found.strategy == "adjustment")):
+    if found.optimal is not None and (
+        strategy == "adjustment" or (strategy == "auto" and found.strategy == "adjustment")
+    ):
         estimate = _adjusted(
             frame, treatment, outcome, found.optimal, cluster, contrast, kind, missing, model, level, random_state
         )
@@ -123,7 +126,9 @@ def graph_effect(
     left_out = frame.height - kept.height
     if left_out:
         estimate = replace(
-            estimate, assumptions=(*estimate.assumptions, LEFT_OUT), diagnostics={**estimate.diagnostics, "rows_left_out": left_out}
+            estimate,
+            assumptions=(*estimate.assumptions, LEFT_OUT),
+            diagnostics={**estimate.diagnostics, "rows_left_out": left_out},
         )
     return GraphEffect(found, estimate)
 
@@ -150,7 +155,9 @@ def _adjusted(
         frame, treatment, outcome, columns, kind=read_as, reference=reference, cluster=cluster,
         missing="complete" if read_as == "dose" and missing == "weights" else missing,
     )  # fmt: skip
-    codes = None if units.clusters is None else np.unique(units.clusters, return_inverse=True)[1].ravel().astype(np.int64)
+    codes = (
+        None if units.clusters is None else np.unique(units.clusters, return_inverse=True)[1].ravel().astype(np.int64)
+    )
     if read_as == "dose":
         estimate = partially_linear(
             units.features, units.treatment, units.outcome, units=codes, model=model or "boosting", level=level,
@@ -283,27 +290,20 @@ def two_stage(
     estimand: str = "effect",
     name: str = "instrument",
 ) -> Estimate:
-    """theta = cov(Z, Y | x) / cov(Z, T | x), x taken out by least squares (two-stage least squares, Wald's ratio)."""
+    """theta = cov(Z, Y | x) / cov(Z, T | x), x taken out by least squares (two-stage least squares, Wald's ratio).
+
+    The interval is Anderson and Rubin's (see `instrument_ratio`).
+    """
     x = np.column_stack([np.ones(len(outcome)), features])
     basis = np.linalg.qr(x)[0]
     z, t, y = (column - basis @ (basis.T @ column) for column in (instrument, treatment, outcome))
-    first = float((z * t).mean())
-    theta = float((z * y).mean()) / first if first else np.nan
-    moment = z * t - first
-    units_error = Estimate.from_influence(first, moment, estimand="first stage", method="moment", clusters=units)
-    strength = (first / units_error.standard_error) ** 2 if units_error.standard_error else 0.0
-    if strength < 4:
-        raise NoOverlap(
-            f"instrument {name!r} does not move the treatment (first-stage F = {strength:.1f}): nothing to divide by"
-        )
-    return Estimate.from_influence(
-        theta, z * (y - theta * t) / first, estimand=estimand, method=f"instrument {name}", clusters=units, level=level,
+    return instrument_ratio(
+        z * y, z * t, units, estimand=estimand, method=f"instrument {name}", level=level,
         assumptions=(
             f"{name} moves the outcome only through the treatment, and shares no cause with it",
             "the effect is linear; or the treatment is yes or no and the instrument moves nobody the other way, and this "
             "is the effect on those whom it moves",
         ),
-        diagnostics={"first_stage_f": strength, "weak": strength < 10},
     )  # fmt: skip
 
 

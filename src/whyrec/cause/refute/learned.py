@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whyrec.cause.docalib import DoCalib
-from whyrec.cause.linear_effect import LinearEffect
-from whyrec.cause.refute.linear import hidden_cause
+from whyrec.cause.linear_effect import LinearEffect, left_over
+from whyrec.cause.refute.after import after_treatment
+from whyrec.cause.refute.linear import hidden_cause, placebo
 from whyrec.cause.refute.results import PlaceboRuns, Refutation, two_sided
 from whyrec.cause.scores import Calibrated, Log, arm_scores
-from whyrec.errors import BadInput
-from whyrec.estimate import FloatArray, clustered_error, normal_quantile
-from whyrec.progress import track
-
-_BLOCK_BYTES = 1 << 23
+from whyrec.estimate import FloatArray, clustered_error
 
 
 def refute(model: DoCalib, random_state: int = 0, draws: int = 200, runs: int = 200) -> list[Refutation]:
-    """Placebo treatments, random common cause, random halves, a simulated confounder, and data drawn from the fit.
+    """Placebo treatments, random common cause, random halves, a simulated confounder, data drawn from the fit, and a column after the treatment.
 
     draws: halves. runs: placebo treatments, and half as many data sets.
     """
@@ -36,38 +34,25 @@ def refute(model: DoCalib, random_state: int = 0, draws: int = 200, runs: int = 
         _halves(model, units, generator, draws),
         _confounder(model, random_state),
         _resample(model, generator, max(runs // 2, 20)),
+        after_treatment(model),
     ]
 
 
 def placebo_runs(model: DoCalib, runs: int = 1_000, random_state: int = 0) -> PlaceboRuns:
-    """The treatment redrawn `runs` times from its own propensity, within the data that were seen.
+    """The treatment permuted `runs` times, within the data that were seen; clusters are where they were treated as one.
 
-    Effect of A* ~ Bernoulli(e(x)) in the partialled-out form theta = sum w (A* - e)(Y - m) / sum w (A* - e)^2 with
-    m = e mu_1 + (1 - e) mu_0 (Robinson 1988): zero in truth, whatever the outcome models. Errors are summed by
-    cluster. Blocks of runs at once, O(n) memory.
+    Effect of A* in the partialled-out form theta = sum w (A* - mean)(Y - m) / sum w (A* - mean)^2 with m = e mu_1 + (1 - e) mu_0
+    (Robinson 1988): zero in truth, whatever the models, since a permuted treatment is independent of everything.
     """
-    if runs < 1:
-        raise BadInput(f"runs={runs}: ask for at least one")
-    generator = np.random.default_rng(random_state)
-    n = len(model.outcome_)
-    order = np.arange(n) if model.clusters_ is None else np.argsort(model.clusters_, kind="stable")
-    starts = None if model.clusters_ is None else np.flatnonzero(np.diff(model.clusters_[order], prepend=-1))
-    e, w = model.propensity_[order].astype(np.float32), model.weights_[order].astype(np.float32)
-    mean = model.propensity_ * model.outcomes_[:, 1] + (1 - model.propensity_) * model.outcomes_[:, 0]
-    left = (model.outcome_ - mean)[order].astype(np.float32)
-    width = int(max(1, min(runs, _BLOCK_BYTES // (4 * n))))
-    values, errors = np.empty(runs), np.empty(runs)
-    for start in track(range(0, runs, width), "Placebo treatments"):
-        noise = (generator.random((min(width, runs - start), n), dtype=np.float32) < e).astype(np.float32) - e
-        weighted = noise * w
-        bottom = np.maximum(np.einsum("rn,rn->r", weighted, noise), 1e-30).astype(np.float64)
-        value = (weighted @ left) / bottom
-        scores = weighted * (left - value[:, None].astype(np.float32) * noise)
-        if starts is not None:
-            scores = np.add.reduceat(scores, starts, axis=1)
-        values[start : start + width] = value
-        errors[start : start + width] = np.sqrt(np.einsum("rn,rn->r", scores, scores).astype(np.float64)) / bottom
-    return PlaceboRuns.of(values, errors)
+    effect = partialled(model)
+    if model.clusters_ is not None:
+        order = np.argsort(model.clusters_, kind="stable")
+        rows = {
+            name: getattr(effect, name)[order]
+            for name in ("basis", "outcome", "treatment", "raw_outcome", "raw_treatment", "root_weight", "covariates")
+        }
+        effect = replace(effect, groups=np.unique(model.clusters_, return_inverse=True)[1].ravel()[order], **rows)
+    return placebo(replace(effect, outcome=left_over(effect.basis, effect.outcome)), runs, random_state)
 
 
 def _random_cause(model: DoCalib, generator: np.random.Generator) -> Refutation:
@@ -163,8 +148,8 @@ def _resample(model: DoCalib, generator: np.random.Generator, runs: int) -> Refu
             continue
         scores, means = arm_scores(calibrated, Log(arm, outcome, w, binary))
         values[run] = means[1] - means[0]
-        error, _ = clustered_error(share * (scores[:, 1] - scores[:, 0] - values[run]))
-        covered += abs(values[run] - truth) <= normal_quantile(0.95) * error
+        half = clustered_error(share * (scores[:, 1] - scores[:, 0] - values[run])).half_width(0.95)
+        covered += abs(values[run] - truth) <= half
     rate = covered / runs
     low, high = (float(end) for end in np.nanquantile(values, (0.025, 0.975)))
     # three standard errors of a share, and two points for the normal approximation itself

@@ -18,7 +18,7 @@ from whyrec.cause.linear_effect import LinearEffect, left_over, unit
 from whyrec.cause.refute.results import PlaceboRuns, Refutation, against_zero, two_sided
 from whyrec.cause.sensitivity.omitted import benchmarks
 from whyrec.errors import BadInput
-from whyrec.estimate import Estimate, FloatArray, normal_quantile
+from whyrec.estimate import Estimate, FloatArray
 from whyrec.progress import track
 
 _BLOCK_BYTES = 1 << 23
@@ -218,7 +218,7 @@ def refute_linear(
     )
     attempts.append(hidden_cause(effect, effect.estimate, random_state))
     values, errors = resampled(effect, 200, random_state)
-    covered = float((np.abs(values - effect.value) <= normal_quantile(0.95) * errors).mean())
+    covered = float((np.abs(values - effect.value) <= effect.estimate.quantile * errors).mean())
     spread = 3 * np.sqrt(0.95 * 0.05 / len(values))
     attempts.append(
         Refutation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -13,9 +14,54 @@ from whyrec.estimate import FloatArray, jsonable, normal_quantile
 _LEAST = 0.01  # one right attempt in a hundred fails by chance alone
 
 
+# What each attempt can find, and what it cannot, whatever it says.
+LIMITS = {
+    "placebo treatment": (
+        "errors that are too small, as where rows depend on each other",
+        "a hidden cause, or a column that should not be adjusted for: a drawn treatment has neither",
+    ),
+    "random common cause": ("an estimate that does not bear one more column", "a hidden cause, which is not noise"),
+    "random halves": ("an error that a few units make wrong", "a bias that all units share"),
+    "simulated confounder": (
+        "an effect so near zero that a weak hidden cause would turn it",
+        "whether there is such a cause",
+    ),
+    "data-generating resample": (
+        "overlap so poor that intervals fail even where the models are true",
+        "models that are wrong, or a hidden cause",
+    ),
+    "negative control outcome": (
+        "a hidden cause that moves this outcome as well",
+        "one that moves the outcome in question alone",
+    ),
+    "negative control exposure": (
+        "a hidden cause that moves this exposure as well",
+        "one that moves the treatment in question alone",
+    ),
+    "column after the treatment": (
+        "one adjusted column that the treatment moves, where the treatment is left to chance given the others",
+        "several such columns at once, or one among many causes of the treatment: adjust for what was measured before",
+    ),
+}
+
+
+def attempt_lines(row: Mapping[str, Any]) -> str:
+    """One attempt (`Refutation.to_dict`) in two lines: the verdict with what was seen, and what it can and cannot find."""
+    verdict = "passed" if row["passed"] else "OPEN" if row.get("open") else "FAILED"
+    can, cannot = (
+        row.get(name) or limit
+        for name, limit in zip(("detects", "misses"), LIMITS.get(row["name"], ("", "")), strict=True)
+    )
+    limits = f"\n        can find: {can}; cannot: {cannot}" if can else ""
+    return f"{verdict}: {row['words']}{limits}"
+
+
 @dataclass(frozen=True)
 class Refutation:
-    """One attempt: what was estimated, its interval, what was expected, whether it passed, and a sentence."""
+    """One attempt: what was estimated, its interval, what was expected, whether it passed, and a sentence.
+
+    open: it did not pass, and the data cannot say whether that is a fault.
+    """
 
     name: str
     estimate: float
@@ -24,15 +70,17 @@ class Refutation:
     passed: bool
     p_value: float
     words: str
+    open: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        content: dict[str, Any] = jsonable(vars(self))
+        """JSON-ready, with what it detects and what it misses."""
+        can, cannot = LIMITS.get(self.name, ("", ""))
+        content: dict[str, Any] = jsonable({**vars(self), "detects": can, "misses": cannot})
         return content
 
     def to_text(self) -> str:
-        """passed or FAILED, and the sentence."""
-        return f"{'passed' if self.passed else 'FAILED'}: {self.words}"
+        """passed, FAILED or OPEN, the sentence, and what such an attempt can and cannot find."""
+        return attempt_lines(self.to_dict())
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from whyrec.cause.docalib import DoCalib
 from whyrec.cause.nuisance import Boosting
 from whyrec.errors import BadInput
-from whyrec.estimate import FloatArray, jsonable, normal_quantile
+from whyrec.estimate import FloatArray, jsonable, t_quantile
 
 Spread = Literal["auto", "even", "learned"]
 
@@ -103,7 +103,7 @@ def sharp_bounds(
             means[side, place], errors[side, place] = error(of_row)
             if keep_scores:
                 scores[side, :, place] = of_row
-    half = normal_quantile(level)
+    half = t_quantile(level, model.effect_.diagnostics.get("degrees_of_freedom", inf))
     low, high = means[0], means[1]
     low_limit, high_limit = low - half * errors[0], high + half * errors[1]
     positive = model.effect_.estimate > 0

@@ -16,7 +16,7 @@ import numpy as np
 from whyrec.cause.glm import with_ones
 from whyrec.cause.linear_effect import LinearEffect
 from whyrec.errors import BadInput
-from whyrec.estimate import FloatArray, jsonable, normal_quantile
+from whyrec.estimate import FloatArray, jsonable, t_quantile
 
 _LARGEST = 0.999
 
@@ -114,7 +114,14 @@ def contour(
     if effect.groups is None:
         limit = robustness_value(effect.value / error if error > 0 else inf, degrees, 1 - level)
     else:
-        limit = hidden_share(max(abs(effect.value) - normal_quantile(level) * error, 0.0), effect.scale)
+        limit = hidden_share(
+            max(
+                abs(effect.value)
+                - t_quantile(level, effect.estimate.diagnostics.get("degrees_of_freedom", inf)) * error,
+                0.0,
+            ),
+            effect.scale,
+        )
     found = sorted(benchmarks(effect), key=lambda mark: mark.treatment_share * mark.outcome_share, reverse=True)[:marks]
     furthest = max([2 * value, *(1.2 * max(m.treatment_share, m.outcome_share) for m in found), 0.02])
     axis = (

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whyrec.decide.off_policy.intervals import Terms
-from whyrec.decide.off_policy.rounds import column, effective_sample_size, labels
+from whyrec.decide.off_policy.rounds import column, effective_sample_size, labels, reward_bounds
 from whyrec.errors import BadInput, NoOverlap
 from whyrec.estimate import Estimate, FloatArray
 
@@ -90,7 +90,7 @@ def continuous_value(
                 "the reward changes little within the bandwidth",
             ),
             diagnostics={"bandwidth": width, "effective_sample_size": effective_sample_size(weight)},
-        )  # fmt: skip
+        ).within(reward_bounds(y))  # fmt: skip
 
     if method not in ("kernel IPS", "kernel SNIPS", "kernel DR"):
         raise BadInput(f"no method {method!r}; choose 'kernel IPS', 'kernel SNIPS' or 'kernel DR'")

@@ -58,11 +58,11 @@ def quantile(rounds: Rounds, share: float, *, level: float = 0.95) -> Estimate:
     outcome, cdf, _, _ = _cdf(rounds)
     value = _at(outcome, cdf, share)
     influence = _normalised(rounds, (rounds.reward <= value).astype(np.float64))
-    error, units = clustered_error(influence, rounds.clusters)
-    z = normal_quantile(level)
-    low, high = _at(outcome, cdf, share - z * error), _at(outcome, cdf, share + z * error)
+    spread = clustered_error(influence, rounds.clusters)
+    half = spread.half_width(level)
+    low, high = _at(outcome, cdf, share - half), _at(outcome, cdf, share + half)
     return Estimate(
-        value, (low, high), (high - low) / (2 * z), units, f"{share:.0%} quantile of a round's outcome under the target policy",
+        value, (low, high), (high - low) / (2 * normal_quantile(level)), spread.units, f"{share:.0%} quantile of a round's outcome under the target policy",
         "self-normalised quantile", level, _ASSUMED, {"effective_sample_size": effective_sample_size(rounds.weight)},
     )  # fmt: skip
 

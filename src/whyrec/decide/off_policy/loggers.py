@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whyrec.decide.off_policy.rounds import Rounds, labels
+from whyrec.decide.off_policy.rounds import Rounds, labels, reward_bounds
 from whyrec.decide.off_policy.value import ESTIMAND, terms_of, weights_of
 from whyrec.errors import BadInput
 from whyrec.estimate import Estimate, FloatArray, normal_quantile
@@ -69,4 +69,4 @@ def weighted_value(rounds: Rounds, logger: NDArray[Any], method: str = "IPS", *,
         value, (value - half, value + half), error, len(rounds), ESTIMAND, f"{method}, loggers by precision", level,
         ("the logged propensities are true, and each logger alone covers the target policy",),
         {"loggers": [str(name) for name in names], "values": values, "errors": errors, "shares": share, "rounds": sizes},
-    )  # fmt: skip
+    ).within(reward_bounds(rounds.reward))  # fmt: skip

@@ -58,6 +58,11 @@ class Rounds:
                 f"logged_propensity: 0 in row {int(np.argmin(p))}; an action that was taken had a chance above 0: "
                 "log the chance that the serving policy gave to it at that moment"
             )
+        if p.min() == 1:
+            raise NoOverlap(
+                f"logged_propensity: 1 in all {n:,} rows; where nothing else could have been chosen, nothing is known of other "
+                "choices: log the chance at the moment of the choice, from a policy that explores"
+            )
         pi = chance(target_probability, "target_probability", n)
         q = None if predicted_logged is None else column(predicted_logged, "predicted_logged", n)
         baseline = None if predicted_target is None else column(predicted_target, "predicted_target", n)
@@ -140,6 +145,14 @@ def effective_sample_size(weight: FloatArray) -> float:
     """Kish's effective sample size of importance weights (n,), in rounds; 0 where all weights are 0."""
     squares = float(weight @ weight)
     return float(weight.sum() ** 2 / squares) if squares > 0 else 0.0
+
+
+def reward_bounds(reward: FloatArray) -> tuple[float, float]:
+    """What a mean reward can be at all: a share for zeros and ones, at least 0 for counts and for amounts that are mostly 0."""
+    if bool(np.all((reward == 0) | (reward == 1))):
+        return 0.0, 1.0
+    counted = bool(np.all(reward == np.round(reward))) or float(np.mean(reward == 0)) >= 0.5
+    return (0.0, np.inf) if reward.min() >= 0 and counted else (-np.inf, np.inf)
 
 
 def rounds_with_half(contributions: FloatArray) -> int:

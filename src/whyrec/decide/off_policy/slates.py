@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from whyrec.decide.off_policy.rounds import labels
+from whyrec.decide.off_policy.rounds import labels, reward_bounds
 from whyrec.errors import BadInput, NoOverlap
 from whyrec.estimate import Estimate, FloatArray
 
@@ -78,6 +78,8 @@ def slate_values(
         raise BadInput("give predicted_logged and predicted_target together, or neither")
     modelled = predicted_logged is not None
     chosen = methods or (SLATE_METHODS if modelled else SLATE_METHODS[:3])
+    low, high = reward_bounds(r.ravel())
+    bounds = (low, high * float(worth.sum())) if worth.min() >= 0 and worth.sum() > 0 else (-np.inf, np.inf)
     ratio = pi / p
     found: dict[str, Estimate] = {}
     for name in chosen:
@@ -109,7 +111,7 @@ def slate_values(
                 "effective_sample_size": [float(w.sum() ** 2 / (w @ w)) if w.any() else 0.0 for w in weight.T],
                 "largest_weight": float(weight.max()),
             },
-        )
+        ).within(bounds)
     return found
 
 

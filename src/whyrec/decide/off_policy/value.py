@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whyrec.decide.off_policy import intervals
 from whyrec.decide.off_policy.intervals import Kind, Terms
-from whyrec.decide.off_policy.rounds import Rounds, effective_sample_size
+from whyrec.decide.off_policy.rounds import Rounds, effective_sample_size, reward_bounds
 from whyrec.decide.off_policy.weights import METHODS, Method, parameters, untamed, usable
 from whyrec.errors import BadInput
 from whyrec.estimate import Estimate, FloatArray, clustered_error
@@ -63,19 +65,52 @@ def off_policy_values(
             other, _ = _ends(name, rounds, whole, untamed(name), how)
             low, high = min(low, other[0]), max(high, other[1])
             told = (*told, "the interval reaches as far as that without taming")
-        error, units = clustered_error(terms.influence, rounds.clusters)
-        found[name] = Estimate(
+        spread = clustered_error(terms.influence, rounds.clusters)
+        value = Estimate(
             estimate=terms.value,
             interval=(low, high),
-            standard_error=error,
-            n=units,
+            standard_error=spread.error,
+            n=spread.units,
             estimand=ESTIMAND,
             method=name,
             level=level,
-            assumptions=(*method.assumptions, *told, *_warned(name, weight)),
+            assumptions=(*method.assumptions, *told),
             diagnostics=_diagnostics(rounds, weight, kind, parameter if method.tunable else None),
-        )
+        ).told({"warnings": _warned(name, weight)})
+        if rounds.clusters is not None:
+            value = value.told(spread.diagnostics)
+        if name == "DM":
+            value = value.without_interval("the reward model's own error is not known")
+        found[name] = value.within(reward_range or reward_bounds(rounds.reward))
     return found
+
+
+def difference(
+    one: Estimate, other: Estimate, of_one: Terms, of_other: Terms, clusters: NDArray[Any] | None = None
+) -> Estimate:
+    """One value less another from the same rounds, with an interval that follows from theirs, whatever their kind.
+
+    Zou and Donner (2008, equation 13): each end is root((v1 - l1)^2 + (u2 - v2)^2 - 2 r (v1 - l1)(u2 - v2)) away, r the
+    correlation of the values by their influences.
+    """
+    spreads = [clustered_error(terms.influence, clusters).error for terms in (of_one, of_other)]
+    paired = clustered_error(of_one.minus(of_other), clusters)
+    product = spreads[0] * spreads[1]
+    r = (
+        float(np.clip((spreads[0] ** 2 + spreads[1] ** 2 - paired.error**2) / (2 * product), -1, 1))
+        if product > 0
+        else 0.0
+    )
+    (below, above), (other_below, other_above) = (
+        (value.estimate - value.interval[0], value.interval[1] - value.estimate) for value in (one, other)
+    )
+    value = one.estimate - other.estimate
+    low = value - np.sqrt(max(below**2 + other_above**2 - 2 * r * below * other_above, 0.0))
+    high = value + np.sqrt(max(above**2 + other_below**2 - 2 * r * above * other_below, 0.0))
+    return Estimate(
+        value, (float(low), float(high)), paired.error, paired.units, "difference of the mean reward of a round",
+        f"{one.method}, paired", one.level, one.assumptions,
+    ).told({"correlation": r, "warnings": (*one.warnings, *other.warnings)})  # fmt: skip
 
 
 def default_interval(rounds: Rounds) -> Kind:
@@ -94,7 +129,10 @@ def _warned(name: str, weight: FloatArray) -> tuple[str, ...]:
     worth = effective_sample_size(weight) if weight.any() else 0.0
     if name in ("naive", "DM") or worth >= _FEW:
         return ()
-    return (f"only {worth:.0f} effective rounds: a 95% interval may hold the truth nearer 90 times in 100",)
+    return (
+        f"the rounds are worth {worth:,.0f} for this policy; below {_FEW} a 95% interval may hold the truth nearer 90 times in 100: "
+        "log more exploration",
+    )
 
 
 @dataclass(frozen=True)
@@ -128,8 +166,6 @@ def _ends(
     elif how.kind == "bernstein":
         width, told = _score_width(name, rounds, weight, parameter, how.reward_range, how.largest_weight)
         low, high = intervals.bernstein(terms, how.level, width)
-        if how.reward_range is not None:
-            low, high = max(low, how.reward_range[0]), min(high, how.reward_range[1])
     elif how.kind == "events" and weight.any():
         told = ("events of a round are rare and independent",)
         scale = float(weight.mean()) if METHODS[name].normalised else 1.0

@@ -11,6 +11,7 @@ from whyrec.errors import BadInput
 from whyrec.studies.effect_benchmark.coat import coat
 from whyrec.studies.effect_benchmark.hillstrom import hillstrom
 from whyrec.studies.effect_benchmark.ihdp import ihdp
+from whyrec.studies.effect_benchmark.intervals import intervals
 from whyrec.studies.effect_benchmark.many_arms import many_arms
 from whyrec.studies.effect_benchmark.missing_values import missing_values
 from whyrec.studies.effect_benchmark.pair_intervals import pair_intervals
@@ -19,7 +20,19 @@ from whyrec.studies.effect_benchmark.ratings import ratings
 from whyrec.studies.effect_benchmark.simulated import simulated
 from whyrec.studies.measured import Benchmark, Part
 
-TABLES = ("simulated", "missing", "pairs", "ratings", "arms", "rankers", "ihdp", "hillstrom", "coat", "coat-attributes")
+TABLES = (
+    "simulated",
+    "intervals",
+    "missing",
+    "pairs",
+    "ratings",
+    "arms",
+    "rankers",
+    "ihdp",
+    "hillstrom",
+    "coat",
+    "coat-attributes",
+)
 
 
 def effect_benchmark(
@@ -35,6 +48,7 @@ def effect_benchmark(
     makers: dict[str, Callable[[], Part]] = {
         "simulated": lambda: simulated(100 if quick else 500, random_state=random_state),
         "missing": lambda: missing_values(100 if quick else 500, default_model=not quick, random_state=random_state),
+        "intervals": lambda: intervals(40 if quick else 500, random_state=random_state),
         "pairs": lambda: pair_intervals(quick=quick, random_state=random_state),
         "ratings": lambda: ratings(quick=quick, random_state=random_state),
         "arms": lambda: many_arms(quick=quick, random_state=random_state),

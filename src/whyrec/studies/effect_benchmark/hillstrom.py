@@ -68,7 +68,8 @@ def hillstrom(data: Path, *, repetitions: int = 50, quick: bool = False, random_
         model = DoCalib(folds=3, random_state=repetition).fit(x, a, y)
         for name, estimate in {**model.relatives_, "DoCalib": model.effect_}.items():
             errors.setdefault(name, []).append(estimate.estimate - truth)
-            covers.setdefault(name, []).append(estimate.covers(truth))
+            if estimate.has_interval:
+                covers.setdefault(name, []).append(estimate.covers(truth))
         scores = {"DoCalib": PairEffects(random_state=repetition).fit(model).rank_score(features[second])}
         for kind in ("S", "T", "X", "DR"):
             scores[f"{kind}-learner"] = Learner(kind, random_state=repetition).fit(x, a, y).predict(features[second])
@@ -88,7 +89,7 @@ def hillstrom(data: Path, *, repetitions: int = 50, quick: bool = False, random_
                 "method": name,
                 "bias": None if error is None else float(np.mean(error)),
                 "rmse": None if error is None else float(np.sqrt(np.mean(np.square(error)))),
-                "coverage": None if error is None else float(np.mean(covers[name])),
+                "coverage": float(np.mean(covers[name])) if name in covers else None,
                 "qini_1000": None if rank is None else 1000 * float(np.mean(rank)),
                 "docalib_less_it_1000": None if difference is None else 1000 * float(difference.mean()),
                 "standard_error": None

@@ -55,7 +55,7 @@ def simulated(repetitions: int = 500, rows: int = 1_000, random_state: int = 0) 
     with threadpool_limits(1):
         for cell in CELLS:
             found += list(_one_cell(cell, repetitions, rows, random_state))
-    per_draw = pl.DataFrame(found)
+    per_draw = pl.DataFrame(found, infer_schema_length=None)
     frame = (
         per_draw.group_by("cell", "method", maintain_order=True)
         .agg(
@@ -96,6 +96,6 @@ def _one_cell(cell: str, repetitions: int, rows: int, random_state: int) -> Iter
                 "cell": cell,
                 "method": name,
                 "error": estimate.estimate - TRUTH,
-                "covers": float(estimate.covers(TRUTH)),
-                "width": estimate.interval[1] - estimate.interval[0],
+                "covers": float(estimate.covers(TRUTH)) if estimate.has_interval else None,
+                "width": estimate.interval[1] - estimate.interval[0] if estimate.has_interval else None,
             }

@@ -98,7 +98,7 @@ def _row(direction: str, name: str, found: Estimate, truth: float) -> dict[str, 
     low, high = found.interval
     return {
         "direction": direction, "method": name, "clicks per 1,000": 1000 * found.estimate, "low": 1000 * low, "high": 1000 * high,
-        "truth": 1000 * truth, "relative error": (found.estimate - truth) / truth, "covers": found.covers(truth),
+        "truth": 1000 * truth, "relative error": (found.estimate - truth) / truth, "covers": found.covers(truth) if found.has_interval else None,
         "effective": found.diagnostics["effective_sample_size"],
     }  # fmt: skip
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from whyrec.errors import BadInput
 from whyrec.progress import say
 from whyrec.studies.measured import Benchmark, Part
-from whyrec.studies.policy_benchmark import constraints, open_bandit, speed, structured, synthetic, targeting
+from whyrec.studies.policy_benchmark import constraints, gate, open_bandit, speed, structured, synthetic, targeting
 
 
 def policy_benchmark(data: Path | None = None, *, quick: bool = False, random_state: int = 0) -> Benchmark:
@@ -27,6 +27,7 @@ def policy_benchmark(data: Path | None = None, *, quick: bool = False, random_st
             "coverage": lambda: synthetic.coverage(
                 500, draws=200, settings=((10, "middle", 2000),), random_state=random_state
             ),
+            "gate": lambda: gate.gate(100, tried=(0.1,), random_state=random_state),
             "slates and others": lambda: structured.structured(100, random_state=random_state),
             "frozen": lambda: synthetic.frozen_normaliser(500, random_state=random_state),
             "monitoring": lambda: synthetic.sequences(500, random_state=random_state),
@@ -43,6 +44,7 @@ def policy_benchmark(data: Path | None = None, *, quick: bool = False, random_st
             ),
             "own effects": lambda: synthetic.direct_effects(500, random_state=random_state),
             "coverage": lambda: synthetic.coverage(500, draws=1000, random_state=random_state),
+            "gate": lambda: gate.gate(random_state=random_state),
             "slates and others": lambda: structured.structured(500, random_state=random_state),
             "frozen": lambda: synthetic.frozen_normaliser(500, random_state=random_state),
             "monitoring": lambda: synthetic.sequences(2000, random_state=random_state),

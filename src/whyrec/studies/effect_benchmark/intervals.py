@@ -1,0 +1,187 @@
+"""Do the intervals of effects cover what they name, in an easy design and in a hard one?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from threadpoolctl import threadpool_limits
+
+from whyrec.cause.arms import ArmEffects
+from whyrec.cause.docalib import DoCalib
+from whyrec.cause.dose import DoseResponse
+from whyrec.cause.identification.estimation import two_stage
+from whyrec.cause.pair_effects import PairEffects
+from whyrec.estimate import Estimate, FloatArray
+from whyrec.metrics.effect import effect_calibration, qini
+from whyrec.progress import track
+from whyrec.studies.measured import Claim, Part
+
+_SEED = 20_262  # of logs that no choice was made on
+LEAST = 0.93
+_SIZES = (30, 30, 60, 60, 100, 100, 200, 300, 300, 500, 1_000, 1_000)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What one interval was of, whether it held the truth (or the share of several that did), its width, and whether the answer warned."""
+
+    what: str
+    held: float
+    width: float
+    warned: bool = False
+
+
+Design = Callable[[np.random.Generator], Iterator[Held]]
+
+
+def of_estimate(what: str, found: Estimate, truth: float) -> Held:
+    """One estimate."""
+    return Held(what, float(found.covers(truth)), found.interval[1] - found.interval[0], bool(found.warnings))
+
+
+def clusters(rng: np.random.Generator) -> Iterator[Held]:
+    """Means of rows of which clusters share half of the variance."""
+    for units, alike in ((5, True), (12, True), (12, False), (50, False)):
+        sizes = np.full(units, 20) if alike else np.ceil(20 * rng.lognormal(0, 1, units)).astype(int)
+        group = np.repeat(np.arange(units), sizes)
+        values = rng.normal(size=units)[group] + rng.normal(size=len(group))
+        found = Estimate.from_influence(
+            values.mean(), values - values.mean(), estimand="mean", method="mean", clusters=group
+        )
+        yield of_estimate(f"mean, {units} clusters of {'equal' if alike else 'unequal'} size", found, 0.0)
+
+
+def steep_arms(rng: np.random.Generator, rows: int = 2_000) -> Iterator[Held]:
+    """Three random arms of means 0, .1, .2 beside an outcome that follows a feature thirty times as much (3 x)."""
+    truth, x, arm = np.array([0.0, 0.1, 0.2]), rng.normal(size=rows), rng.integers(0, 3, rows)
+    y = 3 * x + truth[arm] + 0.3 * rng.normal(size=rows)
+    for over, right in (("population", truth), ("rows", truth + 3 * x.mean())):
+        model = ArmEffects(over=over).fit(x[:, None], arm, y, propensity=np.full(rows, 1 / 3))  # type: ignore[arg-type]
+        yield _arms(f"arms, steep curve, over the {over}", model.intervals(), right)
+        if over == "population":
+            yield _arms("shrunk arms, steep curve", model.shrunk_intervals(), right)
+
+
+def rare_arms(rng: np.random.Generator) -> Iterator[Held]:
+    """Arms of 30 to 1,000 rows: clicks at rates of .5% to 5%, all alike or not, and lognormal spend of as few buyers."""
+    share = np.array(_SIZES) / sum(_SIZES)
+    for alike in (True, False):
+        rate = (
+            np.full(len(share), rng.choice([0.005, 0.01, 0.05]))
+            if alike
+            else rng.choice([0.005, 0.01, 0.02, 0.05], len(share))
+        )
+        x, arm = rng.normal(size=(sum(_SIZES), 2)), rng.choice(len(share), sum(_SIZES), p=share)
+        happened = rng.random(len(arm)) < np.minimum(rate[arm] * np.exp(0.5 * x[:, 0] - 0.125), 1)
+        spend = happened * rng.lognormal(-0.5, 1, len(arm))
+        for name, y in (("clicks", happened.astype(float)), ("spend", spend)):
+            if not y.any():
+                continue
+            model = ArmEffects().fit(x, arm, y, arms=np.arange(len(share)), propensity=share[arm])
+            words = f"{name}, arms of 30 to 1,000 rows, {'one rate' if alike else 'rates .5% to 5%'}"
+            yield _arms(words, model.intervals(), rate)
+            yield _arms(f"{words}, shrunk", model.shrunk_intervals(), rate)
+
+
+def _arms(what: str, ends: tuple[FloatArray, FloatArray], truth: FloatArray) -> Held:
+    low, high = ends
+    known = np.isfinite(low)
+    held = ((low <= truth) & (truth <= high))[known]
+    return Held(what, float(held.mean()), float((high - low)[known].mean()))
+
+
+def rare_effect(rng: np.random.Generator) -> Iterator[Held]:
+    """Effect of a treatment that few rows had on clicks: none in truth."""
+    for treated, rate in ((36, 0.01), (300, 0.02)):
+        n = 2_000
+        x = rng.normal(size=(n, 2))
+        a = (rng.random(n) < treated / n * np.exp(0.4 * x[:, 0] - 0.08)).astype(int)
+        y = (rng.random(n) < rate * np.exp(0.5 * x[:, 0] - 0.125)).astype(float)
+        if y.any():
+            model = DoCalib(propensity="logistic", outcome="logistic").fit(x, a, y)
+            yield of_estimate(f"effect on clicks of {rate:.0%}, {treated} treated rows", model.effect_, 0.0)
+
+
+def doses(rng: np.random.Generator, rows: int = 1_500) -> Iterator[Held]:
+    """A dose that follows a feature, of effect .5 a unit, beside a feature that moves the outcome three times as much."""
+    x = rng.normal(size=(rows, 2))
+    a = 0.5 * x[:, 0] + rng.normal(size=rows)
+    y = 0.5 * a + 1.5 * x[:, 0] + rng.normal(size=rows)
+    model = DoseResponse(outcome="linear", dose="linear").fit(x, a, y)
+    yield of_estimate("dose, average change per unit", model.slope_, 0.5)
+    for point in (0.0, 1.0):
+        yield of_estimate(f"dose, mean outcome at dose {point:g}", model.at([point])[0].estimate, 0.5 * point)
+
+
+def rankings(rng: np.random.Generator) -> Iterator[Held]:
+    """Scores of effects that do not differ: Qini and the slope of calibration are zero."""
+    for name, rows in (("three features, 500 rows", 500), ("one feature of 0 and 1, 1,500 rows", 1_500)):
+        x = rng.normal(size=(rows, 3)) if rows == 500 else rng.integers(0, 2, (rows, 1)).astype(float)
+        a = rng.integers(0, 2, rows)
+        y = 0.5 * a + x[:, 0] + rng.normal(size=rows)
+        model = DoCalib(propensity="logistic", outcome="linear").fit(x, a, y)
+        judged = PairEffects().fit(model).judged(model)
+        gain = model.effect_scores_[judged.rows]
+        yield of_estimate(f"Qini, constant effect, {name}", qini(judged.rank, gain), 0.0)
+        slope, error = effect_calibration(judged.effect, gain, folds=judged.fold).slope
+        if np.isfinite(error):
+            yield Held(
+                f"slope of calibration, constant effect, {name}", float(abs(slope) <= 1.96 * error), 2 * 1.96 * error
+            )
+
+
+def instruments(rng: np.random.Generator, rows: int = 500) -> Iterator[Held]:
+    """An instrument of a first-stage F about 30, 10 and 2, where a hidden cause moves treatment and outcome strongly."""
+    for strength in (0.5, 0.3, 0.15):
+        hidden, z, x = rng.normal(size=rows), (rng.random(rows) < 0.5).astype(float), rng.normal(size=(rows, 1))
+        t = strength * z + 0.9 * hidden + 0.5 * rng.normal(size=rows)
+        y = t + 2 * hidden + x[:, 0] + rng.normal(size=rows)
+        yield of_estimate(f"instrument that moves the treatment by {strength:g}", two_stage(x, z, t, y), 1.0)
+
+
+DESIGNS: dict[str, Design] = {
+    "clusters": clusters,
+    "steep arms": steep_arms,
+    "rare arms": rare_arms,
+    "rare effects": rare_effect,
+    "doses": doses,
+    "rankings": rankings,
+    "instruments": instruments,
+}
+
+
+def intervals(repetitions: int = 500, *, random_state: int = 0, only: tuple[str, ...] = tuple(DESIGNS)) -> Part:
+    """Coverage, width and warnings of every design; the claim of each line is coverage of .93 or more, Monte Carlo errors allowed."""
+    rows = []
+    with threadpool_limits(1):
+        for number, (name, design) in enumerate(DESIGNS.items()):
+            if name not in only:
+                continue
+            for k in track(range(repetitions), f"Intervals: {name}", total=repetitions):
+                rng = np.random.default_rng([_SEED, random_state, number, k])
+                rows += [{"design": name, "interval": h.what, **vars(h)} for h in design(rng)]
+    frame = (
+        pl.DataFrame(rows)
+        .group_by("design", "interval", maintain_order=True)
+        .agg(
+            repetitions=pl.len(), coverage=pl.col("held").mean(), spread=pl.col("held").std(),
+            width=pl.col("width").median(), warned=pl.col("warned").mean(),
+        )
+    )  # fmt: skip
+    claims = []
+    for row in frame.to_dicts():
+        error = 3 * (row["spread"] or 0.0) / np.sqrt(row["repetitions"])
+        claims.append(
+            Claim(
+                f"{row['interval']}: {row['coverage']:.3f} of {row['repetitions']} logs ({LEAST} or more, {error:.3f} allowed)",
+                bool(row["coverage"] >= LEAST - error),
+            )
+        )
+    return Part.of(
+        "intervals", "Intervals: do they cover what they name?", frame.drop("spread"),
+        f"{repetitions} simulated logs a design; coverage over arms where there are several; width: the median; warned: share of "
+        "the answers that say that the interval may cover less", tuple(claims),
+    )  # fmt: skip
