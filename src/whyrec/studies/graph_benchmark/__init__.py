@@ -6,6 +6,7 @@ bnlearn are read here for the final measurement only: every default was chosen o
 tables.py          `Setting`
 networks.py        discovery on known networks
 calibration.py     probabilities of edges on random graphs
+one_posterior.py   printed graph and draws where columns are many
 table_support.py   support of edges on tables and mixed columns
 table_effects.py   averaged effects on discrete networks
 averaging.py       effects averaged over the graphs that the data leave open
@@ -28,6 +29,7 @@ from whyrec.studies.graph_benchmark.calibration import calibrated_edges
 from whyrec.studies.graph_benchmark.default_score import default_score
 from whyrec.studies.graph_benchmark.identification import brute_force, estimated_formulas, identification_speed
 from whyrec.studies.graph_benchmark.networks import beside_causal_learn, known_networks, with_knowledge
+from whyrec.studies.graph_benchmark.one_posterior import one_posterior
 from whyrec.studies.graph_benchmark.table_effects import table_effects
 from whyrec.studies.graph_benchmark.table_support import table_support
 from whyrec.studies.graph_benchmark.tables import Setting
@@ -71,6 +73,7 @@ TABLES: list[Callable[[Setting], Part]] = [
     with_knowledge,
     beside_causal_learn,
     calibrated_edges,
+    one_posterior,
     table_support,
     averaged_effects,
     table_effects,
