@@ -110,7 +110,9 @@ def test_every_group_has_a_chinese_name():
 
 
 class Model:
-    """What `short_reasons` needs of a fitted model: its data."""
+    """What `short_reasons` needs of a fitted model: its data, and the checks that its effects failed."""
+
+    failed_checks_: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         log = pl.DataFrame(
@@ -131,14 +133,14 @@ class Model:
         self.dataset_ = Dataset.build(log, schema, items)
 
 
-def frame(low: list[float | None], high: list[float | None]) -> pl.DataFrame:
+def frame(signs: list[int | None]) -> pl.DataFrame:
     items = ["twice", "once", "kin", "popular", "odd"]
-    columns = {"user": ["a"] * 5, "item": items, "effect_low": low, "effect_high": high}
-    return pl.DataFrame(columns, schema_overrides={"effect_low": pl.Float64, "effect_high": pl.Float64})
+    columns = {"user": ["a"] * 5, "item": items, "effect_sign": signs}
+    return pl.DataFrame(columns, schema_overrides={"effect_sign": pl.Int8})
 
 
 def test_the_strongest_evidence_comes_first():
-    reasons = short_reasons(Model(), frame([None] * 5, [None] * 5)).to_list()
+    reasons = short_reasons(Model(), frame([None] * 5)).to_list()
     assert reasons == [
         "chosen 2 times before",
         "chosen once before",
@@ -149,12 +151,29 @@ def test_the_strongest_evidence_comes_first():
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
-def test_a_line_claims_an_effect_only_outside_zero(lang):
-    low, high, verdicts = zip(*INTERVALS, strict=True)
-    for reason, verdict in zip(short_reasons(Model(), frame(list(low), list(high)), lang), verdicts, strict=True):
+def test_a_line_claims_an_effect_only_where_its_sign_is_told(lang):
+    signs, verdicts = [1, -1, 0, 0, 1], ["up", "down", None, None, "up"]
+    for reason, verdict in zip(short_reasons(Model(), frame(signs), lang), verdicts, strict=True):
         check(reason, verdict, lang)
 
 
+@pytest.mark.parametrize(("lang", "name"), [("en", "simulated confounder"), ("zh", "模拟的隐藏因素")])
+def test_nothing_is_claimed_of_effects_that_failed_a_check(lang, name):
+    model = Model()
+    model.failed_checks_ = ("simulated confounder",)
+    told = [*short_reasons(model, frame([1, -1, 0, 0, 1]), lang)]
+    assert all(name in reason for reason in told)
+    told.append("\n".join(sentences(replace(WHY, failed=("simulated confounder",)), lang)))
+    assert name in told[-1]
+    assert not any(re.search(pattern, line) for pattern in CLAIMS[lang] for line in told)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_expected_outcomes_stand_beside_the_effect(lang):
+    told = "\n".join(sentences(replace(WHY, expected=0.161, untreated=0.151, treated=0.171), lang))
+    assert all(figure in told for figure in ("0.1610", "0.1510", "0.1710"))
+
+
 def test_no_recommendation_needs_no_reason():
-    assert short_reasons(Model(), frame([None] * 5, [None] * 5).head(0)).len() == 0
+    assert short_reasons(Model(), frame([None] * 5).head(0)).len() == 0
     assert np.isfinite(WHY.preference)

@@ -31,7 +31,7 @@ def test_the_folder_holds_what_is_documented(found: Demo) -> None:
     assert "--cases" in found.to_text() and "http://127.0.0.1:8000" in found.to_text()
     frame = pl.read_parquet(found.folder / "recommendations.parquet")
     assert frame.columns == [
-        "user", "item", "rank", "by", "score", "preference", "effect", "effect_low", "effect_high", "text", "reason",
+        "user", "item", "rank", "by", "score", "preference", "effect", "effect_low", "effect_high", "effect_sign", "text", "reason",
     ]  # fmt: skip
     assert set(frame["by"]) == {"preference", "effect"}
     assert frame.group_by("user", "by").agg(pl.col("rank").sort())["rank"].to_list() == [list(range(1, 11))] * (

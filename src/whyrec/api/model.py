@@ -18,6 +18,7 @@ from whyrec.decide.causal_recommender import CausalRecommender, Ranking, Why
 from whyrec.decide.comparisons import keep
 from whyrec.errors import BadInput, WhyrecError
 from whyrec.estimate import Estimate
+from whyrec.explain.failures import failures
 from whyrec.files import atomic_file, write_json
 from whyrec.saved import check_free
 
@@ -81,6 +82,8 @@ class Fitted:
             "effect": effects.effect_.to_dict() if effects else None,
             "naive": effects.naive_.to_dict() if effects else None,
             "no_effects": self.model.no_effects_ or None,
+            "attributes": (self.model.estimates_ or {}).get("attributes"),
+            "failures": failures(self.model.estimates_),
             "baselines": self.model.notes_.get("baselines"),
             "validation": self.validation.to_dict(),
         }
@@ -92,6 +95,8 @@ class Fitted:
         words += (
             [repr(effects.effect_), repr(effects.naive_)] if effects else [f"No effects: {self.model.no_effects_}."]
         )
+        words += [f"Warning: {told}" for told in failures(self.model.estimates_)]
+        words += attributes_told(self.model.estimates_)
         for found in (self.model.notes_.get("baselines") or {}).values():
             best = sorted(found["methods"], key=lambda row: -row["ndcg"])
             words.append(f"NDCG@10, {found['how']}: " + "; ".join(f"{row['method']} {row['ndcg']:.4f}" for row in best))
@@ -272,6 +277,15 @@ def recommend(
         _draw_constraints(found, Path(picture))
     more: dict[str, Any] = {"constraints": found.told} if found.told else {}
     notes = words_of(found.told)
+    if ranking == "effect":
+        more["ties"] = tied = ties(frame)
+        if tied:
+            notes.append(
+                f"ties: {tied:,} of {frame.height:,} recommendations have the same effect as another of their user's; they stand in the order of "
+                "the effect before calibration, then of preference"
+            )
+    if fitted.effects_ is not None:
+        notes += [f"warning: {words}" for words in failures(fitted.estimates_)]
     if strangers:
         notes.append(
             f"not in the log: {', '.join(map(str, strangers[:10]))}{' ...' if len(strangers) > 10 else ''}; answered by preference, "
@@ -287,6 +301,27 @@ def recommend(
         more["policy"] = ranking
         notes.insert(0, f"policy: by {ranking}, of whose value the log is surest")
     return Table(frame, "recommendations", out, more, tuple(notes))
+
+
+def ties(frame: pl.DataFrame) -> int:
+    """How many recommendations have the same effect, to nine digits, as another of the same user."""
+    same = pl.struct("user", pl.col("effect").round_sig_figs(9)).is_duplicated()
+    return int(frame.filter(pl.col("effect").is_not_null()).select(same.sum()).item())
+
+
+def attributes_told(content: Mapping[str, Any] | None) -> list[str]:
+    """Which columns of the user and item tables the effects are adjusted for, and which are not, and why."""
+    told = []
+    for role, found in ((content or {}).get("attributes") or {}).items():
+        if found["used"]:
+            told.append(
+                f"Effects are adjusted for the {role}s' {', '.join(found['used'])}, and may differ by them; a column that the treatment could "
+                f"change (a sum over the log, say) must not be in the {role} table."
+            )
+        told += [
+            f"Effects leave out column {name!r} of the {role} table: {why}." for name, why in found["left_out"].items()
+        ]
+    return told
 
 
 def _check_history(users: list[Any], known: Any, history: Mapping[Any, Sequence[Any]] | None) -> None:

@@ -48,7 +48,7 @@ from whyrec.metrics.calibration import Reliability, reliability
 from whyrec.metrics.ratings import pooled_auc
 
 _REGRESSIONS = ("linear", "logistic")
-_ROWS_OF_REPEATS, _MOST_REPEATS = 12_000, 4
+_CELLS_OF_REPEATS, _MOST_REPEATS = 240_000, 4
 GIVEN_AWAY = 0.98  # AUC from which a feature alone is said to state the treatment
 _ASSUMPTIONS = (
     "nothing unmeasured drives both treatment and outcome, given the features",
@@ -142,7 +142,7 @@ class DoCalib:
         units = np.arange(n) if self.clusters_ is None else self.clusters_
         self.features_, self.feature_names_ = x, names
         self.log_ = Log(a, y, w, bool(np.all((y == 0) | (y == 1))))
-        nested, repeats = self.scheme == "nested", self._repeats(n)
+        nested, repeats = self.scheme == "nested", self._repeats(*x.shape)
         models = Models(self.propensity, self.outcome, self.folds, nested, repeats, self.random_state)
         self.nuisances_, self.mix_ = cross_fit(x, units, self.log_, logged, models)
         self._estimate(units)
@@ -199,11 +199,11 @@ class DoCalib:
         if self.min_propensity is not None and not 0 < self.min_propensity < 0.5:
             raise BadInput(f"min_propensity={self.min_propensity}: give a chance between 0 and 0.5")
 
-    def _repeats(self, rows: int) -> int:
+    def _repeats(self, rows: int, columns: int) -> int:
         """Divisions into folds: more where few rows make the answer depend on the draw of one, and fits are quick."""
         if self.repeats is not None or STACKED not in (self.propensity, self.outcome):
             return self.repeats or 1
-        return int(np.clip(_ROWS_OF_REPEATS // rows, 1, _MOST_REPEATS))
+        return int(np.clip(_CELLS_OF_REPEATS // (rows * columns), 1, _MOST_REPEATS))
 
     def _estimate(self, units: IntArray) -> None:
         calibrated = calibrate(self.nuisances_, self.log_, self.calibration, self.min_propensity)
@@ -211,7 +211,12 @@ class DoCalib:
         self.outcome_calibrated_, self.propensity_calibrated_ = calibrated.applied, calibrated.propensity_applied
         try:
             self.positivity_ = positivity(
-                calibrated.propensity, self.log_.treatment, self.log_.weight, calibrated.floor, calibrated.clipped
+                calibrated.propensity,
+                self.log_.treatment,
+                self.log_.weight,
+                calibrated.floor,
+                calibrated.clipped,
+                raw=None if self.nuisances_.logged else self.nuisances_.propensity,
             )
         except NoOverlap as error:
             raise NoOverlap(f"{error}{self._given_away()}") from None

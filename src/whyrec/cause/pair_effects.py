@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from whyrec.cause.docalib import DoCalib
 from whyrec.cause.nuisance import Boosting, Linear, Nuisance, fit_or_constant, from_state, state_of
+from whyrec.cause.pair_outcomes import PairOutcomes
 from whyrec.cause.sieve import Sieve, StackedEffect
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, normal_quantile
@@ -32,6 +33,7 @@ LEARNERS = ("t", "t-linear", "dr", "linear")
 _OF_OUTCOMES = ("t", "t-linear")
 _PARALLEL, _MOST_THREADS = 500_000, 8  # rows from which threads pay
 _MANY = 1_000_000_000  # rows worth any loading
+_TIE = 1e-6  # what the effect before calibration counts in an order, beside the effect: it tells apart those that are equal
 _CHUNK = 16_384  # rows whose features and what is made of them stay in the processor's cache
 
 
@@ -52,7 +54,8 @@ class PairEffects:
     (boosting on the scores) and "linear" (linear regression of the scores) compete. calibrate: whether the combination is calibrated (Whitehouse et al.
     2024: regressed on the scores by a monotone map), where that lowers its held-out doubly robust loss: with few rows
     there are few bins, and they take more from the effects than they mend. level: of the intervals. crosses: pairs of columns whose products
-    count as features, too: where one changes what the other does to the effect.
+    count as features, too: where one changes what the other does to the effect. outcomes: also learn what is expected of a pair untreated and
+    treated, from the same features, and keep effects within what the outcome's ends allow (`outcomes_`, see `PairOutcomes`).
 
     After `fit`: `out_of_fold_` ((n,), the combined effect of each row before calibration, by models that never saw its
     fold), `mix_` (weight of each candidate), `names_`, `blp_slope_` (slope of the scores on the
@@ -70,12 +73,14 @@ class PairEffects:
         level: float = 0.95,
         random_state: int = 0,
         crosses: Sequence[tuple[int, int]] = (),
+        outcomes: bool = False,
     ) -> None:
         self.learners = learners
         self.calibrate = calibrate
         self.level = level
         self.random_state = random_state
         self.crosses = crosses
+        self.outcomes = outcomes
 
     def fit(
         self, model: DoCalib, features: ArrayLike | None = None, feature_names: Sequence[str] | None = None
@@ -109,8 +114,11 @@ class PairEffects:
         helps = self.calibrate and _helps(combined, scores, weight, fold)
         self.calibrator_ = MonotoneBins.fit(combined, scores, weight) if helps else None
         self.blp_slope_ = _slope(combined, scores, weight, model.clusters_, fold)
-        self.projection_ = Projection.fit(x, scores, weight, model.clusters_)
-        self.models_ = [self._whole(name, model, x, scores, weight) for name in self.learners_]
+        self.projection_ = Projection.fit(x, scores, weight, model.groupings_)
+        self.outcomes_ = PairOutcomes.fit(model, x) if self.outcomes else None
+        self.models_ = [
+            self._whole(name, model, x, scores, weight, np.arange(len(x))) for name in self.learners_
+        ]
         return self
 
     def judged(self, model: DoCalib, features: ArrayLike | None = None) -> Judged:
@@ -142,12 +150,7 @@ class PairEffects:
         self, name: str, model: DoCalib, x: FloatArray, scores: FloatArray, weight: FloatArray, train: NDArray[Any], at: FloatArray
     ) -> FloatArray:  # fmt: skip
         """Effects at some features of one candidate that was fitted on some rows."""
-        if name not in _OF_OUTCOMES:
-            found: FloatArray = self._regressor(name).fit(x[train], scores[train], weight[train]).predict(at)
-            return found
-        control, treated = self._arms(model.outcome if name == "t" else _straight(model), model, x, train)
-        result: FloatArray = treated.predict(at) - control.predict(at)
-        return result
+        return _difference(self._whole(name, model, x, scores, weight, train), at)
 
     def predict(self, features: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Effect, and the low and high end of its interval, each of shape (n,), for features (n, d)."""
@@ -159,7 +162,8 @@ class PairEffects:
         score = np.empty(len(x))
 
         def fill(rows: slice) -> None:
-            score[rows] = self._candidates(x[rows]) @ self.mix_
+            combined = self._candidates(x[rows]) @ self.mix_
+            score[rows] = combined if self.outcomes_ is None else self._order(combined, self._effect(x[rows], combined))
 
         self._in_chunks(fill, len(x))
         return score
@@ -169,18 +173,36 @@ class PairEffects:
         x = self._expanded(self._check(features))
         effect, low, high, score = (np.empty(len(x)) for _ in range(4))
         quantile = normal_quantile(self.level)
+        most = np.inf if self.outcomes_ is None else self.outcomes_.most - self.outcomes_.least
 
         def fill(rows: slice) -> None:
             candidates = self._candidates(x[rows])
-            combined = score[rows] = candidates @ self.mix_
-            effect[rows] = self.calibrator_(combined) if self.calibrator_ else combined
+            combined = candidates @ self.mix_
+            effect[rows] = self._effect(x[rows], combined)
+            score[rows] = self._order(combined, effect[rows])
             candidates -= effect[rows, None]
             candidates *= candidates
             half = quantile * np.sqrt(self.projection_.variance(x[rows]) + candidates @ self.mix_)
-            low[rows], high[rows] = effect[rows] - half, effect[rows] + half
+            low[rows], high[rows] = np.maximum(effect[rows] - half, -most), np.minimum(effect[rows] + half, most)
 
         self._in_chunks(fill, len(x))
         return effect, low, high, score
+
+    def expected(self, features: ArrayLike) -> FloatArray:
+        """What is expected of pairs as things are, untreated and treated, (n, 3), in the outcome's unit; treated - untreated is the effect."""
+        if self.outcomes_ is None:
+            raise BadInput("expected outcomes were not learnt; fit with outcomes=True")
+        x = self._expanded(self._check(features))
+        return self.outcomes_.arms(x, self._effect(x, self._candidates(x) @ self.mix_))
+
+    def _effect(self, x: FloatArray, combined: FloatArray) -> FloatArray:
+        """Calibrated effects, kept within what the outcome's ends allow."""
+        effect = self.calibrator_(combined) if self.calibrator_ else combined
+        return effect if self.outcomes_ is None else np.clip(effect, *self.outcomes_.limits(x))
+
+    def _order(self, combined: FloatArray, effect: FloatArray) -> FloatArray:
+        """Calibration alone keeps the order, and so it does not matter before it; the ends of the outcome differ from pair to pair."""
+        return combined if self.outcomes_ is None else effect + _TIE * combined
 
     def warm(self) -> None:
         """Load the compiled loop for trees now (needs numba): a service then answers for few pairs at its speed, too, and no request waits for it."""
@@ -194,8 +216,7 @@ class PairEffects:
         """
         x, w = self._expanded(self._check(features)), np.asarray(weights, dtype=np.float64)
         candidates = self._candidates(x)
-        combined = candidates @ self.mix_
-        value = w @ (self.calibrator_(combined) if self.calibrator_ else combined)
+        value = w @ self._effect(x, candidates @ self.mix_)
         spread = ((w @ candidates - value[:, None]) ** 2) @ self.mix_
         half = normal_quantile(self.level) * np.sqrt(self.projection_.variance_along(w, x) + spread)
         return value, value - half, value + half
@@ -209,12 +230,14 @@ class PairEffects:
                 "level": self.level,
                 "random_state": self.random_state,
                 "crosses": [list(pair) for pair in self.crosses],
+                "outcomes": self.outcomes,
             },
             "names": list(self.names_),
             "mix": self.mix_.tolist(),
             "blp_slope": list(self.blp_slope_),
             "calibrator": self.calibrator_.to_state() if self.calibrator_ else None,
             "projection": self.projection_.to_state(),
+            "outcomes": self.outcomes_.to_state() if self.outcomes_ else None,
             "models": [[state_of(part) for part in parts] for parts in self.models_],
         }
 
@@ -228,6 +251,7 @@ class PairEffects:
         self.blp_slope_ = (slope, error)  # not a number where the effects are flat, null in JSON
         self.calibrator_ = MonotoneBins.from_state(state["calibrator"]) if state["calibrator"] else None
         self.projection_ = Projection.from_state(state["projection"])
+        self.outcomes_ = PairOutcomes.from_state(state["outcomes"]) if state.get("outcomes") else None
         self.models_ = [[from_state(part) for part in parts] for parts in state["models"]]
         return self
 
@@ -256,17 +280,16 @@ class PairEffects:
         return result
 
     def _whole(
-        self, name: str, model: DoCalib, x: FloatArray, scores: FloatArray, weight: FloatArray
+        self, name: str, model: DoCalib, x: FloatArray, scores: FloatArray, weight: FloatArray, rows: NDArray[Any]
     ) -> list[Nuisance]:
-        """One candidate fitted on all rows: (control, treated) for the T-learner, one regression for the others."""
+        """One candidate fitted on some rows: (control, treated) for the T-learner, one regression for the others."""
         if name not in _OF_OUTCOMES:
-            return [self._regressor(name).fit(x, scores, weight)]
+            return [self._regressor(name).fit(x[rows], scores[rows], weight[rows])]
         if name == "t" and model.mix_.outcome is not None:
-            sieve = Sieve(binary=model.log_.binary, random_state=model.random_state)
-            sieve.fit(x, model.log_.treatment, model.log_.outcome, weight)
+            log, sieve = model.log_, Sieve(binary=model.log_.binary, random_state=model.random_state)
+            sieve.fit(x[rows], log.treatment[rows], log.outcome[rows], weight[rows])
             return [StackedEffect(sieve, model.mix_.outcome)]
-        spec = model.outcome if name == "t" else _straight(model)
-        return self._arms(spec, model, x, np.arange(len(x)))
+        return self._arms(model.outcome if name == "t" else _straight(model), model, x, rows)
 
     @staticmethod
     def _arms(spec: Any, model: DoCalib, x: FloatArray, rows: NDArray[Any]) -> list[Nuisance]:
@@ -302,9 +325,7 @@ class PairEffects:
         result = np.zeros((len(x), len(self.mix_)))
         for column, parts in enumerate(self.models_):
             if self.mix_[column] > 0:
-                result[:, column] = (
-                    parts[0].predict(x) if len(parts) == 1 else parts[1].predict(x) - parts[0].predict(x)
-                )
+                result[:, column] = _difference(parts, x)
         return result
 
     def _in_chunks(self, fill: Callable[[slice], None], rows: int) -> None:
@@ -322,6 +343,7 @@ class PairEffects:
     def _compiled(self, rows: int) -> bool:
         """Whether the trees that count, if any, are summed by the compiled loop, loaded now where so many rows are worth it."""
         counted = [parts for parts, share in zip(self.models_, self.mix_, strict=True) if share > 0]
+        counted += [list(self.outcomes_.models)] if self.outcomes_ else []
         trees = [part for parts in counted for part in parts if isinstance(part, Boosting)]
         for part in trees:
             part.compiled(rows)  # what one of them is worth serves the others
@@ -334,6 +356,11 @@ class PairEffects:
                 f"features: shape {x.shape}; the model was fitted on {len(self.names_)} columns: {', '.join(self.names_)}"
             )
         return x
+
+
+def _difference(parts: Sequence[Nuisance], x: FloatArray) -> FloatArray:
+    """Effects (n,) of a candidate: of its one model, or treated less control."""
+    return parts[0].predict(x) if len(parts) == 1 else parts[1].predict(x) - parts[0].predict(x)
 
 
 def _straight(model: DoCalib) -> str:
@@ -421,19 +448,37 @@ class Projection:
 
     @classmethod
     def fit(cls, x: FloatArray, scores: FloatArray, weight: FloatArray, clusters: NDArray[Any] | None) -> Projection:
-        """Least squares with the covariance of Liang and Zeger (1986), summed by cluster."""
+        """Least squares with the covariance of Liang and Zeger (1986), summed by cluster.
+
+        clusters: None, labels (n,), or labels (n, 2) of two groupings, such as user and item, of which rows may share either: the
+        covariance is that of the one plus that of the other less that of their crossing, and no direction's variance is below that of
+        either alone (Cameron, Gelbach and Miller 2011). Without the second all pairs would share an error that no interval knows.
+        """
         linear = Linear(False, ridge=1e-6).fit(x, scores, weight)
         design = linear.design(x)
         residual = scores - design @ linear.coefficients_
         bread = np.linalg.pinv((design * weight[:, None]).T @ design)
         moments = design * (weight * residual)[:, None]
-        if clusters is not None:
-            order = np.argsort(clusters, kind="stable")
-            starts = np.flatnonzero(np.r_[True, np.diff(clusters[order]) != 0])
-            moments = np.add.reduceat(moments[order], starts, axis=0)
-        units = len(moments)
-        meat = moments.T @ moments * units / max(units - design.shape[1], 1)
-        return cls(linear.centre_, linear.scale_, bread @ meat @ bread)
+
+        def covariance(labels: NDArray[Any] | None) -> FloatArray:
+            summed = moments
+            if labels is not None:
+                order = np.argsort(labels, kind="stable")
+                starts = np.flatnonzero(np.r_[True, np.diff(labels[order]) != 0])
+                summed = np.add.reduceat(moments[order], starts, axis=0)
+            units = len(summed)
+            # An item's effect may be all that tells it from others: items are not asked to outnumber the columns.
+            free = units / max(units - (design.shape[1] if labels is None or labels is clusters else 1), 1)
+            result: FloatArray = bread @ (summed.T @ summed * free) @ bread
+            return result
+
+        if clusters is None or clusters.ndim == 1:
+            return cls(linear.centre_, linear.scale_, covariance(clusters))
+        first, second = (np.unique(column, return_inverse=True)[1].astype(np.int64) for column in clusters.T)
+        one, other = covariance(first), covariance(second)
+        both = covariance(first * (second.max(initial=0) + 1) + second)
+        # one + (what the second adds), never less than nothing in any direction; the second is covered alike where it alone is larger.
+        return cls(linear.centre_, linear.scale_, one + _positive(other - both))
 
     def variance(self, x: FloatArray) -> FloatArray:
         """Variance of the projection at each row, shape (n,)."""
@@ -466,6 +511,13 @@ class Projection:
     def from_state(cls, state: dict[str, Any]) -> Projection:
         """The inverse of `to_state`."""
         return cls(np.array(state["centre"]), np.array(state["scale"]), np.array(state["covariance"]))
+
+
+def _positive(matrix: FloatArray) -> FloatArray:
+    """The nearest matrix without negative eigenvalues."""
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    result: FloatArray = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    return result
 
 
 def _helps(combined: FloatArray, scores: FloatArray, weight: FloatArray, fold: NDArray[Any]) -> bool:

@@ -12,14 +12,21 @@ from whyrec.estimate import FloatArray, IntArray, jsonable
 
 _FEWEST_EFFECTIVE_ROWS = 5.0
 _MOST_CLIPPED = 0.5
+_HEAVY = 10.0  # times the mean weight of its arm from which a row is heavy
+_MUCH, _TOO_MUCH = (
+    0.01,
+    0.1,
+)  # of the arm's weight that one row carries; from half of _HEAVY on, as in few rows each carries much
 
 
 @dataclass(frozen=True)
 class Positivity:
     """What the inverse weights look like; pairs are (control, treated).
 
-    rows: rows of each arm. effective: Kish's effective sample size of each arm, (sum w)^2 / sum w^2, in rows.
-    clipped: rows whose propensity was raised to `floor`. largest_weight: inverse propensity, in rows.
+    rows: rows of each arm. effective: Kish's effective sample size of each arm, (sum w)^2 / sum w^2, in rows; effective_raw the same by the
+    propensities before calibration, which may hide that these ran out (None where they were not given).
+    clipped: rows whose propensity was raised to `floor`. largest_weight: inverse propensity, in rows. heaviest: the largest in each arm, in
+    means of that arm's weights.
     edges, control_shares, treated_shares: histogram of the propensity in each arm. verdict: good, fair or poor.
     """
 
@@ -34,6 +41,8 @@ class Positivity:
     treated_shares: FloatArray
     verdict: str
     words: str
+    heaviest: tuple[float, float] = (1.0, 1.0)
+    effective_raw: tuple[float, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary."""
@@ -47,22 +56,23 @@ def positivity(
     weight: FloatArray,
     floor: tuple[float, float],
     clipped: tuple[int, int],
+    raw: FloatArray | None = None,
 ) -> Positivity:
-    """Diagnose overlap; propensity is the (clipped) probability of treatment, shape (n,).
+    """Diagnose overlap; propensity is the (clipped) probability of treatment, shape (n,); raw the same before calibration and floors.
+
+    Overlap is no better than "fair" where one row weighs ten times its arm's mean or a hundredth of all of it, and "poor" where one row
+    carries a tenth of its arm: the average may then hang on a few rows, however many effective rows the others make.
 
     Raises NoOverlap where an arm's weighted rows are worth fewer than five, or more than half of the chances had to be raised to
     a floor: rows of an arm that look alike can weigh evenly and still say nothing about everybody else.
     """
-    chance = np.stack([1 - propensity, propensity])
-    rows, effective, largest = [], [], 0.0
-    for arm in (0, 1):
-        mine = treatment == arm
-        inverse = 1 / chance[arm, mine]
-        worth = weight[mine] * inverse
-        # The rows' own weights are part of the design: only what the propensities add is counted as a loss.
-        effective.append(float(worth.sum() ** 2 / (worth**2 / weight[mine]).sum() * mine.sum() / weight[mine].sum()))
-        rows.append(int(mine.sum()))
-        largest = max(largest, float(inverse.max()))
+    effective, inverse = _worth(propensity, treatment, weight)
+    rows = [len(worth) for worth in inverse]
+    largest = max(float(worth.max()) for worth in inverse)
+    heaviest = (_heaviest(inverse[0]), _heaviest(inverse[1]))
+    before = None
+    if raw is not None:
+        before = _worth(np.clip(raw, 1e-6, 1 - 1e-6), treatment, weight)[0]
     for arm, name in ((0, "control"), (1, "treated")):
         if effective[arm] < _FEWEST_EFFECTIVE_ROWS:
             raise NoOverlap(
@@ -77,13 +87,19 @@ def positivity(
             "row got the other arm; log a share of impressions at random, or leave out of the features what is part of the treatment"
         )
     loss = min(effective[arm] / rows[arm] for arm in (0, 1))
-    verdict = (
-        "poor" if share > 0.1 or loss < 0.1 or min(effective) < 50 else "fair" if share > 0.01 or loss < 0.4 else "good"
-    )
+    carried = max(heaviest[arm] / rows[arm] if heaviest[arm] > _HEAVY / 2 else 0.0 for arm in (0, 1))
+    loss_raw = 1.0 if before is None else min(before[arm] / rows[arm] for arm in (0, 1))
+    poor = share > 0.1 or loss < 0.1 or min(effective) < 50 or carried > _TOO_MUCH
+    fair = share > 0.01 or loss < 0.4 or carried > _MUCH or max(heaviest) > _HEAVY or loss_raw < 0.1
+    verdict = "poor" if poor else "fair" if fair else "good"
     words = (
         f"{verdict}: {rows[1]:,} treated rows weigh as much as {effective[1]:,.0f}, {rows[0]:,} control rows as {effective[0]:,.0f}; "
         f"{share:.1%} of the propensities were raised to a floor; the largest inverse weight is {largest:,.1f}"
     )
+    if max(heaviest) > _HEAVY / 2:
+        words += f", a row that weighs {max(heaviest):,.0f} times the mean of its arm"
+    if before is not None and loss_raw < 0.1:
+        words += f"; before calibration the treated rows weighed as much as {before[1]:,.0f}, the control rows as {before[0]:,.0f}"
     edges = np.linspace(0.0, min(1.0, float(propensity.max()) * 1.0001), 31)
     shares = [
         np.histogram(propensity[treatment == arm], edges, weights=weight[treatment == arm])[0]
@@ -92,7 +108,7 @@ def positivity(
     ]
     return Positivity(
         (rows[0], rows[1]),
-        (effective[0], effective[1]),
+        effective,
         clipped,
         share,
         floor,
@@ -102,4 +118,25 @@ def positivity(
         shares[1],
         verdict,
         words,
+        heaviest,
+        before,
     )
+
+
+def _worth(
+    propensity: FloatArray, treatment: IntArray, weight: FloatArray
+) -> tuple[tuple[float, float], list[FloatArray]]:
+    """Effective rows of (control, treated), and the inverse chances of the rows of each."""
+    effective, inverses = [], []
+    for arm, chance in ((0, 1 - propensity), (1, propensity)):
+        mine = treatment == arm
+        inverse = 1 / chance[mine]
+        worth = weight[mine] * inverse
+        # The rows' own weights are part of the design: only what the propensities add is counted as a loss.
+        effective.append(float(worth.sum() ** 2 / (worth**2 / weight[mine]).sum() * mine.sum() / weight[mine].sum()))
+        inverses.append(inverse)
+    return (effective[0], effective[1]), inverses
+
+
+def _heaviest(inverse: FloatArray) -> float:
+    return float(inverse.max() / inverse.mean())

@@ -70,6 +70,10 @@ class Sieve:
         binned = Binned.of(features) if binned is None else binned
         rows = np.arange(len(features)) if rows is None else rows
         a, w = treatment.astype(np.float64), weight / weight.mean()
+        self._straighten(features, a, outcome, w, binned)
+        if self.scored_:
+            features = self._with_scores(features)
+            binned, rows = binned.beside(rows, features[:, len(binned.columns) :]), np.arange(len(features))
         self.edges_ = [column.edges for column in binned.columns]
         some = _thinned(len(a), self.random_state)
         self._search(binned, rows[some], a[some], outcome[some], w[some])
@@ -86,6 +90,7 @@ class Sieve:
 
     def chances(self, features: FloatArray) -> FloatArray:
         """Chance of treatment by every candidate (see CANDIDATES), shape (n, 4)."""
+        features = self._with_scores(features)
         result = np.empty((len(features), len(CANDIDATES)))
         result[:, 0] = self.means_[0]
         eta = design(self.terms_[0], features) @ self.coefficients_[0]
@@ -95,6 +100,7 @@ class Sieve:
 
     def outcomes(self, features: FloatArray) -> FloatArray:
         """Mean outcome of control and of treated by every candidate, shape (n, 4, 2)."""
+        features = self._with_scores(features)
         result = np.empty((len(features), len(CANDIDATES), 2))
         lines, base = design(self.lines_, features), design(self.terms_[1], features)
         changed = design(self.effect_terms_, features) @ self.coefficients_[1][base.shape[1] :]
@@ -112,6 +118,7 @@ class Sieve:
             "binary": self.binary,
             "terms": [[state_of_term(t) for t in of] for of in (*self.terms_, self.effect_terms_, self.lines_)],
             "means": list(self.means_),
+            "scored": self.scored_,
             "straight": [c.tolist() for c in self.straight_],
             "coefficients": [c.tolist() for c in self.coefficients_],
             "edges": [edges.tolist() for edges in self.edges_],
@@ -130,6 +137,7 @@ class Sieve:
         chance, control, treated = state["means"]
         self.means_ = (chance, control, treated)
         self.straight_ = tuple(np.array(c) for c in state["straight"])
+        self.scored_ = bool(state["scored"])
         of_treatment_c, of_outcome_c = (np.array(c) for c in state["coefficients"])
         self.coefficients_ = (of_treatment_c, of_outcome_c)
         self.edges_ = [np.array(edges) for edges in state["edges"]]
@@ -152,7 +160,6 @@ class Sieve:
         share = float(np.average(a, weights=w))
         penalty = 2 * np.log(max(d, 2))
         small = min(a.sum(), len(a) - a.sum())
-        every_line = d <= small / _ROWS_A_LINE
         of_treatment, left_a = curves(binned, [Target(rows, a - share, w)], penalty=penalty)
         shown = y if self.binary else _without_far(binned, rows, y, a, w)
         means = [float(np.average(shown[a == arm], weights=w[a == arm])) for arm in (0, 1)]
@@ -168,17 +175,17 @@ class Sieve:
         found_effect += _cut_terms(binned, rows, left_y * slope / (share * (1 - share)), w, 2 * least_y)
         events = float(min(y.sum(), len(y) - y.sum())) if self.binary else len(y) / 2
         budget_a, budget_y = small / _ROWS_A_COEFFICIENT, events / _ROWS_A_COEFFICIENT
-        lines: tuple[Term, ...] = tuple(_line(binned, j) for j in range(d) if not binned.columns[j].constant)
-        kept = [_Found(line, np.inf, 1) for line in lines] if every_line else []
-        self.lines_ = lines
+        kept = [_Found(line, np.inf, 1) for line in self.lines_] if self.scored_ else []
         self.terms_ = (
             _union(kept, found_a, [*found_y, *found_effect], budget_a),
             _union(kept if d <= budget_y / 2 else [], [*found_y, *found_effect], found_a, budget_y),
         )
         self.effect_terms_ = _union([], found_effect, [], budget_y / 3)
 
-    def _regress(self, x: FloatArray, a: FloatArray, y: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Coefficients of the straight models and of the terms; gives the terms at the rows, of propensity and of outcome."""
+    def _straighten(self, x: FloatArray, a: FloatArray, y: FloatArray, w: FloatArray, binned: Binned) -> None:
+        """The straight models; their scores are columns of the search where rows are many enough that a score is no echo of its rows."""
+        every = range(len(binned.columns))
+        self.lines_: tuple[Term, ...] = tuple(_line(binned, j) for j in every if not binned.columns[j].constant)
         lines = design(self.lines_, x)
         learn = fit_logistic if self.binary else fit_linear
         arms = [(a == arm) for arm in (0, 1)]
@@ -188,6 +195,18 @@ class Sieve:
             fit_logistic(lines, a, w, _RIDGE),
             *(learn(lines[mine], y[mine], w[mine], _RIDGE) for mine in arms),
         )
+        self.scored_ = bool(1 < len(self.lines_) <= min(a.sum(), len(a) - a.sum()) / _ROWS_A_LINE)
+
+    def _with_scores(self, x: FloatArray) -> FloatArray:
+        """The features, and beside them the straight models' scores: of treatment, and of the outcome over both arms (Hansen 2008)."""
+        if not self.scored_:
+            return x
+        lines = design(self.lines_, x)
+        outcome = lines @ (self.straight_[1] + self.straight_[2])
+        return np.column_stack([x, lines @ self.straight_[0], outcome / 2])
+
+    def _regress(self, x: FloatArray, a: FloatArray, y: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Coefficients of the terms; gives the terms at the rows, of propensity and of outcome."""
         of_treatment = design(self.terms_[0], x)
         of_outcome = np.column_stack([design(self.terms_[1], x), design(self.effect_terms_, x) * a[:, None]])
         self.coefficients_ = (_fitted(of_treatment, a, w, True), _fitted(of_outcome, y, w, self.binary))

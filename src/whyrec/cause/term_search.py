@@ -17,7 +17,7 @@ from whyrec.estimate import FloatArray, IntArray
 
 _PASSES = 3
 _COARSE = 8  # bins a side in the search over all pairs of columns
-_MOST_ROWS = 50_000  # rows of that search
+_MOST_ROWS = 20_000  # rows of that search
 _MOST_COLUMNS = 60  # columns whose pairs are searched
 _MOST_CORNERS = 10
 _FEWEST_ROWS = 15  # on each side of a step

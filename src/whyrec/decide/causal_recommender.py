@@ -9,7 +9,9 @@ from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from whyrec.cause.refute.results import failed_checks
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.data.schema import Schema
 from whyrec.decide.comparisons import kept
@@ -17,6 +19,7 @@ from whyrec.decide.effect_shares import effect_shares
 from whyrec.decide.log_effects import LogEffects
 from whyrec.errors import BadInput, NoOverlap, NotIdentified
 from whyrec.estimate import FloatArray, jsonable
+from whyrec.metrics.significance import told_from_zero
 from whyrec.progress import say, track
 from whyrec.recommend.moment_taste import MomentTaste
 from whyrec.recommend.topk import top_k
@@ -36,7 +39,8 @@ class Why:
     rank: place among all items by preference, 1 is best. effect, low, high: change of the outcome if treated
     (None where the log has no treatment). average_effect: of a pair at the mean of all features. drivers: group of features to its share of the pair's effect above
     `average_effect` (Shapley values; they sum to the effect of the model less the average). bought: how often
-    the user took the item; category_bought: how often one of its category (None where items have none); similar: items of the user's history most like it, with cosine.
+    the user took the item; expected, untreated, treated: outcome as things are and in either arm, treated - untreated being the effect
+    (None without effects, or of a model saved before they were kept). failed: checks that the log's effects did not pass. category_bought: how often one of its category (None where items have none); similar: items of the user's history most like it, with cosine.
     """
 
     user: Any
@@ -54,10 +58,18 @@ class Why:
     high: float | None
     average_effect: float | None
     drivers: dict[str, float]
+    expected: float | None = None
+    untreated: float | None = None
+    treated: float | None = None
+    failed: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {**vars(self), "similar": [{"item": i, "text": t, "cosine": c} for i, t, c in self.similar]}
+        return {
+            **vars(self),
+            "failed": list(self.failed),
+            "similar": [{"item": i, "text": t, "cosine": c} for i, t, c in self.similar],
+        }
 
 
 class CausalRecommender:
@@ -133,7 +145,9 @@ class CausalRecommender:
         weather, holiday), which changes preferences and effects where the log says so; `context_used` tells which columns do.
 
         Columns: user, item, rank, by, score (in the unit of `by`: the model's score, the effect, or mean rank),
-        preference, effect, effect_low, effect_high (null without effects), text.
+        preference, effect, effect_low, effect_high, effect_sign (null without effects), text. effect_sign is 1 or -1 where the effect is told
+        from zero, else 0: at most 5% of all that are told of the pairs compared in one answer are expected to be false (`told_from_zero`),
+        and none is told where the effects failed a check.
         """
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
             raise BadInput(f"k is a whole number of at least 1, not {k!r}")
@@ -164,7 +178,19 @@ class CausalRecommender:
             item=self.dataset_.items["item"].gather(frame["item_code"]),
             text=self.dataset_.items["text"].gather(frame["item_code"]),
             by=pl.lit(by),
-        ).select("user", "item", "rank", "by", "score", "preference", "effect", "effect_low", "effect_high", "text")
+        ).select(
+            "user",
+            "item",
+            "rank",
+            "by",
+            "score",
+            "preference",
+            "effect",
+            "effect_low",
+            "effect_high",
+            "effect_sign",
+            "text",
+        )
 
     def why(self, user: Any, item: Any) -> Why:
         """What speaks for an item for a user; UnknownId where either is not in the log."""
@@ -182,7 +208,10 @@ class CausalRecommender:
         effect: list[float | None] = [None, None, None]
         average: float | None = None
         drivers: dict[str, float] = {}
+        outcomes: list[float | None] = [None, None, None]
         if self.effects_ is not None:
+            told = self.effects_.expected(u, i)
+            outcomes = outcomes if told is None else told[0].tolist()
             effect = [float(value[0]) for value in self.effects_.predict(u, i)]
             average, drivers = effect_drivers(self.effects_, u, i)
         return Why(
@@ -204,6 +233,10 @@ class CausalRecommender:
             high=effect[2],
             average_effect=average,
             drivers=drivers,
+            expected=outcomes[0],
+            untreated=outcomes[1],
+            treated=outcomes[2],
+            failed=self.failed_checks_,
         )
 
     def context_used(self, context: Mapping[str, Any]) -> tuple[str, ...]:
@@ -237,6 +270,11 @@ class CausalRecommender:
             lists.append(best.astype(np.int32))
             values.append(value)
         return np.concatenate(lists), np.concatenate(values)
+
+    @property
+    def failed_checks_(self) -> tuple[str, ...]:
+        """Names of the attempts to refute the log's effects that these did not pass; nothing is then claimed of a pair's effect."""
+        return failed_checks(self.estimates_)
 
     def effects_content(self) -> dict[str, Any] | None:
         """What `LogEffects.to_dict` gave when the model was fitted, also after loading; None without effects."""
@@ -289,7 +327,13 @@ class CausalRecommender:
     def _with_effects(self, frame: pl.DataFrame, context: Mapping[str, Any] | None = None) -> pl.DataFrame:
         if self.effects_ is None:
             empty = pl.lit(None, dtype=pl.Float64)
-            return frame.with_columns(effect=empty, effect_low=empty, effect_high=empty, effect_order=empty)
+            return frame.with_columns(
+                effect=empty,
+                effect_low=empty,
+                effect_high=empty,
+                effect_order=empty,
+                effect_sign=pl.lit(None, dtype=pl.Int8),
+            )
         users, items = frame["user_code"].to_numpy(), frame["item_code"].to_numpy()
         moment = self.effects_.moments_.encode(context or {})[0]
         parts = []
@@ -299,7 +343,15 @@ class CausalRecommender:
             parts.append(np.column_stack(self.effects_.pairs_.predict_ranked(x)))
         columns = (np.concatenate(parts) if parts else np.zeros((0, 4))).T
         names = ("effect", "effect_low", "effect_high", "effect_order")
-        return frame.with_columns(pl.Series(name, values) for name, values in zip(names, columns, strict=True))
+        sign = self.signs(*columns[:3])
+        told = [pl.Series(name, values) for name, values in zip(names, columns, strict=True)]
+        return frame.with_columns(*told, pl.Series("effect_sign", sign, dtype=pl.Int8))
+
+    def signs(self, effect: FloatArray, low: FloatArray, high: FloatArray) -> NDArray[np.int8]:
+        """1, -1 or 0 of effects that are compared in one answer, (n,); see `recommend`."""
+        if self.effects_ is None or self.failed_checks_:
+            return np.zeros(len(effect), dtype=np.int8)
+        return told_from_zero(effect, low, high, level=self.effects_.pairs_.level)
 
 
 def effect_drivers(effects: LogEffects, user: Codes, item: Codes) -> tuple[float, dict[str, float]]:

@@ -33,7 +33,7 @@ def effect_shares(
 ) -> tuple[float, tuple[Driver, ...]]:
     """The effect at the mean of all features, and each group's share of the pair's effect above it, in the order of first mention.
 
-    groups: of each feature (d,); mean, pair: features (d,). All coalitions of the groups (at most 8) are evaluated in one call.
+    groups: of each feature (d,); mean, pair: features (d,). All coalitions of the groups (at most 10) are evaluated in one call.
     """
     players = list(dict.fromkeys(groups))
     member = np.array([[name == player for name in groups] for player in players])

@@ -20,6 +20,7 @@ from whyrec.cause.docalib import DoCalib
 from whyrec.cause.graph import CausalGraph
 from whyrec.cause.nuisance import Linear
 from whyrec.cause.pair_effects import Judged, PairEffects
+from whyrec.cause.positivity import positivity
 from whyrec.cause.refute import refute
 from whyrec.cause.sensitivity import PairBounds, sensitivity, with_hidden_shares
 from whyrec.data.dataset import Codes, Dataset
@@ -31,11 +32,13 @@ from whyrec.estimate import Estimate, FloatArray
 from whyrec.progress import say
 from whyrec.recommend.two_headed import TwoHeadedRecommender
 from whyrec.represent.moment import Moments
+from whyrec.represent.pair_attributes import MISSING, PairAttributes
 from whyrec.represent.pairs import PairFeatures
 from whyrec.represent.text import TextEncoder
 
 _TEXT_WIDTH = 64
 _ROWS_A_CROSSING = 50
+_FEW_VALUES = 5  # of a number that are told one by one in segments
 _SURE = 1.645  # standard errors by which the moment must lower the held-out loss
 ESTIMAND = "change of the outcome of a pair when it is treated instead of not, average over the log's pairs"
 
@@ -54,7 +57,7 @@ class LogEffects:
     The effect of a pair may depend on the moment (weather, holiday; see `Moments`), also by kind of item, where that lowers the
     held-out loss of effects surely (one-sided 5%).
 
-    After `fit`: `effect_` and `naive_` (Estimate), `model_` (DoCalib), `pairs_` (PairEffects), `moments_` (without columns where the moment
+    After `fit`: `effect_` and `naive_` (Estimate), `model_` (DoCalib), `positivity_` (overlap, before and after calibration), `pairs_` (PairEffects), `moments_` (without columns where the moment
     changes nothing that could be told), `segments_` (effects by category, activity and popularity), `graph_`, `graph_checks_`, `refutations_`, `sensitivity_`, `policies_` and `decision_` (name to Estimate).
     """
 
@@ -97,7 +100,8 @@ class LogEffects:
         states = TextEncoder(self.text_model, cache=self.cache).encode(dataset.items["text"].to_list())
         self.directions_: NDArray[np.float32] | None = _directions(states, _TEXT_WIDTH)
         self.text_ = np.ascontiguousarray(states @ self.directions_)
-        past = PairFeatures().fit(window, self.text_)
+        self.attributes_ = PairAttributes.learn(dataset)
+        past = PairFeatures(attributes=self.attributes_).fit(window, self.text_)
         say(f"DoCalib on {usable.height:,} rows after that window")
         names = (*past.names_, "exposure_logit", "outcome_logit")
         model = self._estimated(dataset, usable, past, names)
@@ -111,6 +115,15 @@ class LogEffects:
                 )
             model = self._estimated(dataset, usable, past, names)
         self.model_ = model
+        clipped = model.positivity_
+        self.positivity_ = positivity(
+            model.propensity_,
+            model.treatment_,
+            model.weights_,
+            clipped.floor,
+            clipped.clipped,
+            model.nuisances_.propensity,
+        )
         users, items = usable["user_code"].to_numpy(), usable["item_code"].to_numpy()
         modifiers = model.features_[:, : len(names)]
         self.moments_, crosses = self._moments(dataset, usable, modifiers, past)
@@ -124,7 +137,9 @@ class LogEffects:
             "representation",
             *(["moment"] * len(self.moments_.names)),
         )
-        self.pairs_ = PairEffects(random_state=self.random_state, crosses=crosses).fit(self.model_, modifiers, names)
+        self.pairs_ = PairEffects(random_state=self.random_state, crosses=crosses, outcomes=True).fit(
+            self.model_, modifiers, names
+        )
         self.segments_ = self._segments(dataset, usable, model.features_, names)
         self.mean_modifiers_ = np.average(modifiers, axis=0, weights=self.model_.weights_)
         preference = self.early_.score(users, items).astype(np.float64)
@@ -155,7 +170,9 @@ class LogEffects:
     def _segments(
         self, dataset: Dataset, rows: pl.DataFrame, features: FloatArray, names: tuple[str, ...]
     ) -> dict[str, list[dict[str, Any]]]:
-        """The effect by category of the item, and by thirds of what was known of user and item before the rows: activity, popularity."""
+        """The effect by category of the item, by thirds of what was known of user and item before the rows (activity, popularity), and by
+        each attribute of users and items: its levels, or its thirds.
+        """
         found = {
             segment: segment_effects(self.model_, thirds(features[:, names.index(column)]))
             for segment, column in (("activity", "user_purchases"), ("popularity", "item_purchases"))
@@ -164,6 +181,11 @@ class LogEffects:
         if kind is not None and kind in dataset.items.columns:
             labels = dataset.items[kind].cast(pl.String).fill_null("(none)").to_numpy()[rows["item_code"].to_numpy()]
             found["category"] = segment_effects(self.model_, labels.astype(str))
+        for code in (self.attributes_.users, self.attributes_.items):
+            for column, values in code.labels(dataset, rows).items():
+                if values.dtype.kind == "f":
+                    values = _parts(values)
+                found[f"{code.role} {column}"] = segment_effects(self.model_, values)
         return found
 
     def _moments(
@@ -198,7 +220,7 @@ class LogEffects:
     def attach(self, dataset: Dataset) -> Self:
         """Take the features of pairs from the most recent window of a log, for serving."""
         _, late = self._cut(dataset)
-        self.recent_ = PairFeatures().fit(dataset.where(late), self.text_)
+        self.recent_ = PairFeatures(attributes=self.attributes_).fit(dataset.where(late), self.text_)
         return self
 
     def modifiers(self, users: Codes, items: Codes, moment: FloatArray | None = None) -> FloatArray:
@@ -219,6 +241,12 @@ class LogEffects:
         """Effect of pairs with interval, three arrays (n,), in the outcome's unit."""
         effect, low, high = self.pairs_.predict(self.modifiers(users, items, moment))
         return effect, low, high
+
+    def expected(self, users: Codes, items: Codes, moment: FloatArray | None = None) -> FloatArray | None:
+        """Outcome of pairs as things are, untreated and treated, (n, 3): treated - untreated is the effect; None of a model saved before."""
+        if self.pairs_.outcomes_ is None:
+            return None
+        return self.pairs_.expected(self.modifiers(users, items, moment))
 
     def rank_score(self, users: Codes, items: Codes, moment: FloatArray | None = None) -> FloatArray:
         """Orders pairs as their effects do, and tells apart those that calibration made equal, (n,)."""
@@ -244,6 +272,7 @@ class LogEffects:
         effects.modifier_names_ = tuple(content["modifier_names"])
         effects.modifier_groups_ = tuple(content["modifier_groups"])
         effects.mean_modifiers_ = np.array(content["mean_modifiers"])
+        effects.attributes_ = PairAttributes.from_dict(content.get("attributes"))
         effects.moments_ = Moments.from_state(content.get("moments", []))
         effects.bounds_ = PairBounds.from_state(content["bounds"]) if content.get("bounds") else None
         return effects.attach(dataset)
@@ -258,6 +287,7 @@ class LogEffects:
             "modifier_groups": self.modifier_groups_,
             "mean_modifiers": self.mean_modifiers_,
             "moments": self.moments_.to_state(),
+            "attributes": self.attributes_.to_dict(),
             "bounds": None if self.bounds_ is None else self.bounds_.to_state(),
         }
 
@@ -268,6 +298,7 @@ class LogEffects:
             "naive": with_hidden_shares(self.naive_).to_dict(),
             "left_out": self.left_out_,
             "moments": self.moments_.to_dict(),
+            "attributes": self.attributes_.told(),
             "by_segment": self.segments_,
             "graph": {"text": self.graph_.to_text(), "latent": sorted(self.graph_.latent)},
             "graph_checks": self.graph_checks_.to_dicts(),
@@ -278,7 +309,7 @@ class LogEffects:
             "decision": {name: with_hidden_shares(estimate).to_dict() for name, estimate in self.decision_.items()},
             "refutations": [refutation.to_dict() for refutation in self.refutations_],
             "sensitivity": self.sensitivity_.to_dict(),
-            "positivity": self.model_.positivity_.to_dict(),
+            "positivity": self.positivity_.to_dict(),
             "calibration": {
                 part: {when: curve.to_dict() for when, curve in curves.items()}
                 for part, curves in self.model_.calibration_.items()
@@ -396,6 +427,15 @@ def _moment(dataset: Dataset, rows: pl.DataFrame) -> tuple[FloatArray, tuple[str
         columns[name] = values.to_numpy()
     table = np.column_stack(list(columns.values())).astype(np.float64) if columns else np.zeros((rows.height, 0))
     return table, tuple(columns)
+
+
+def _parts(values: FloatArray) -> NDArray[np.str_]:
+    """The values of a number that has few, else its thirds; apart from both what is not known."""
+    known = np.isfinite(values)
+    told = np.full(len(values), MISSING, dtype="<U32")
+    few = len(np.unique(values[known])) <= _FEW_VALUES
+    told[known] = [f"{value:g}" for value in values[known]] if few else thirds(values[known])
+    return told
 
 
 def _directions(states: NDArray[np.float32], width: int) -> NDArray[np.float32]:

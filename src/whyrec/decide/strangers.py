@@ -52,5 +52,5 @@ def recommend_strangers(
     nothing = pl.lit(None, dtype=pl.Float64)
     return frame.with_columns(
         item=dataset.items["item"].gather(frame["item_code"]), text=dataset.items["text"].gather(frame["item_code"]),
-        by=pl.lit("preference"), score=pl.col("preference"), effect=nothing, effect_low=nothing, effect_high=nothing,
-    ).select("user", "item", "rank", "by", "score", "preference", "effect", "effect_low", "effect_high", "text")  # fmt: skip
+        by=pl.lit("preference"), score=pl.col("preference"), effect=nothing, effect_low=nothing, effect_high=nothing, effect_sign=pl.lit(None, dtype=pl.Int8),
+    ).select("user", "item", "rank", "by", "score", "preference", "effect", "effect_low", "effect_high", "effect_sign", "text")  # fmt: skip

@@ -16,6 +16,7 @@ from whyrec.explain.report import (
     data_section,
     effects_section,
     estimates_chart,
+    failures_part,
     graph_checks_part,
     graph_part,
     limits_section,
@@ -31,7 +32,7 @@ def demo_report(found: Any, lang: Lang = "en") -> str:
     """The whole page. found: what `whyrec.studies.demo.demo` collected."""
     t = chooser(lang)
     page = Page(t("Why would they buy it? A shop, and a proof", "他们为什么会买？一家商店，一个证明"), lang)
-    _summary(page, found, t)
+    _summary(page, found, t, lang)
     data_section(page, found.model, t)
     _validation(page, found.validation, t)
     _baselines(page, found.baselines, t, lang)
@@ -48,7 +49,7 @@ def demo_report(found: Any, lang: Lang = "en") -> str:
     return page.render()
 
 
-def _summary(page: Page, found: Any, t: Words) -> None:
+def _summary(page: Page, found: Any, t: Words, lang: Lang) -> None:
     page.text(
         t(
             "This page was made from 75,000 real purchase lines of a grocery chain (Complete Journey, CC0) and 20,000 real impressions of a fashion shop "
@@ -68,6 +69,13 @@ def _summary(page: Page, found: Any, t: Words) -> None:
             ),
             "key",
         )
+        held = {
+            "refutations": [refutation.to_dict() for refutation in study.refutations],
+            "positivity": study.positivity.to_dict(),
+            "graph_checks": study.graph_checks.to_dicts(),
+        }
+        failures_part(page, held, lang, f"{name}: ")
+    failures_part(page, found.model.effects_content(), lang, t("Recommendation: ", "推荐："))
     ours = found.proof.summary.filter(pl.col("method") == "DoCalib").to_dicts()[0]
     naive = found.proof.summary.filter(pl.col("method") == "naive").to_dicts()[0]
     page.text(

@@ -10,6 +10,7 @@ import numpy as np
 from whyrec.cause.graph.read import told_gaps
 from whyrec.estimate import FloatArray
 from whyrec.explain import plots
+from whyrec.explain.failures import failures
 from whyrec.explain.page import Page
 
 _MOST = 20
@@ -19,6 +20,8 @@ def effect_page(content: Mapping[str, Any], lang: str = "en") -> str:
     """The answer to `effect`, `uplift` or `preference` as pictures; sections that the answer does not have are left out."""
     zh = lang == "zh"
     page = Page("效应" if zh else "Effects", lang)
+    for words in failures(content, "zh" if zh else "en"):
+        page.text(words, "key warn")
     if "effect" in content:
         _average(page, content, zh)
     if "mean" in content:
@@ -160,7 +163,9 @@ def _reliability(page: Page, calibration: Mapping[str, Any], zh: bool) -> None:
     curves: list[tuple[str, FloatArray, FloatArray, FloatArray]] = []
 
     def add(name: str, bins: Mapping[str, Any]) -> None:
-        curves.append((name, np.array(bins["predicted"]), np.array(bins["observed"]), np.array(bins["half_width"])))
+        # A half-width that is not known is null.
+        x, y, half = (np.array(bins[key], dtype=float) for key in ("predicted", "observed", "half_width"))
+        curves.append((name, x, y, half))
 
     if "predicted" in calibration:
         add("效应" if zh else "effects", calibration)

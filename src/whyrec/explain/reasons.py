@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import polars as pl
 
+from whyrec.explain.failures import CHECKS
+
 if TYPE_CHECKING:
     from whyrec.decide.causal_recommender import CausalRecommender, Why
 
@@ -24,6 +26,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "raises": "treating it raises the outcome",
         "lowers": "treating it lowers the outcome",
         "unclear": "what treating it changes cannot be told from zero",
+        "refuted": "what treating it changes is open: the effects did not pass {checks}",
         "head": "{text} (item {item}) for user {user}: rank {rank:,} of {of:,} by preference.",
         "why_bought": "The user chose it before ({n} times).",
         "why_new": "The user never chose it before.",
@@ -35,6 +38,8 @@ _WORDS: dict[str, dict[str, str]] = {
         "up": "an increase",
         "down": "a decrease",
         "none": "it cannot be told from no change",
+        "expected": "Expected outcome: {expected:.4f} as things are, {untreated:.4f} untreated, {treated:.4f} treated.",
+        "failed": "The effects of this log did not pass {checks}: the interval cannot be relied on.",
         "driver": "Of that, {share:+.4f} comes from {group} (the average pair: {average:+.4f}).",
         "no_effect": "The log has no comparable treatment, so nothing is said of what showing or discounting it "
         "would change.",
@@ -50,6 +55,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "raises": "干预会提高结果",
         "lowers": "干预会降低结果",
         "unclear": "干预的作用与零无法区分",
+        "refuted": "干预的作用尚无定论：效应未通过 {checks}",
         "head": "{text}（商品 {item}），用户 {user}：按偏好在 {of:,} 个商品中排第 {rank:,}。",
         "why_bought": "该用户以前选过它 {n} 次。",
         "why_new": "该用户以前没有选过它。",
@@ -60,6 +66,8 @@ _WORDS: dict[str, dict[str, str]] = {
         "up": "提高",
         "down": "降低",
         "none": "与没有变化无法区分",
+        "expected": "期望结果：现状 {expected:.4f}，未干预 {untreated:.4f}，干预 {treated:.4f}。",
+        "failed": "此日志的效应未通过 {checks}：该区间不可依赖。",
         "driver": "其中 {share:+.4f} 来自“{group}”（所有配对的平均：{average:+.4f}）。",
         "no_effect": "日志中没有可比较的干预，因此不说明展示或打折会改变什么。",
         "caveat": "前提：没有未测量的因素同时影响干预和结果。",
@@ -74,6 +82,8 @@ GROUP_WORDS = {
         "activity": "活跃程度",
         "kind": "商品种类",
         "past treatment": "以往的干预",
+        "user attributes": "用户属性",
+        "item attributes": "商品属性",
         "representation": "学到的表示",
         "moment": "时机",
     },
@@ -100,8 +110,12 @@ def sentences(why: Why, lang: Lang = "en") -> tuple[str, ...]:
     if why.effect is None or why.low is None or why.high is None:
         told.append(words["no_effect"])
         return tuple(told)
-    verdict = words["up" if why.low > 0 else "down" if why.high < 0 else "none"]
+    verdict = words["none" if why.failed else "up" if why.low > 0 else "down" if why.high < 0 else "none"]
     told.append(words["effect"].format(effect=why.effect, low=why.low, high=why.high, verdict=verdict))
+    if why.failed:
+        told.append(words["failed"].format(checks=_checks(why.failed, lang)))
+    if why.expected is not None:
+        told.append(words["expected"].format(expected=why.expected, untreated=why.untreated, treated=why.treated))
     if why.drivers:
         group, share = max(why.drivers.items(), key=lambda entry: abs(entry[1]))
         told.append(words["driver"].format(share=share, group=group_name(group, lang), average=why.average_effect))
@@ -122,8 +136,9 @@ def short_reasons(model: CausalRecommender, frame: pl.DataFrame, lang: Lang = "e
     evidence = [
         {"bought": int(b), "category": int(c), "popular": float(p)} for b, c, p in zip(bought, same, share, strict=True)
     ]
-    low, high = (frame[name].to_list() for name in ("effect_low", "effect_high"))
-    return pl.Series("reason", short_words(evidence, low, high, lang), dtype=pl.String)
+    return pl.Series(
+        "reason", short_words(evidence, frame["effect_sign"].to_list(), lang, model.failed_checks_), dtype=pl.String
+    )
 
 
 def stranger_reasons(
@@ -144,17 +159,20 @@ def stranger_reasons(
         }
         for user, item, popular in zip(frame["user"], items, share, strict=True)
     ]
-    nothing: list[float | None] = [None] * frame.height
-    return pl.Series("reason", short_words(evidence, nothing, nothing, lang), dtype=pl.String)
+    return pl.Series("reason", short_words(evidence, [None] * frame.height, lang), dtype=pl.String)
 
 
 def short_words(
-    evidence: Sequence[Mapping[str, Any]], low: Sequence[float | None], high: Sequence[float | None], lang: Lang = "en"
+    evidence: Sequence[Mapping[str, Any]], signs: Sequence[int | None], lang: Lang = "en", failed: Sequence[str] = ()
 ) -> list[str]:
-    """A line each from how often the item was bought, its category was, and the share of items less popular."""
+    """A line each from how often the item was bought, its category was, and the share of items less popular.
+
+    signs: of the effect, 0 where it is not told from zero among all that are told (`told_from_zero`), None without effects. failed: checks
+    that the effects did not pass; nothing is then claimed of them.
+    """
     words = _WORDS[lang]
     reasons = []
-    for row, least, most in zip(evidence, low, high, strict=True):
+    for row, sign in zip(evidence, signs, strict=True):
         if row["bought"] > 1:
             reason = words["bought"].format(n=row["bought"])
         elif row["bought"] == 1:
@@ -165,10 +183,17 @@ def short_words(
             reason = words["popular"].format(share=_down(row["popular"]))
         else:
             reason = words["text"]
-        if least is not None and most is not None:
-            reason += "; " + words["raises" if least > 0 else "lowers" if most < 0 else "unclear"]
+        if sign is not None and failed:
+            reason += "; " + words["refuted"].format(checks=_checks(failed, lang))
+        elif sign is not None:
+            reason += "; " + words["raises" if sign > 0 else "lowers" if sign < 0 else "unclear"]
         reasons.append(reason)
     return reasons
+
+
+def _checks(names: Sequence[str], lang: Lang) -> str:
+    """Names of checks in a language."""
+    return ", ".join(names) if lang == "en" else "、".join(CHECKS.get(name, name) for name in names)
 
 
 def _category_counts(model: CausalRecommender, users: np.ndarray, items: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import polars as pl
 
 from whyrec.explain import plots
 from whyrec.explain.chinese import in_chinese
+from whyrec.explain.failures import CHECKS, VERDICTS, failures
 from whyrec.explain.graph_picture import graph_picture, rejected_lines
 from whyrec.explain.page import Page, Words, hidden_share, hidden_share_words, number, with_interval
 from whyrec.explain.policy_plots import decision_part
@@ -53,12 +54,6 @@ _NODES = {
     "user": "用户", "item": "商品", "intent": "意图", "context": "情境", "position": "位置", "treatment": "干预",
     "exposure": "展示", "outcome": "结果", "relevance": "相关性", "examination": "是否看到",
 }  # fmt: skip
-_CHECKS = {
-    "placebo treatment": "安慰剂干预", "random common cause": "随机共同原因", "random halves": "随机一半",
-    "simulated confounder": "模拟的隐藏因素", "data-generating resample": "由模型生成的数据",
-    "column after the treatment": "干预之后的列", "negative control outcome": "阴性对照结果", "negative control exposure": "阴性对照暴露",
-}  # fmt: skip
-_VERDICTS = {"good": "良好", "fair": "一般", "poor": "较差"}
 
 
 def node_name(name: str, lang: str) -> str:
@@ -80,8 +75,9 @@ def model_report(model: CausalRecommender, lang: Lang = "en") -> str:
     """A page about a fitted or loaded model: data, effects, calibration, sample recommendations, limits."""
     t = chooser(lang)
     page = Page(t(f"whyrec: {model.dataset_.name}", f"whyrec：{model.dataset_.name}"), lang)
-    data_section(page, model, t)
     content = model.effects_content()
+    first_screen(page, content, t, lang)
+    data_section(page, model, t)
     if content is None:
         page.section(t("Effects", "效应"))
         page.text(
@@ -96,6 +92,28 @@ def model_report(model: CausalRecommender, lang: Lang = "en") -> str:
     recommendations_section(page, model, t, lang)
     limits_section(page, t)
     return page.render()
+
+
+def first_screen(page: Page, content: Mapping[str, Any] | None, t: Words, lang: Lang) -> None:
+    """The effect of the log in a box, and in a box each what of it did not hold: before anything else."""
+    if content is None:
+        return
+    effect, naive = content["effect"], content["naive"]
+    told = [with_interval(e["estimate"], e["interval"][0], e["interval"][1], 4) for e in (effect, naive)]
+    page.text(
+        t(
+            f"Treating a pair changes the outcome by {told[0]} by DoCalib; the plain comparison says {told[1]}.",
+            f"干预一个配对使结果变化 {told[0]}（DoCalib）；直接比较为 {told[1]}。",
+        ),
+        "key",
+    )
+    failures_part(page, content, lang)
+
+
+def failures_part(page: Page, content: Mapping[str, Any] | None, lang: Lang, of: str = "") -> None:
+    """A box for each thing that did not hold; of: whose effect it is."""
+    for words in failures(content, lang):
+        page.text(f"{of}{words}", "key warn")
 
 
 def data_section(page: Page, model: CausalRecommender, t: Words) -> None:
@@ -239,7 +257,7 @@ def overlap_chart(page: Page, positivity: Mapping[str, Any], t: Words) -> None:
     )
     if positivity.get("words"):
         page.text(
-            t(positivity["words"], f"重叠程度：{_VERDICTS.get(positivity['verdict'], positivity['verdict'])}"), "quiet"
+            t(positivity["words"], f"重叠程度：{VERDICTS.get(positivity['verdict'], positivity['verdict'])}"), "quiet"
         )
 
 
@@ -282,7 +300,7 @@ def checks_part(page: Page, refutations: Sequence[Mapping[str, Any]], sensitivit
     page.heading(t("Attempts to refute it", "反驳检验"))
     rows = [
         [
-            t(r["name"], _CHECKS.get(r["name"], r["name"])),
+            t(r["name"], CHECKS.get(r["name"], r["name"])),
             t("passed", "通过") if r["passed"] else t("OPEN", "未定") if r.get("open") else t("FAILED", "未通过"),
             t(r["words"], in_chinese(str(r["words"]))),
             t(r.get("detects", ""), in_chinese(str(r.get("detects", "")))),

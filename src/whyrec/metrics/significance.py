@@ -80,3 +80,33 @@ def benjamini_hochberg(p_values: NDArray[np.floating]) -> FloatArray:
     q = np.empty(len(p))
     q[order] = np.minimum(np.minimum.accumulate(p[order] * len(p) / np.arange(len(p), 0, -1)), 1.0)
     return q
+
+
+def benjamini_yekutieli(p_values: NDArray[np.floating]) -> FloatArray:
+    """q-values that hold however the tests depend on each other (Benjamini and Yekutieli, 2001, theorem 1.3), in the order given."""
+    p = np.asarray(p_values, dtype=np.float64)
+    return np.minimum(benjamini_hochberg(p) * np.sum(1 / np.arange(1, len(p) + 1)), 1.0)
+
+
+def told_from_zero(
+    estimate: NDArray[np.floating],
+    low: NDArray[np.floating],
+    high: NDArray[np.floating],
+    *,
+    level: float = 0.95,
+    rate: float = 0.05,
+) -> NDArray[np.int8]:
+    """1 or -1 where an estimate's sign is told, 0 where not, so that of all that are told at once no more than `rate` are expected false.
+
+    low, high: of each one's own interval of `level`; its wider half gives the standard error. The false-discovery rate is that of
+    Benjamini and Yekutieli (2001), as pairs of one model share its errors. What is not a number is not told.
+    """
+    from scipy.special import ndtr, ndtri
+
+    value = np.asarray(estimate, dtype=np.float64)
+    half = np.maximum(value - low, high - value)
+    known = np.isfinite(half) & (half > 0)
+    sign = np.zeros(len(value), dtype=np.int8)
+    p = 2 * ndtr(-np.abs(value[known]) / half[known] * ndtri(0.5 + level / 2))
+    sign[known] = np.where(benjamini_yekutieli(p) <= rate, np.sign(value[known]), 0)
+    return sign

@@ -14,21 +14,26 @@ from numpy.typing import NDArray
 
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.estimate import FloatArray
+from whyrec.represent.pair_attributes import PairAttributes
 from whyrec.represent.vectors import unit_rows
 
 # The groups in which contributions are told; every feature belongs to one.
-GROUPS = ("popularity", "habit", "taste", "activity", "kind", "past treatment", "representation", "moment")
+GROUPS = (
+    "popularity", "habit", "taste", "activity", "kind", "past treatment", "user attributes", "item attributes", "representation", "moment",
+)  # fmt: skip
 
 
 class PairFeatures:
-    """Popularity, habit, taste, activity, kind of item and past treatment of pairs.
+    """Popularity, habit, taste, activity, kind of item, past treatment and attributes of pairs.
 
-    text_components: how many principal directions of the item texts enter (0: none).
+    text_components: how many principal directions of the item texts enter (0: none). attributes: how the columns of the user and item
+    tables are told; by default not at all.
     After `fit(window, text_states)`: `names_`, and `groups_`, the group of each name.
     """
 
-    def __init__(self, text_components: int = 8) -> None:
+    def __init__(self, text_components: int = 8, attributes: PairAttributes | None = None) -> None:
         self.text_components = text_components
+        self.attributes = attributes or PairAttributes()
 
     def fit(self, window: Dataset, text_states: NDArray[np.float32] | None = None) -> Self:
         """Summarise `window`. text_states: (n_items, width), rows of zeros where an item has no text."""
@@ -46,6 +51,9 @@ class PairFeatures:
             states, min(self.text_components, states.shape[1]) if text_states is not None else 0
         )
         self.components_ = self.place(states)
+        users, items = self.attributes.users, self.attributes.items
+        self.user_attributes_ = users.encode(window.users, window)
+        self.item_attributes_ = items.encode(window.items, window)
         named = {
             "item_purchases": "popularity",
             "pair_count": "habit",
@@ -55,6 +63,8 @@ class PairFeatures:
             **{f"text_{k + 1}": "kind" for k in range(self.components_.shape[1])},
             "item_treated_share": "past treatment",
             "user_treated_share": "past treatment",
+            **dict.fromkeys(users.names, "user attributes"),
+            **dict.fromkeys(items.names, "item attributes"),
         }
         self.names_ = tuple(named)
         self.groups_ = tuple(named.values())
@@ -79,6 +89,8 @@ class PairFeatures:
             *self.components_[items].T,
             self.item_treated_[items],
             self.user_treated_[users],
+            *self.user_attributes_[users].T,
+            *self.item_attributes_[items].T,
         ]
         return np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
 

@@ -624,7 +624,7 @@ RECOMMENDED = {
     "logged": True, "context_used": [], "context_ignored": [],
     "items": [
         {"item": "1082185", "rank": 1, "score": -2.31, "preference": -2.31, "effect": 0.0041, "effect_low": 0.0012,
-         "effect_high": 0.007, "expected_outcome": 0.12, "propensity": 0.951, "text": "bananas, tropical fruit, produce",
+         "effect_high": 0.007, "effect_sign": 1, "expected_outcome": 0.1175, "outcome_by_arm": {"0": 0.1160, "1": 0.1201}, "propensity": 0.951, "text": "bananas, tropical fruit, produce",
          "reason": "chosen 4 times before; treating it raises the outcome"},
     ],
 }  # fmt: skip

@@ -144,7 +144,7 @@ class Client:
 
     def effect(
         self,
-        segment: Literal["category", "activity", "popularity"] | None = None,
+        segment: str | None = None,
         *,
         lang: Literal["en", "zh"] = "en",
         model: str | None = None,

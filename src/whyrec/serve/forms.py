@@ -182,8 +182,11 @@ class PairsForm(Form):
 class EffectForm(Form):
     """Which average effect."""
 
-    segment: Literal["category", "activity", "popularity"] | None = Field(
-        None, description="Also by category of the item, by how active the user is, by how popular the item is."
+    segment: str | None = Field(
+        None,
+        max_length=200,
+        description="Also by category of the item, by how active the user is (activity), by how popular the item is (popularity), or by an "
+        "attribute of users or items that the effects know, such as 'user age'.",
     )
     lang: Lang = Field("en", description="Of the words of the refutations.")
 

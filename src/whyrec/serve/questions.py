@@ -13,11 +13,13 @@ from whyrec.data.dataset import Codes
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import Estimate, FloatArray, jsonable
 from whyrec.explain.chinese import refutations_in, sentences_in
+from whyrec.explain.failures import failures
 from whyrec.serve.cases import frame_of, harmless
 from whyrec.serve.scorer import NOW, EffectScorer, Moment, Scorer, User
 
 _SAMPLE = 20_000  # pairs over which a segment's effect is averaged
 _MOST_SEGMENTS = 20
+_SEGMENTS = ("category", "activity", "popularity")
 _NO_CATEGORY = "the items of this model have no category; name item_category in the schema, and fit again"
 
 
@@ -25,7 +27,7 @@ def preferences(scorer: Scorer, user: User, items: Sequence[str], moment: Moment
     """What a user would think of items: rank and log chance among all, expected outcome, and in each arm of the treatment."""
     codes = np.array([scorer.code(item) for item in items], dtype=np.int64)
     z, offset = scorer.score(user, moment)
-    outcomes = scorer.outcome(user, codes)
+    outcomes = scorer.outcome(user, codes, moment)
     ordered = np.sort(z)
     rank = len(z) - np.searchsorted(ordered, z[codes], side="right") + 1
     rows = []
@@ -34,12 +36,15 @@ def preferences(scorer: Scorer, user: User, items: Sequence[str], moment: Moment
             "user": user.id, "item": item, "rank": int(rank[place]), "of": scorer.n_items,
             "preference": float(z[codes[place]]) + offset, "expected_outcome": float(outcomes[place, 0]),
         }  # fmt: skip
-        if outcomes.shape[1] > 2:
-            row["outcome_by_arm"] = {
-                f"{arm:g}": float(v) for arm, v in zip(scorer.arms, outcomes[place, 1:], strict=True)
-            }
-        rows.append(row)
+        rows.append(row | arms_of(scorer, outcomes[place]))
     return rows
+
+
+def arms_of(scorer: Scorer, outcome: FloatArray) -> dict[str, dict[str, float]]:
+    """`outcome_by_arm` of what `Scorer.outcome` says of a pair; nothing where the model knows one arm alone."""
+    if len(outcome) <= 2:
+        return {}
+    return {"outcome_by_arm": {f"{arm:g}": float(v) for arm, v in zip(scorer.arms, outcome[1:], strict=True)}}
 
 
 def uplifts(scorer: Scorer, user: User, items: Sequence[str], moment: Moment = NOW) -> list[dict[str, Any]]:
@@ -66,15 +71,24 @@ def average_effect(
     content = scorer.model.effects_content()
     if content is None:
         raise NotIdentified(f"the model has no effects: {scorer.model.no_effects_}; log a treatment, and fit again")
-    answer = {**content, "refutations": refutations_in(content.get("refutations") or [], lang)}
+    answer = {
+        **content,
+        "failures": failures(content, lang),
+        "refutations": refutations_in(content.get("refutations") or [], lang),
+    }
     answer["effect"] = {
         **content["effect"],
         "assumptions": sentences_in(content["effect"].get("assumptions") or [], lang),
     }
     kept = answer.pop("by_segment", None)
     if segment is not None:
-        if kept is not None and segment not in kept:
-            raise BadInput(_NO_CATEGORY)
+        known = kept if kept is not None else dict.fromkeys(_SEGMENTS)
+        if segment not in known:
+            raise BadInput(
+                _NO_CATEGORY
+                if segment == "category"
+                else f"no segment {segment!r}; this model knows {', '.join(known)}"
+            )
         answer["segments"] = segments(scorer, segment, random_state) if kept is None else kept[segment]
     return answer
 

@@ -333,8 +333,15 @@ class Scorer:
         past = np.zeros(0, dtype=np.int64) if user.code is None else _row(self.model.recommender_.seen_, user.code)[0]
         return np.concatenate([past, user.acts])
 
-    def outcome(self, user: User, codes: IntArray) -> FloatArray:
-        """Expected outcome of pairs in each arm of the treatment, (n, arms), in the outcome's unit."""
+    def outcome(self, user: User, codes: IntArray, moment: Moment = NOW) -> FloatArray:
+        """Expected outcome of pairs as things are, then in each arm of the treatment, (n, 1 + arms), in the outcome's unit.
+
+        By the model of effects where there is one, so that the arms differ by the effect; else by the outcome head.
+        """
+        told = None if self.effects is None else self.effects.outcome(user, codes, moment)
+        return self._by_heads(user, codes) if told is None else told
+
+    def _by_heads(self, user: User, codes: IntArray) -> FloatArray:
         features = np.column_stack(
             [
                 np.log1p(_at(user.items, user.item_weights, codes)),
@@ -385,10 +392,15 @@ class Scorer:
                 self.ids.append(item["id"])
                 self.texts.append(str(item.get("text") or ""))
             if self.effects is not None:
-                self.effects.add(states, self.category[first : first + len(fresh)])
+                self.effects.add(states, self.category[first : first + len(fresh)], self._attributes(fresh))
             self.n_items = first + len(fresh)  # from here on the items are ranked
             self.item_code |= {item["id"]: first + place for place, item in enumerate(fresh)}
         return list(range(first, self.n_items))
+
+    def _attributes(self, items: Sequence[dict[str, Any]]) -> pl.DataFrame:
+        """What is known of new items in the columns of the item table: their category."""
+        column = self.model.dataset_.schema.item_category or "category"
+        return pl.DataFrame({column: pl.Series([item.get("category") for item in items], dtype=pl.String)})
 
     def _room(self, size: int) -> None:
         """Arrays for `size` items, with what was there; a request in flight keeps the arrays that it has."""
@@ -432,10 +444,13 @@ class Scorer:
         nearest = [j for j in np.argsort(-cosine, kind="stable") if distinct[j] != code][:3]
         effect: list[float | None] = [None, None, None]
         average, drivers = None, dict[str, float]()
+        outcomes: list[float | None] = [None, None, None]
         if self.effects is not None and self.effects.knows(code):
             modifiers = self.effects.modifiers(user, np.array([code]), moment)
             effect = [float(value[0]) for value in self.effects.effects.pairs_.predict(modifiers)]
             average, drivers = shares_of_effect(self.effects.effects, modifiers[0])
+            told = self.effects.outcome(user, np.array([code]), moment)
+            outcomes = outcomes if told is None else told[0].tolist()
         has_kinds = dataset.schema.item_category is not None
         taken = float(self.taken[code]) if code < self.n_known else 0.0
         return Why(
@@ -445,6 +460,7 @@ class Scorer:
             popularity_share=float(np.searchsorted(self._sorted_taken, taken, side="left") / len(self._sorted_taken)),
             similar=tuple((self.ids[distinct[j]], self.texts[distinct[j]], float(cosine[j])) for j in nearest),
             effect=effect[0], low=effect[1], high=effect[2], average_effect=average, drivers=drivers,
+            expected=outcomes[0], untreated=outcomes[1], treated=outcomes[2], failed=self.model.failed_checks_,
         )  # fmt: skip
 
     def short_reasons(self, user: User, codes: IntArray) -> list[dict[str, Any]]:
@@ -480,6 +496,8 @@ class EffectScorer:
         self.item_count = recent.item_count_
         self.item_treated = recent.item_treated_
         self.category = recent.item_category_
+        self.item_attributes = recent.item_attributes_
+        self.stranger = np.zeros(recent.user_attributes_.shape[1])  # the log's average row
         self.nobody = early.encode_history(np.zeros(0, dtype=np.int32))
 
     def knows(self, code: int) -> bool:
@@ -496,6 +514,12 @@ class EffectScorer:
             x = self.modifiers(user, codes[known], moment)
             found[:, known] = self.effects.pairs_.predict_ranked(x)
         return found[0], found[1], found[2], found[3]
+
+    def outcome(self, user: User, codes: IntArray, moment: Moment = NOW) -> FloatArray | None:
+        """Expected outcome as things are, untreated and treated, (n, 3); None where an older saved model cannot tell it."""
+        if self.effects.pairs_.outcomes_ is None or not all(map(self.knows, codes.tolist())):
+            return None
+        return self.effects.pairs_.expected(self.modifiers(user, codes, moment))
 
     def modifiers(self, user: User, codes: IntArray, moment: Moment = NOW) -> FloatArray:
         """Features of the user's pairs in the order of `LogEffects.modifier_names_`, acts since the log included."""
@@ -516,13 +540,14 @@ class EffectScorer:
         columns = [
             np.log1p(self.item_count[codes]), np.log1p(pair), np.log1p(category), self.text[codes] @ taste,
             np.full(len(codes), np.log1p(np.float32(count))), *self.components[codes].T, self.item_treated[codes],
-            np.full(len(codes), treated), exposure, outcome.mean(axis=1),
+            np.full(len(codes), treated), *np.tile(self.stranger if code is None else recent.user_attributes_[code], (len(codes), 1)).T,
+            *self.item_attributes[codes].T, exposure, outcome.mean(axis=1),
         ]  # fmt: skip
         pairs = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
         return self.effects.in_moment(pairs, moment.effect)
 
-    def add(self, states: Float32, categories: IntArray) -> None:
-        """New items: nobody has taken one, and treatment is as usual."""
+    def add(self, states: Float32, categories: IntArray, attributes: pl.DataFrame) -> None:
+        """New items: nobody has taken one, and treatment is as usual. attributes: the columns of the item table that are known of them."""
         if self.effects.directions_ is None:
             return
         n, recent, early = len(states), self.effects.recent_, self.effects.early_
@@ -533,6 +558,8 @@ class EffectScorer:
         self.components = np.concatenate([self.components, recent.place(placed)])
         self.item_count = np.concatenate([self.item_count, np.zeros(n)])
         self.item_treated = np.concatenate([self.item_treated, np.full(n, recent.treated_mean_)])
+        told = self.effects.attributes_.items.encode(attributes)
+        self.item_attributes = np.concatenate([self.item_attributes, told])
         self.category = np.concatenate([self.category, categories])
         self.early_popularity = np.concatenate(
             [self.early_popularity, np.zeros((n, early.popularity_.shape[1]), np.float32)]

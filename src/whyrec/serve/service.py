@@ -34,6 +34,7 @@ from whyrec.serve.events import acted
 from whyrec.serve.keys import Keys
 from whyrec.serve.models import Registry, Served, seal_of
 from whyrec.serve.monitor import Calibration, Drift, Metrics, reference_of
+from whyrec.serve.questions import arms_of
 from whyrec.serve.scorer import Moment, Ranked, Scorer, User
 from whyrec.serve.slate import (
     DEPTH,
@@ -205,16 +206,24 @@ class Service:
         if scorer.effects is not None and rules in (["preference"], ["softmax"]) and picks:
             found.figures[:, picks] = scorer.effects.predict(user, codes, moment)
         effect, low, high = (_numbers(row) for row in found.figures[:3, picks])
+        # Over all that were compared: the chosen are the largest of them.
+        signs = scorer.model.signs(*found.figures[:3])[picks]
         score = effect if slate.rule == "effect" else _numbers(found.keys[slate.rule][picks])
         preference = found.ranked.preference[picks].tolist()
-        expected = _numbers(scorer.outcome(user, codes)[:, 0]) if picks else []
-        reasons = short_words(scorer.short_reasons(user, codes), low, high, wish.lang) if wish.reasons and picks else []  # type: ignore[arg-type]
+        outcomes = scorer.outcome(user, codes, moment) if picks else np.zeros((0, 1))
+        expected = _numbers(outcomes[:, 0])
+        reasons = []
+        if wish.reasons and picks:
+            told = [None if e is None else int(sign) for e, sign in zip(effect, signs, strict=True)]
+            failed = scorer.model.failed_checks_
+            reasons = short_words(scorer.short_reasons(user, codes), told, wish.lang, failed)  # type: ignore[arg-type]
         ids = [scorer.ids[code] for code in codes]
         items = [
             {
                 "item": item, "rank": place + 1, "score": score[place], "preference": preference[place],
                 "effect": effect[place], "effect_low": low[place], "effect_high": high[place],
-                "expected_outcome": expected[place], "propensity": slate.propensity[place],
+                "effect_sign": None if effect[place] is None else int(signs[place]),
+                "expected_outcome": expected[place], **arms_of(scorer, outcomes[place]), "propensity": slate.propensity[place],
                 "text": scorer.texts[codes[place]], **({"reason": reasons[place]} if reasons else {}),
             }
             for place, item in enumerate(ids)

@@ -56,7 +56,7 @@ def table_uplift(
     say("DoCalib: average effect and scores")
     model = fit_units(units, random_state)
     say("Effects of rows")
-    effects = PairEffects(random_state=random_state).fit(model)
+    effects = PairEffects(random_state=random_state, outcomes=True).fit(model)
     effect, low, high = effects.predict(features)
     judged = effects.judged(model)
     gain, groups = model.effect_scores_[judged.rows], None if model.clusters_ is None else model.clusters_[judged.rows]

@@ -175,3 +175,9 @@ def two_sided(difference: float, error: float) -> float:
     if error > 0:
         return 2 * NormalDist().cdf(-abs(difference / error))
     return float(difference == 0)
+
+
+def failed_checks(content: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Names of the attempts to refute an effect that failed; content: an answer with `refutations` (each `Refutation.to_dict`)."""
+    checks = (content or {}).get("refutations") or ()
+    return tuple(str(check["name"]) for check in checks if not (check["passed"] or check.get("open")))

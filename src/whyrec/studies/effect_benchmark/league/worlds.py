@@ -360,7 +360,7 @@ WORLDS: dict[str, World] = {
         World("corner", "steps", "design", _corner),
         World("products", "interactions", "judge", _products),
         World("distance", "interactions", "design", _radial),
-        World("index", "interactions", "judge", _index_curve),
+        World("index", "interactions", "design", _index_curve),
         World("100 columns", "many columns", "design", _sparse),
         World("40 dense columns", "many columns", "judge", _dense),
         World("levels", "categories", "judge", _levels),
