@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from whyrec.api import graph_learn
 from whyrec.cli import app
 from whyrec.errors import BadInput
 from whyrec.studies.graph_benchmark import TABLES, Setting, graph_benchmark, identification_speed
@@ -49,7 +51,10 @@ def test_learn_writes_graph_and_picture(shop: Path, tmp_path: Path) -> None:
     content = json.loads(text)
     assert content["graph"]["directed"] == [["age", "email"], ["age", "visit"], ["email", "visit"], ["visit", "spend"]]
     assert content["draws"] == 5
-    assert content["effect"]["interval"][0] < 0.5 < content["effect"]["interval"][1]
+    code, text = run("identify", "age -> email; age -> visit; email -> visit", "--treatment", "email", "--outcome", "visit",
+                     "--data", str(shop), "--cluster", "user", "--json")  # fmt: skip
+    assert content["effect"]["estimate"] == pytest.approx(json.loads(text)["effect"]["estimate"], abs=0.05)
+    assert content["effect"]["interval"][0] < 0.3 < content["effect"]["interval"][1]
     assert "digraph" in out.read_text()
     assert picture.read_text().startswith("<svg")
 
@@ -172,3 +177,33 @@ def test_the_benchmarks_first_table() -> None:
     assert (boss["shd with"] <= boss["shd without"]).all()
     assert with_knowledge in TABLES
     assert [claim.holds for claim in table.claims] == [True, True]
+
+
+def test_an_averaged_effect_tells_what_was_drawn_and_what_may_not_have_been(shop: Path) -> None:
+    """Never "no effect in 100% of graphs": what was not drawn is told beside, and levels have an effect each."""
+    arguments = ["learn", str(shop), "--cluster", "user", "--draws", "5", "--treatment", "spend", "--outcome", "age"]
+    known = ["--knowledge", "age before email before visit before spend"]
+    code, text = run(*arguments, *known)
+    assert code == 0 and "5 of 5 graphs drawn have no way from treatment to outcome; a chance of 15% is left" in text
+    content = json.loads(run(*arguments, *known, "--json")[1])
+    low, high = content["effect"]["interval"]
+    assert low < high and content["effects"] == [content["effect"]]
+    assert content["settling"].keys() == {"settled", "r_hat", "apart", "best_draw_score", "printed_score"}
+    assert content["confidence_kind"] == "support"  # e-mail is 0 or 1
+
+
+def test_columns_that_say_nothing_are_left_out_on_request(shop: Path, tmp_path: Path) -> None:
+    table = tmp_path / "wide.csv"
+    pl.read_csv(shop).with_columns(site=pl.lit("shop"), age2=pl.col("age") * 2, letter=pl.col("email")).write_csv(table)
+    with pytest.raises(BadInput, match=r"'age2' is a sum of age .*'letter' carries .*'site' is constant .*--leave-out"):
+        learn_table(table)
+    learned = learn_table(table, leave_out=True).learned
+    assert set(learned.columns_left_out) == {"age2", "letter", "site"}
+    code, text = run("learn", str(table), "--cluster", "user", "--draws", "0", "--leave-out")
+    assert code == 0 and "note: column 'site' is constant ('shop'): left out" in text
+    with pytest.raises(BadInput, match="'letter' carries the same information as 'email'"):
+        learn_table(table, leave_out=True, treatment="letter", outcome="visit")
+
+
+def learn_table(table: Path, **options: Any) -> Any:
+    return graph_learn(table, cluster="user", draws=0, **options)

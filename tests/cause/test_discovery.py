@@ -478,14 +478,14 @@ def bad(**columns) -> pl.DataFrame:
     ("frame", "words"),
     [
         (bad(e=pl.lit(1.0)), "'e' is constant"),
-        (bad(e=pl.lit(None, dtype=pl.Float64)), "'e': every value is missing"),
+        (bad(e=pl.lit(None, dtype=pl.Float64)), "'e' has no value in any row"),
         (bad(e=pl.col("a") + 2 * pl.col("b")), r"is a sum of .* \(deterministic\)"),
         (bad(e=pl.col("a") * 3), r"is a sum of .* \(deterministic\)"),
         (bad(e=pl.lit(float("inf"))), "'e', row 1: infinite"),
         (bad(e=pl.Series([f"k{k}" for k in range(100)])).vstack(bad(e=pl.Series([f"m{k}" for k in range(100)]))),
          "'e' has 200 different values"),
         (bad().head(10), "only 10 of 10 rows"),
-        (bad(e=pl.Series(["x", "y"] * 50), f=pl.Series(["u", "v"] * 50)), "'e' and 'f' carry the same information"),
+        (bad(e=pl.Series(["x", "y"] * 50), f=pl.Series(["u", "v"] * 50)), "'f' carries the same information as 'e'"),
         (bad().select("a"), "at least two columns"),
         (bad(e=pl.Series([[1]] * 100)), "holds lists"),
     ],
@@ -493,6 +493,26 @@ def bad(**columns) -> pl.DataFrame:
 def test_columns_that_cannot_be_used_are_named(frame: pl.DataFrame, words: str) -> None:
     with pytest.raises(BadInput, match=words):
         learn_graph(frame)
+
+
+def test_all_columns_that_cannot_be_used_are_named_at_once_and_left_out_on_request() -> None:
+    generator = np.random.default_rng(0)
+    word = pl.Series(generator.choice(["x", "y"], 100))
+    frame = bad(
+        one=pl.lit(1.0), two=pl.lit("k"), nothing=pl.lit(None, dtype=pl.Float64), w=word, w2=word.replace_strict({"x": "u", "y": "v"}),
+        w3=word.str.to_uppercase(), twice=pl.col("a") * 2, sum=pl.col("a") + pl.col("b"),
+    )  # fmt: skip
+    wrong = {"one", "two", "nothing", "w2", "w3", "twice", "sum"}
+    with pytest.raises(BadInput, match="leave_out=True") as refused:
+        learn_graph(frame)
+    assert all(f"column {name!r} " in str(refused.value) for name in wrong)
+    found = learn_graph(frame, leave_out=True, draws=2)
+    assert set(found.columns_left_out) == wrong == set(found.to_dict()["columns_left_out"])
+    assert set(found.graph.nodes) == set(frame.columns) - wrong
+    assert all(any(f"{name!r}" in note and "left out" in note for note in found.notes) for name in wrong)
+    assert learn_graph(frame.drop(*wrong), draws=2).graph == found.graph
+    with pytest.raises(BadInput, match="left is a, as 'one' is constant"):
+        learn_graph(frame.select("a", "one"), leave_out=True)
 
 
 def test_a_column_decided_by_another_is_noted() -> None:

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import permutations, product
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+from whyrec.cause.discovery.agreement import Settling, _supported, agreed, split_r_hat
 from whyrec.cause.discovery.columns import Columns, prepare
 from whyrec.cause.discovery.edge_prior import EdgePrior, log_marginal
 from whyrec.cause.discovery.families import best_pairs, families, wanted
 from whyrec.cause.discovery.learn import edge_probabilities, learn_graph
 from whyrec.cause.discovery.order_chain import OrderChain, subset_sums
-from whyrec.cause.discovery.posterior import _better_pairs, design_effect, edge_posterior, places
-from whyrec.cause.discovery.scores import make_score
+from whyrec.cause.discovery.posterior import EdgePosterior, _better_pairs, design_effect, edge_posterior, places
+from whyrec.cause.discovery.scores import make_score, total
+from whyrec.cause.graph.equivalence import cpdag_matrices, from_matrices, matrices, shd
 from whyrec.cause.graph.knowledge import Knowledge
+from whyrec.explain.graph_drawing import graph_svg
 from whyrec.studies.graph_benchmark.averaging import compared, coverage_by, pairs_of
 from whyrec.studies.graph_benchmark.calibration import linear_system, linear_world, reliability, slope
+from whyrec.studies.graph_benchmark.default_score import SCORES, chosen
+from whyrec.studies.graph_benchmark.table_effects import table_effects
+from whyrec.studies.graph_benchmark.tables import Setting
+from whyrec.studies.graph_benchmark.tables_world import discrete_network
 
 
 def few_columns(rows: int = 120) -> Columns:
@@ -64,8 +72,8 @@ def test_graphs_are_drawn_as_often_as_they_are_probable() -> None:
             [k for k, held in enumerate(sets.members) if (place[sets.candidates[x, held]] < place[x]).all()]
             for x in range(4)
         ]
-        for chosen in product(*open_to):
-            exact[sets.as_dag(np.array(chosen)).tobytes()] += float(np.exp(weights[np.arange(4), chosen].sum()))
+        for held in product(*open_to):
+            exact[sets.as_dag(np.array(held)).tobytes()] += float(np.exp(weights[np.arange(4), held].sum()))
     chain = OrderChain(sets, weights, np.array([0.1, 0.3, 0.5, 0.7]), np.random.default_rng(1))
     drawn: Counter[bytes] = Counter()
     for _ in range(4_000):
@@ -222,9 +230,9 @@ def test_many_required_causes_are_in_every_drawn_graph_or_there_is_no_probabilit
 
 
 def test_averaged_effects_hold_the_truth_where_those_of_the_one_graph_do_not() -> None:
-    """Twenty-four random worlds of eight columns, four pairs each with an effect."""
+    """Sixteen random worlds of eight columns, four pairs each with an effect."""
     rows = []
-    for number in range(24):
+    for number in range(16):
         generator = np.random.default_rng([78, number])
         weight, values = linear_system(8, 2.5, 500, generator)
         frame = pl.DataFrame(values, schema=[f"v{k}" for k in range(8)])
@@ -236,6 +244,108 @@ def test_averaged_effects_hold_the_truth_where_those_of_the_one_graph_do_not() -
                     {"graphs": "one", **compared(frame, (learned.graph,), pair, truth)},
                 ]
     cover = dict(coverage_by(pl.DataFrame(rows), "graphs", "effect").select("graphs", "coverage").iter_rows())
-    assert (
-        cover["all"] > 0.8 > cover["one"] + 0.1
-    )  # 0.885 and 0.625: weak effects are missed, docs/benchmarks-graphs.md
+    assert cover["all"] >= 0.9 and cover["all"] >= cover["one"]
+
+
+def test_graph_chains_and_draws_describe_one_posterior() -> None:
+    """Tables of 37 columns on which a search alone stops far below the chains' graphs: printed is what they support, and no arrow points
+    against the likelier way. A search from three orders ends twelve log units below."""
+    dag, frame = discrete_network(37, 3.2, 2_000, np.random.default_rng([37, 6]))
+    data = prepare(frame)
+    measure = make_score(data)
+    truth = from_matrices(data.names, *cpdag_matrices(dag))
+    found = learn_graph(frame, draws=50, starts=3)
+    scores = [total(measure, matrices(one)[0]) for one in found.draws]
+    searched = total(measure, matrices(learn_graph(frame, starts=3).graph.member())[0])
+    assert searched < max(scores) - 5.0
+    best = found.draws[int(np.argmax(scores))].cpdag()
+    printed = total(measure, matrices(found.graph.member())[0])
+    assert printed > max(scores) - 5.0
+    assert shd(found.graph, truth) <= shd(best, truth)
+    assert found.settling is not None and found.settling.settled and "did not settle" not in found.to_text()
+    for cause, effect in found.graph.directed:
+        edge = found.confidence_of(cause, effect)
+        assert edge is not None and edge.seen_from(cause).forward >= edge.seen_from(cause).backward
+    likely = [edge for edge in found.confidence if edge.adjacent > 0.9]
+    joined = {frozenset(pair) for pair in found.graph.directed | found.graph.undirected}
+    assert likely and all(frozenset((edge.a, edge.b)) in joined for edge in likely)
+
+
+def test_chains_start_the_search_and_the_search_the_chains() -> None:
+    """Begun from an empty graph, search and chains end where they end when begun from the true one."""
+    dag, frame = discrete_network(16, 2.4, 2_000, np.random.default_rng([16, 1]))
+    data, none = prepare(frame), np.zeros((16, 16), bool)
+    measure = make_score(data)
+
+    def draw(start: np.ndarray, brief: bool) -> EdgePosterior | None:
+        return edge_posterior(data, start, none, none, draws=20, sweeps=40 if brief else 80, chains=2)
+
+    ends = [agreed(measure, start, none, none, draw) for start in (none, dag)]
+    assert ends[0] is not None and ends[1] is not None
+    assert abs(ends[0].settling.printed - ends[1].settling.printed) < 5.0
+    assert ends[0].settling.printed > total(measure, dag) - 5.0
+    assert np.abs(ends[0].posterior.probability - ends[1].posterior.probability).max() < 0.35
+
+
+def test_chains_that_did_not_settle_are_told() -> None:
+    generator = np.random.default_rng(0)
+    steady = [generator.normal(size=60) for _ in range(3)]
+    assert split_r_hat(steady) < 1.1
+    assert split_r_hat([steady[0], steady[1], steady[2] + 5]) > 1.5
+    assert split_r_hat([one + np.linspace(0, 8, 60) for one in steady]) > 1.5
+    assert split_r_hat([np.zeros(60)] * 3) == 1.0
+    words = Settling(1.6, 0.1, -10.0, -9.0).words()
+    assert "did not settle" in words and "1.60" in words
+    assert Settling(1.0, 0.5, -10.0, -9.0).words() and not Settling(1.0, 0.1, -10.0, -9.0).words()
+    _, frame = discrete_network(12, 2.4, 500, np.random.default_rng(5))
+    data, none = prepare(frame), np.zeros((12, 12), bool)
+    short = agreed(make_score(data), none, none, none, lambda start, _: edge_posterior(data, start, none, none, sweeps=16, chains=2))
+    assert short is not None and not short.settling.settled  # three graphs a chain tell nothing
+
+
+def test_an_arrow_against_the_likelier_way_is_left_open_where_a_graph_agrees() -> None:
+    """x -> y required to be printed as an arrow by no collider: a tier makes it one, and without it the pair is open."""
+    arrow = np.zeros((3, 3), bool)
+    arrow[0, 2] = arrow[1, 2] = True  # a collider, and 2 -> 0 the likelier way by the numbers given
+    probability = np.array([[0.0, 0.0, 0.3], [0.0, 0.0, 0.9], [0.7, 0.1, 0.0]])
+    other = np.zeros((3, 3), bool)
+    other[2, 0] = other[1, 2] = True  # 1 -> 2 -> 0, all open
+    none = np.zeros((3, 3), bool)
+    place, arrows, lines = _supported([0, 1], [arrow, other], [arrow] * 3 + [other], probability, none, none)
+    assert place == 1 and not arrows.any() and lines[0, 2] and lines[1, 2]
+
+
+def test_tables_have_support_and_no_probability() -> None:
+    """Not calibrated: the word is not used in text, JSON or picture, in either language."""
+    _, frame = discrete_network(5, 2.0, 400, np.random.default_rng(3))
+    mixed = frame.with_columns(pl.Series("number", np.random.default_rng(4).normal(size=400)))
+    for table in (frame, mixed):
+        found = learn_graph(table, draws=5)
+        assert found.confidence_kind == "support"
+        assert "probab" not in found.to_text() and "probab" not in str(found.to_dict())
+        assert "of each edge the support" in found.to_text()
+        for lang, words in (("en", "no probability"), ("zh", "不是概率")):
+            picture = graph_svg(found.graph, confidence=found.confidence, confidence_kind=found.confidence_kind, lang=lang)
+            assert words in picture and "number and width: probability" not in picture and "该边存在的概率" not in picture
+
+
+def test_the_default_score_is_chosen_by_a_rule() -> None:
+    first = np.array([0.4, 0.5, 0.2, 0.6])
+    assert chosen({"qnml": first, "bdeu": first - [0.2, -0.2, 0.1, -0.05]}) == "qnml"  # no telling
+    assert chosen({"qnml": first, "bdeu": first - 0.1, "bic": first - [0.2, 0.21, 0.19, 0.2]}) == "bic"
+    assert chosen({"qnml": first, "bdeu": first + 0.1}) == "qnml"
+    distances = {score: [] for score in SCORES}
+    for number in range(4):
+        dag, frame = discrete_network(10, 2.5, 2_000, np.random.default_rng([71, number]))
+        data = prepare(frame)
+        truth = from_matrices(data.names, *cpdag_matrices(dag))
+        for score in SCORES:
+            learned = learn_graph(frame, score=score).graph
+            distances[score].append(shd(learned, truth) / dag.sum())
+    assert chosen({score: np.array(of) for score, of in distances.items()}) == "qnml"
+
+
+def test_averaged_effects_on_discrete_networks_hold_the_truth_with_intervals_of_some_width(tmp_path: Path) -> None:
+    """Six networks of twelve columns, of the sixty of the benchmark."""
+    part = table_effects(Setting(tmp_path, True, 0))
+    assert [claim.holds for claim in part.claims[:2]] == [True, True]

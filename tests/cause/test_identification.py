@@ -15,7 +15,7 @@ from whyrec.cause.identification.adjustment import (
     minimal_adjustment,
     optimal_adjustment,
 )  # fmt: skip
-from whyrec.cause.identification.average import adjustment_sets, average_effect, mixture_quantile
+from whyrec.cause.identification.average import adjustment_sets, average_effect, average_effects, mixture_quantile
 from whyrec.cause.identification.bounds import balke_pearl_bounds, manski_bounds
 from whyrec.cause.identification.estimation import graph_effect, partially_linear, two_stage
 from whyrec.cause.identification.front_door import front_door_effect
@@ -319,11 +319,11 @@ def test_effects_average_over_graphs_with_both_variances() -> None:
     frame = pl.DataFrame({"x": x, "y": y, "z": z})
     right, wrong = CausalGraph.from_text("z -> x -> y; z -> y"), CausalGraph.from_text("x -> z -> y; x -> y")
     none = CausalGraph.from_text("z -> x; z -> y")
-    one = average_effect(frame, [right], "x", "y")
-    other = average_effect(frame, [wrong], "x", "y")
+    one = average_effect(frame, [right], "x", "y", undrawn=0)
+    other = average_effect(frame, [wrong], "x", "y", undrawn=0)
     assert one.covers(1.0)
     assert other.estimate == pytest.approx(1.5, abs=0.05)
-    both = average_effect(frame, [right, wrong], "x", "y", weights=[3, 1])
+    both = average_effect(frame, [right, wrong], "x", "y", weights=[3, 1], undrawn=0)
     mean = 0.75 * one.estimate + 0.25 * other.estimate
     assert both.estimate == pytest.approx(mean)
     variance = 0.75 * (one.standard_error**2 + (one.estimate - mean) ** 2)
@@ -331,6 +331,50 @@ def test_effects_average_over_graphs_with_both_variances() -> None:
     assert both.standard_error == pytest.approx(np.sqrt(variance))
     assert average_effect(frame, [none], "x", "y").estimate == 0.0
     assert average_effect(frame, [right, none], "x", "y").diagnostics["share_without_effect"] == 0.5
+
+
+def test_no_averaged_effect_has_an_interval_of_width_zero() -> None:
+    """Every graph says that there is no effect: the interval holds what would be so if they were wrong at the treatment."""
+    generator = np.random.default_rng(1)
+    z = generator.random(3_000) < 0.5
+    t = generator.random(3_000) < 0.2 + 0.6 * z
+    y = generator.random(3_000) < 0.1 + 0.3 * t + 0.4 * z
+    frame = pl.DataFrame({"t": t, "y": y, "z": z}).with_columns(pl.all().cast(pl.Int64))
+    none = CausalGraph.from_text("z -> t; z -> y")
+    found = average_effect(frame, [none] * 50, "t", "y")
+    assert found.estimate == 0.0 and found.interval[0] <= 0.0 < 0.28 < found.interval[1] < 0.4
+    assert found.standard_error > 0
+    assert average_effect(frame, [none] * 50, "t", "y", undrawn=0).interval == (0.0, 0.0)
+    for words in ("y -> t; z -> t; z -> y", "z -> t; y -> z", "nodes: t, y, z"):
+        low, high = average_effect(frame, [CausalGraph.from_text(words)], "t", "y").interval
+        assert low < high
+    with pytest.raises(BadInput, match="undrawn=1"):
+        average_effect(frame, [none], "t", "y", undrawn=1)
+
+
+def test_an_averaged_effect_of_two_values_is_that_of_do_and_of_levels_one_for_each() -> None:
+    """The effect differs by z, where the treatment's variance does too: weighing by that variance (as a partially linear model does) gives .52."""
+    generator = np.random.default_rng(2)
+    n = 12_000
+    z = generator.random(n) < 0.5
+    t = generator.random(n) < np.where(z, 0.5, 0.03)
+    y = generator.random(n) < 0.1 + t * np.where(z, 0.6, 0.04)
+    frame = pl.DataFrame({"t": t, "y": y, "z": z}).with_columns(pl.all().cast(pl.Int64))
+    graph = CausalGraph.from_text("z -> t -> y; z -> y")
+    found = average_effect(frame, [graph], "t", "y")
+    assert abs(found.estimate - 0.32) < 3 * found.standard_error < 0.1
+    assert found.estimate < 0.4 and "per unit" not in found.estimand
+    weighed = average_effect(frame, [graph], "t", "y", kind="dose")
+    assert weighed.estimate > 0.45 and weighed.estimand.endswith("per unit")
+    level = np.where(t, 2, np.where(generator.random(n) < 0.3, 1, 0))  # the middle one does nothing
+    by_level = average_effects(frame.with_columns(t=pl.Series(level).cast(pl.String)), [graph], "t", "y")
+    assert [one.estimand[-11:] for one in by_level] == ["from 0 to 1", "from 0 to 2"]
+    assert abs(by_level[0].estimate) < 0.05 and abs(by_level[1].estimate - 0.32) < 0.06
+    words = frame.with_columns(t=pl.Series(level).cast(pl.String))
+    with pytest.raises(BadInput, match="has 3 levels"):
+        average_effect(words, [graph], "t", "y")
+    two = average_effect(words, [graph], "t", "y", contrast=("1", "2"))
+    assert two.estimand.endswith("from 1 to 2") and abs(two.estimate - 0.32) < 0.06
 
 
 def test_the_ends_of_an_interval_over_graphs_are_those_of_the_mixture() -> None:

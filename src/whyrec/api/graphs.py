@@ -31,26 +31,41 @@ class Learned:
     """A learned graph, and where it and its picture were written."""
 
     learned: LearnedGraph
-    effect: Estimate | None = None
+    effects: tuple[Estimate, ...] = ()
     files: tuple[Path, ...] = ()
 
+    @property
+    def effect(self) -> Estimate | None:
+        """The averaged effect where it is one; None where there is none, or one for each level."""
+        return self.effects[0] if len(self.effects) == 1 else None
+
     def to_dict(self) -> dict[str, Any]:
-        """That of the graph, with the averaged effect where one was asked for, and the files."""
+        """That of the graph, with the averaged effects where one was asked for (`effect` where it is one), and the files."""
         return {
             **self.learned.to_dict(),
             "effect": self.effect.to_dict() if self.effect else None,
+            "effects": [effect.to_dict() for effect in self.effects],
             "files": [str(file) for file in self.files],
         }
 
     def to_text(self) -> str:
         """The edges in lines."""
         lines = [self.learned.to_text()]
-        if self.effect:
-            d = self.effect.diagnostics
+        lines += [f"{effect!r}" for effect in self.effects]
+        if self.effects:
+            d = self.effects[0].diagnostics
+            count, none = d["graphs"], round(d["share_without_effect"] * d["graphs"])
+            words = f"of {count} graphs drawn" if count > 1 else "of the one graph"
             lines.append(
-                f"{self.effect!r}; variance within graphs {d['within_variance']:.3g}, between {d['between_variance']:.3g}; "
-                f"no effect in {d['share_without_effect']:.0%} of graphs"
+                f"  {none} {words} have no way from treatment to outcome; a chance of {d['share_undrawn']:.0%} is left, in the interval, to "
+                "graphs that were not drawn"
             )
+            for share, why in (
+                ("share_not_identified", "no adjustment set"),
+                ("share_without_overlap", "rows of each level have no like in what is adjusted for"),
+            ):
+                if d[share] > 0:
+                    lines.append(f"  {d[share]:.0%} of the graphs are left out: {why}")
         return "\n".join([*lines, *(f"written: {file}" for file in self.files)])
 
 
@@ -146,27 +161,41 @@ def graph_learn(
     time_budget: float | None = None,
     treatment: str | None = None,
     outcome: str | None = None,
+    contrast: tuple[Any, Any] | None = None,
+    leave_out: bool = False,
     out: str | Path | None = None,
     picture: str | Path | None = None,
     lang: Lang = "en",
     random_state: int = 0,
 ) -> Learned:
-    """Learn a graph from a table; with treatment and outcome, their effect averaged over the graphs that were drawn."""
+    """Learn a graph from a table; with treatment and outcome, their effect averaged over the graphs that were drawn.
+
+    contrast: two levels of the treatment, from and to; by default each against the first. leave_out: see `learn_graph`.
+    """
     refuse_idle_language(lang, picture)
     if (treatment is None) != (outcome is None):
         raise BadInput("an averaged effect needs both --treatment and --outcome; give both, or neither")
+    if contrast is not None and treatment is None:
+        raise BadInput("--contrast is of an effect: name --treatment and --outcome")
     frame = read_frame(data)
     learned = learn_graph(
         frame, method, columns=columns, knowledge=knowledge, cluster=cluster, draws=draws, score=score,
-        alpha=alpha, time_budget=time_budget, random_state=random_state,
+        alpha=alpha, time_budget=time_budget, leave_out=leave_out, random_state=random_state,
     )  # fmt: skip
-    effect = None
+    effects: tuple[Estimate, ...] = ()
     if treatment and outcome:
-        from whyrec.cause.identification.average import average_effect
+        for name in (treatment, outcome):
+            if name in learned.columns_left_out:
+                raise BadInput(
+                    f"column {name!r} {learned.columns_left_out[name]}, and was left out: leave the other out in its place (--columns), or "
+                    "ask for another effect"
+                )
+        from whyrec.cause.identification.average import average_effects
 
-        effect = average_effect(
-            frame, learned.draws or (learned.graph,), treatment, outcome, cluster=cluster, random_state=random_state
-        )
+        effects = average_effects(
+            frame, learned.draws or (learned.graph,), treatment, outcome, cluster=cluster, contrast=contrast,
+            random_state=random_state,
+        )  # fmt: skip
     files = []
     if out:
         files.append(_write(out, in_form(learned.graph, _form(out))))
@@ -180,7 +209,7 @@ def graph_learn(
             lang=lang,
         )
         files.append(_write(picture, svg))
-    return Learned(learned, effect, tuple(files))
+    return Learned(learned, effects, tuple(files))
 
 
 def graph_check(

@@ -40,7 +40,7 @@ def learn(
         typer.Option(
             "--draws",
             min=0,
-            help="Graphs to average over, and how far to trust each edge: boss and ges draw them by their probability (more take no longer), "
+            help="Graphs to average over, and how far to trust each edge: boss and ges draw them by their score (more take no longer), "
             "the others learn one from users drawn again each time (bootstrap). 0: neither.",
         ),
     ] = 50,
@@ -51,6 +51,12 @@ def learn(
         str | None, typer.Option(help="With --outcome: its effect, averaged over these graphs.")
     ] = None,
     outcome: Annotated[str | None, typer.Option(help="The outcome of that effect.")] = None,
+    contrast: Annotated[
+        str | None, typer.Option(help="Two levels of the treatment, FROM,TO; default: each against the first.")
+    ] = None,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out", help="Leave out constant, doubled and summed columns, and say which.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the graph: .txt, .dot, .gml or .dagitty.")] = None,
     picture: Picture = None,
     lang: PictureLang = "en",
@@ -58,6 +64,7 @@ def learn(
     as_json: Json = False,
 ) -> None:
     """Learn a graph from a table, with a confidence for every edge; what you know beforehand is kept."""
+    ends = _ends(contrast)
     answer(
         lambda api: api.graph_learn(
             data,
@@ -71,6 +78,8 @@ def learn(
             time_budget=time_budget,
             treatment=treatment,
             outcome=outcome,
+            contrast=ends,
+            leave_out=leave_out,
             out=out,
             picture=picture,
             lang=lang,
@@ -157,9 +166,7 @@ def identify(
 ) -> None:
     """By which formula the effect follows from the graph, or why by none; exit code 1 where it does not."""
     kept = []
-    ends = names(contrast)
-    if ends is not None and len(ends) != 2:
-        raise typer.BadParameter(f"{contrast!r}: write FROM,TO", param_hint="--contrast")
+    ends = _ends(contrast)
 
     def ask(api: object) -> object:
         kept.append(
@@ -172,7 +179,7 @@ def identify(
                 latent=names(latent) or (),
                 strategy=strategy,
                 cluster=cluster,
-                contrast=None if ends is None else (ends[0], ends[1]),
+                contrast=ends,
                 kind=kind,
                 missing=missing,
                 random_state=seed,
@@ -184,3 +191,9 @@ def identify(
     if not kept[0].identification.identified and kept[0].effect is None:
         raise typer.Exit(1)
 
+
+def _ends(contrast: str | None) -> tuple[str, str] | None:
+    ends = names(contrast)
+    if ends is not None and len(ends) != 2:
+        raise typer.BadParameter(f"{contrast!r}: write FROM,TO", param_hint="--contrast")
+    return None if ends is None else (ends[0], ends[1])

@@ -18,6 +18,10 @@ _WORDS = {
     "circle_arrow": ("is not caused by it; more is not known", "不被其导致，其余未知"),
     "circle_circle": ("related; not even the kind is known", "相关，类型未知"),
     "probability": ("number and width: probability of this edge", "数字与线宽：该边存在的概率"),
+    "support": (
+        "number and width: support of this edge, its share in the graphs drawn; no probability",
+        "数字与线宽：该边的支持度，即在抽取的图中出现的比例，不是概率",
+    ),
     "share of draws": (
         "number and width: share of bootstrap draws with this edge",
         "数字与线宽：该边在自助样本中出现的比例",

@@ -8,7 +8,7 @@ that the score of an order is a walk down the trees.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,13 +90,17 @@ def boss(
     required: Matrix,
     *,
     starts: int = 1,
+    kicks: int = 0,
+    orders: Sequence[Sequence[int]] = (),
     deadline: float = np.inf,
     random_state: int = 0,
 ) -> Matrix:
     """The best DAG found, as a boolean matrix [cause, effect].
 
-    starts: orders to start from: one from the data (columns with the highest score alone come last), others random.
-    deadline: `time.monotonic()` at which the search stops with what it has.
+    starts: orders to start from: the columns as they come, others random. orders: to start from besides. kicks: how often in
+    vain the best order may be shaken (a tenth of the columns moved elsewhere, at least three) and climbed from anew (iterated
+    local search; Lourenco, Martin and Stuetzle 2003): from a random order the climb of many columns seldom ends at
+    the top. deadline: `time.monotonic()` at which the search stops with what it has.
     """
     p = score.size
     needed = [tuple(np.flatnonzero(required[:, x]).tolist()) for x in range(p)]
@@ -105,12 +109,30 @@ def boss(
     ]
     generator = np.random.default_rng(random_state)
     best: tuple[float, list[int]] = (-np.inf, [])
-    for start in range(starts):
-        order = _consistent(list(range(p)) if start == 0 else generator.permutation(p).tolist(), forbidden, required)
+    first = [list(range(p)), *(list(order) for order in orders)]
+    for start in range(max(starts, 1) + len(orders)):
+        begin = first[start] if start < len(first) else generator.permutation(p).tolist()
+        order = _consistent(begin, forbidden, required)
         total = _climb(trees, order, required, deadline)
         if total > best[0] + 1e-9:
             best = (total, list(order))
+    left = kicks if p > 3 else 0
+    while left and time.monotonic() < deadline:
+        order = _consistent(_shaken(best[1], generator), forbidden, required)
+        total = _climb(trees, order, required, deadline)
+        left = kicks if total > best[0] + 1e-6 else left - 1
+        if total > best[0] - 1e-6:
+            best = (total, list(order))
     return _dag(trees, best[1])
+
+
+def _shaken(order: list[int], generator: np.random.Generator) -> list[int]:
+    """The order with some columns at other places."""
+    moved = generator.permutation(len(order))[: max(3, len(order) // 10)].tolist()
+    rest = [x for x in order if x not in moved]
+    for x in moved:
+        rest.insert(int(generator.integers(len(rest) + 1)), x)
+    return rest
 
 
 def _climb(trees: list[Tree], order: list[int], required: Matrix, deadline: float) -> float:

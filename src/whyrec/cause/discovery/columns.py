@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -24,6 +24,7 @@ class Columns:
     values: (n, p) floats, of discrete columns the codes. cards: number of values of a discrete column, 0 for a
     continuous one. weights: (n,) how often each row counts. units: (n,) codes of rows that belong together.
     left_out: rows with a missing value. drawn: whether rows were drawn again, with replacement. notes: what the reader of the answer should know.
+    columns_left_out: name and reason of each.
     """
 
     names: tuple[str, ...]
@@ -34,6 +35,7 @@ class Columns:
     left_out: int = 0
     notes: tuple[str, ...] = ()
     drawn: bool = False
+    columns_left_out: tuple[tuple[str, str], ...] = ()
 
     @property
     def size(self) -> float:
@@ -98,12 +100,14 @@ def prepare(
     *,
     cluster: str | None = None,
     discrete: Collection[str] | None = None,
+    leave_out: bool = False,
 ) -> Columns:
-    """Read columns of a table; BadInput names the one that cannot be used, and why.
+    """Read columns of a table; BadInput names those that cannot be used, and why.
 
     Texts, booleans, categories and whole numbers of at most 10 different values are discrete, all other numbers
     continuous; `discrete` says otherwise (a collection of names, all others being numbers). Rows with a missing value
-    are left out and counted. cluster: a column, such as the user, whose rows belong together; it is no node.
+    are left out and counted. cluster: a column, such as the user, whose rows belong together; it is no node. leave_out: columns
+    without a value, constant ones, of two that say the same the later by name, and sums of others are left out and noted.
     """
     asked = sorted(set(columns) if columns is not None else set(frame.columns) - {cluster})
     for name in (*asked, *([cluster] if cluster else []), *(discrete or ())):
@@ -112,41 +116,55 @@ def prepare(
     if len(asked) < 2:
         raise BadInput(f"a graph needs at least two columns; found {', '.join(asked) or 'none'}")
     series = {name: _clean(frame[name], None if discrete is None else name in discrete) for name in asked}
-    for name, column in series.items():
-        if column.null_count() == frame.height:
-            raise BadInput(f"column {name!r}: every value is missing; leave it out with columns=")
+    trouble = {name: "has no value in any row" for name, column in series.items() if column.null_count() == frame.height}
+    series = {name: column for name, column in series.items() if name not in trouble}
     whole = np.ones(frame.height, bool)
     for column in series.values():
         whole &= column.is_not_null().to_numpy()
     kept = np.flatnonzero(whole)
-    if len(kept) < 20:
+    if series and len(kept) < 20:
         raise BadInput(
             f"only {len(kept)} of {frame.height} rows have a value in every column; fill missing values or drop the "
             f"column with most of them ({max(series.values(), key=lambda c: c.null_count()).name!r})"
         )
-    values = np.empty((len(kept), len(asked)))
-    cards = []
-    for k, (name, column) in enumerate(series.items()):
-        part = column.gather(kept)
-        if part.n_unique() == 1:
-            raise BadInput(
-                f"column {name!r} is constant ({part[0]!r}): it can neither cause nor be caused here; leave it out"
-            )
+    parts = {name: column.gather(kept) for name, column in series.items()}
+    trouble |= {name: f"is constant ({part[0]!r})" for name, part in parts.items() if part.n_unique() == 1}
+    read: dict[str, tuple[FloatArray, int]] = {}
+    for name, part in parts.items():
+        if name in trouble:
+            continue
         if part.dtype == pl.String:
-            values[:, k], card = _coded(part)
+            codes, card = _coded(part)
             if card > _MOST_KINDS:
                 raise BadInput(f"column {name!r} has {card} different values; group them into at most {_MOST_KINDS}")
-            cards.append(card)
+            read[name] = codes.astype(np.float64), card
         else:
-            values[:, k] = part.to_numpy()
-            cards.append(0)
+            read[name] = part.to_numpy().astype(np.float64), 0
+    decided: list[tuple[tuple[str, str], str]] = []
+    if len(read) > 1:
+        doubled, decided = _doubled(read)
+        trouble |= doubled | _sums({name: values for name, (values, card) in read.items() if not card and name not in doubled})
+    told = tuple(sorted(trouble.items()))
+    if told and not leave_out:
+        raise BadInput(
+            f"{'; '.join(f'column {name!r} {why}' for name, why in told)}: such a column can neither cause nor be caused here beside the "
+            f"others; leave {'it' if len(told) == 1 else 'them'} out (leave_out=True, --leave-out), or name the columns to use (columns=)"
+        )
+    usable = [name for name in read if name not in trouble]
+    if len(usable) < 2:
+        raise BadInput(
+            f"a graph needs at least two columns; left is {', '.join(usable) or 'none'}, as "
+            + "; ".join(f"{name!r} {why}" for name, why in told)
+        )
     units = np.arange(len(kept))
     if cluster:
         units = np.unique(frame[cluster].cast(pl.String).fill_null("").to_numpy()[kept], return_inverse=True)[1].ravel()
-    found = Columns(
-        tuple(asked), values, tuple(cards), np.ones(len(kept)), units.astype(np.int64), frame.height - len(kept)
-    )
-    return replace(found, notes=_refuse_copies(found))
+    notes = [f"column {name!r} {why}: left out" for name, why in told]
+    notes += [note for ends, note in decided if not trouble.keys() & set(ends)]
+    return Columns(
+        tuple(usable), np.column_stack([read[name][0] for name in usable]), tuple(read[name][1] for name in usable),
+        np.ones(len(kept)), units.astype(np.int64), frame.height - len(kept), tuple(notes), columns_left_out=told,
+    )  # fmt: skip
 
 
 def _clean(column: pl.Series, discrete: bool | None) -> pl.Series:
@@ -189,48 +207,50 @@ def _coded(column: pl.Series) -> tuple[IntArray, int]:
     return codes, len(kinds)
 
 
-def _refuse_copies(data: Columns) -> tuple[str, ...]:
-    """BadInput where two columns carry the same information, or a continuous one is a sum of others."""
-    discrete = [k for k, card in enumerate(data.cards) if card]
-    notes = []
-    for position, a in enumerate(discrete):
-        for b in discrete[position + 1 :]:
-            pairs = len(np.unique(data.codes[a] * data.cards[b] + data.codes[b]))
-            if pairs == data.cards[a] == data.cards[b]:
-                raise BadInput(
-                    f"columns {data.names[a]!r} and {data.names[b]!r} carry the same information, each value of one "
-                    "going with one of the other; keep one"
-                )
-            for x, y in ((a, b), (b, a)):
-                if pairs == data.cards[x]:
-                    notes.append(
-                        f"{data.names[y]} is decided by {data.names[x]}: edges between others and it are doubtful"
-                    )
-    continuous = [k for k, card in enumerate(data.cards) if not card]
-    if len(continuous) > 1:
-        _refuse_sums(data, continuous)
-    return tuple(notes)
+def _doubled(
+    read: Mapping[str, tuple[FloatArray, int]],
+) -> tuple[dict[str, str], list[tuple[tuple[str, str], str]]]:
+    """Discrete columns that say the same as one before them, and notes of those that another decides, with their two names."""
+    discrete = [(name, values.astype(np.int64), card) for name, (values, card) in read.items() if card]
+    found: dict[str, str] = {}
+    notes: list[tuple[tuple[str, str], str]] = []
+    for position, (a, codes, card) in enumerate(discrete):
+        if a in found:
+            continue
+        for b, others, kinds in discrete[position + 1 :]:
+            pairs = len(np.unique(codes * kinds + others))
+            if pairs == card == kinds:
+                found[b] = f"carries the same information as {a!r}, each value of one going with one of the other"
+            elif pairs == card:
+                notes.append(((a, b), f"{b} is decided by {a}: edges between others and it are doubtful"))
+            elif pairs == kinds:
+                notes.append(((a, b), f"{a} is decided by {b}: edges between others and it are doubtful"))
+    return found, notes
 
 
-def _refuse_sums(data: Columns, continuous: list[int]) -> None:
-    from scipy.linalg import qr
-
-    scaled = data.values[:, continuous] - data.values[:, continuous].mean(axis=0)
+def _sums(read: Mapping[str, FloatArray]) -> dict[str, str]:
+    """Continuous columns that are a sum (or a multiple) of others, of which the later by name are named."""
+    names = list(read)
+    if len(names) < 2:
+        return {}
+    scaled = np.column_stack([values - values.mean() for values in read.values()])
     scaled /= np.sqrt((scaled**2).mean(axis=0))
-    if len(scaled) <= len(continuous):
+    if len(scaled) <= len(names):
         raise BadInput(
-            f"{len(scaled)} complete rows and {len(continuous)} continuous columns: every column is then a sum of "
+            f"{len(scaled)} complete rows and {len(names)} continuous columns: every column is then a sum of "
             "others; give more rows or fewer columns"
         )
-    gram = scaled.T @ scaled / len(scaled)
-    _, r, pivot = qr(gram, pivoting=True)
-    weak = np.flatnonzero(np.abs(np.diag(r)) < 1e-9 * abs(r[0, 0]))
-    if not len(weak):
-        return
-    place = int(weak[0])
-    column, base = pivot[place], pivot[:place]
-    share = np.linalg.lstsq(gram[np.ix_(base, base)], gram[base, column], rcond=None)[0]
-    parts = [data.names[continuous[base[k]]] for k in np.flatnonzero(np.abs(share) > 1e-6)]
-    raise BadInput(
-        f"column {data.names[continuous[column]]!r} is a sum of {', '.join(parts)} (deterministic): leave one of them out"
-    )
+    found: dict[str, str] = {}
+    free: list[int] = []
+    basis = np.empty((len(scaled), 0))
+    for k, name in enumerate(names):
+        left = scaled[:, k] - basis @ (basis.T @ scaled[:, k])
+        left -= basis @ (basis.T @ left)  # once more, for what rounding left (Kahan's rule)
+        if float(left @ left) > 1e-9 * len(scaled):
+            basis = np.column_stack([basis, left / np.sqrt(left @ left)])
+            free.append(k)
+            continue
+        share = np.linalg.lstsq(scaled[:, free], scaled[:, k], rcond=None)[0]
+        parts = [names[free[i]] for i in np.flatnonzero(np.abs(share) > 1e-6)]
+        found[name] = f"is a sum of {', '.join(parts)} (deterministic)"
+    return found

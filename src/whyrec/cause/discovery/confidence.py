@@ -12,7 +12,7 @@ from whyrec.cause.graph.causal_graph import CausalGraph
 from whyrec.estimate import FloatArray
 
 Shares = tuple[float, float, float]  # adjacent, a causes b, b causes a
-ConfidenceKind = Literal["probability", "share of draws"]
+ConfidenceKind = Literal["probability", "support", "share of draws"]
 _LEAST = 0.01
 
 

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whyrec.cause.discovery.scores import Matrix, Score
+from whyrec.cause.discovery.scores import IMPOSSIBLE, Matrix, Score
 from whyrec.estimate import FloatArray, IntArray
-
-IMPOSSIBLE = -1e9
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,13 @@ class Families:
         return self.as_matrix(self.members[chosen].astype(np.float64)) > 0
 
 
-def families(score: Score, pairs: FloatArray, forbidden: Matrix, required: Matrix, width: int) -> Families:
-    """The sets of the best pairs, those required first; pairs: (p, p) symmetric, how much each is wanted, -inf for never."""
+def families(
+    score: Score, pairs: FloatArray, forbidden: Matrix, required: Matrix, width: int, most: IntArray | None = None
+) -> Families:
+    """The sets of the best pairs, those required first; pairs: (p, p) symmetric, how much each is wanted, -inf for never.
+
+    most: (p,) members of a set at most, larger ones IMPOSSIBLE and not scored; None for no bound.
+    """
     chosen = best_pairs(np.where(required | required.T, np.inf, np.minimum(pairs, 1e12)), width)
     width = chosen.shape[1]
     sets = np.arange(2**width)
@@ -56,7 +59,7 @@ def families(score: Score, pairs: FloatArray, forbidden: Matrix, required: Matri
     fits = np.empty((len(chosen), 2**width))
     for x, mine in enumerate(chosen):
         count = int((mine >= 0).sum())
-        few = score.every_set(x, mine[:count].tolist())
+        few = score.every_set(x, mine[:count].tolist(), None if most is None else int(most[x]))
         fits[x] = np.tile(few, 2 ** (width - count))
         never = np.where(mine >= 0, forbidden[mine, x], True)
         must = np.where(mine >= 0, required[mine, x], False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from unicodedata import east_asian_width
@@ -11,6 +11,7 @@ from unicodedata import east_asian_width
 import numpy as np
 import polars as pl
 
+from whyrec.cause.discovery.agreement import Agreed, Settling, agreed
 from whyrec.cause.discovery.boss import boss
 from whyrec.cause.discovery.columns import Columns, prepare
 from whyrec.cause.discovery.confidence import ConfidenceKind, EdgeConfidence, confidences_of, edge_confidences
@@ -33,6 +34,7 @@ _NUMBERS_ONLY = ("lingam", "dagma")
 _SCORES = ("boss", "ges")  # whose edges have a probability
 _DRAWN: dict[ConfidenceKind, str] = {
     "probability": "graphs drawn by their probability",
+    "support": "graphs drawn by their score",
     "share of draws": "bootstrap draws",
 }
 _TESTS = ("pc", "fci")  # a test takes repeated rows for evidence, and knows no correction
@@ -55,11 +57,12 @@ class LearnedGraph:
     """A learned graph and how far to trust it.
 
     graph: a CPDAG (PC, GES, BOSS), PAG (FCI) or DAG (LiNGAM, DAGMA). draws: graphs that the data leave open, each counting
-    alike: of BOSS and GES DAGs drawn by their probability, which join no pair beyond the candidates of `edge_posterior`; of the
+    alike: of BOSS and GES DAGs drawn by their score, which join no pair beyond the candidates of `edge_posterior`; of the
     others what they learn when the users are drawn again (bootstrap), and no sample of a posterior. confidence: for each pair that is
     adjacent in the graph or in a bootstrap draw or has 1% to be so, see `EdgeConfidence`; empty without draws. confidence_kind:
-    what its numbers are: a "probability" (BOSS, GES), or the "share of draws" with the edge, which is none (docs/graphs.md).
-    rows: used; left_out: with a missing value. complete: False where the time budget ended the search or the draws.
+    what its numbers are: a "probability" (BOSS and GES on numbers), the "support" of an edge (its share in graphs drawn by a score that is
+    not calibrated: BOSS and GES where there are words), or the "share of draws" of a bootstrap; the last two are no probability
+    (docs/graphs.md). settling: of the chains that drew them. columns_left_out: and why, see `learn_graph`. rows: used; left_out: with a missing value. complete: False where the time budget ended the search or the draws.
     """
 
     graph: CausalGraph
@@ -73,6 +76,8 @@ class LearnedGraph:
     complete: bool
     notes: tuple[str, ...] = ()
     confidence_kind: ConfidenceKind = "share of draws"
+    settling: Settling | None = None
+    columns_left_out: Mapping[str, str] = field(default_factory=dict)
 
     def confidence_of(self, a: str, b: str) -> EdgeConfidence | None:
         """Of a pair, in either order; None where it was never adjacent."""
@@ -89,8 +94,10 @@ class LearnedGraph:
             "confidence": [edge.to_dict() for edge in self.confidence],
             "confidence_kind": self.confidence_kind,
             "draws": len(self.draws),
+            "settling": self.settling.to_dict() if self.settling else None,
             "rows": self.rows,
             "left_out": self.left_out,
+            "columns_left_out": dict(self.columns_left_out),
             "seconds": self.seconds,
             "complete": self.complete,
             "notes": list(self.notes),
@@ -152,6 +159,7 @@ def learn_graph(
     alpha: float = 0.01,
     starts: int | None = None,
     time_budget: float | None = None,
+    leave_out: bool = False,
     random_state: int = 0,
 ) -> LearnedGraph:
     """Learn a graph over the columns of a table.
@@ -160,10 +168,11 @@ def learn_graph(
     measured), for continuous, discrete and mixed columns; "lingam" and "dagma" for continuous ones. knowledge:
     statements that every output keeps, see `Knowledge.from_text`. cluster: a column such as the user whose rows belong
     together. draws: graphs to average over (`LearnedGraph.draws`), and with them a confidence of every edge; 0 for neither. BOSS
-    and GES draw them from the posterior and give probabilities (`edge_posterior`, whose time does not hang on how many are drawn);
+    and GES draw them from the posterior and give probabilities, or support where there are words (`edge_posterior`, whose time does not hang on how many are drawn);
     the others learn each from users drawn again and give shares of the draws. score: "auto" (qNML for discrete columns, BIC
     else). alpha: level of the tests of PC and FCI. starts: of BOSS (by default ten, fewer
-    above 30 columns). time_budget: seconds after which the best so far is returned. The answer does not depend on the
+    above 80 columns, and then shaken orders of the best). time_budget: seconds after which the best so far is returned. leave_out:
+    whether columns without a value, constant, doubled or summed ones are left out, and told, where they would be refused. The answer does not depend on the
     order of columns or, but for the bootstrap, of rows.
     """
     if method not in METHODS:
@@ -171,7 +180,7 @@ def learn_graph(
     if draws < 0 or not 0 < alpha < 1 or (time_budget is not None and time_budget <= 0):
         raise BadInput("draws must not be negative, alpha between 0 and 1, the time budget positive")
     begin = time.monotonic()
-    data = prepare(frame, columns, cluster=cluster, discrete=discrete)
+    data = prepare(frame, columns, cluster=cluster, discrete=discrete, leave_out=leave_out)
     texts = [name for name, card in zip(data.names, data.cards, strict=True) if card]
     if method in _NUMBERS_ONLY and texts:
         raise BadInput(
@@ -185,24 +194,29 @@ def learn_graph(
     say(f"{method}: {len(data.names)} columns, {len(data.values):,} rows ...")
     graph = learn_once(data, known, settings, deadline)
     found = graph_posterior(data, graph, known, settings, draws, deadline) if draws else None
+    notes = list(data.notes)
+    kind: ConfidenceKind = "share of draws"
     if found is None:
         graphs = bootstrap_graphs(data, known, settings, draws, deadline) if draws else []
         confidence = edge_confidences(graph, graphs)
     else:
-        none = np.zeros_like(found.probability, bool)
-        graphs = [_checked(from_matrices(data.names, dag, none), known) for dag in found.dags]
-        confidence = confidences_of(graph, found.probability)
-    notes = list(data.notes)
+        none = np.zeros_like(found.arrow)
+        graph = _checked(from_matrices(data.names, found.arrow, found.line), known)
+        graphs = [_checked(from_matrices(data.names, dag, none), known) for dag in found.posterior.dags]
+        confidence = confidences_of(graph, found.posterior.probability)
+        kind = "probability" if data.continuous else "support"
+        if found.settling.words():
+            notes.append(found.settling.words())
     if len(data.values) < 10 * len(data.names):
         notes.append(f"{len(data.values)} rows for {len(data.names)} columns: few, so expect missing and false edges")
     if draws and found is None and method in _SCORES and time.monotonic() <= deadline:
         notes.append(
-            "a column has more required edges than there are candidates: shares of draws in place of probabilities"
+            "a column has more required edges than there are candidates: shares of bootstrap draws, and no graphs of a posterior"
         )
     return LearnedGraph(
         graph, method, known, confidence, tuple(graphs), len(data.values), data.left_out,
         time.monotonic() - begin, time.monotonic() <= deadline and len(graphs) == draws, tuple(notes),
-        "share of draws" if found is None else "probability",
+        kind, None if found is None else found.settling, dict(data.columns_left_out),
     )  # fmt: skip
 
 
@@ -220,24 +234,36 @@ def _checked(graph: CausalGraph, knowledge: Knowledge) -> CausalGraph:
 
 
 def edge_probabilities(data: Columns, random_state: int = 0, method: str = "boss") -> FloatArray:
-    """Probability that each column is a direct cause of each other, (p, p) as [cause, effect], nothing known beforehand."""
+    """Probability (support, where there are words) that each column is a direct cause of each other, (p, p) as [cause, effect]."""
     settings, nothing = Settings(method, "auto", 1.0, 0.01, None, random_state), Knowledge()
     found = graph_posterior(data, learn_once(data, nothing, settings), nothing, settings, 0, np.inf)
     if found is None:
         raise BadInput(f"method {method!r} has no probabilities; use one of {', '.join(_SCORES)}")
-    return found.probability
+    return found.posterior.probability
 
 
 def graph_posterior(
     data: Columns, graph: CausalGraph, knowledge: Knowledge, settings: Settings, draws: int, deadline: float
-) -> EdgePosterior | None:
-    """Of every edge, for the methods that score; None for others and after the deadline."""
+) -> Agreed | None:
+    """Of every edge, with the graph that it supports, for the methods that score; None for others and after the deadline."""
     if settings.method not in _SCORES or time.monotonic() > deadline:
         return None
     arrow, line = matrices(graph)
-    dag = extension(arrow.copy(), line.copy())
-    return edge_posterior(
-        data, arrow if dag is None else dag, *knowledge.matrices(data.names), score=settings.score, draws=draws,
+    learned = extension(arrow.copy(), line.copy())
+    forbidden, required = knowledge.matrices(data.names)
+
+    score = make_score(data, settings.score, settings.penalty)
+    # of tables both are one, and what is counted for the search is not counted again
+    measures = {1.0: score} if data.discrete and settings.penalty == 1 else {}
+
+    def draw(dag: Matrix, brief: bool) -> EdgePosterior | None:
+        return edge_posterior(
+            data, dag, forbidden, required, score=settings.score, draws=0 if brief else draws, sweeps=60 if brief else 200,
+            chains=1 if brief else 3, deadline=deadline, random_state=settings.random_state, measures=measures,
+        )  # fmt: skip
+
+    return agreed(
+        score, arrow if learned is None else learned, forbidden, required, draw,
         deadline=deadline, random_state=settings.random_state,
     )  # fmt: skip
 
@@ -264,11 +290,18 @@ def bootstrap_graphs(
     return graphs
 
 
+def searches(columns: int) -> tuple[int, int]:
+    """How many starts the order search takes, and how many kicks in vain end it."""
+    return (10, 20) if columns <= 80 else (3, 10) if columns <= 150 else (1, 0)
+
+
 def _boss(data: Columns, forbidden: Matrix, required: Matrix, settings: Settings, deadline: float) -> CausalGraph:
     p = len(data.names)
-    starts = settings.starts or (10 if p <= 30 else 3 if p <= 60 else 1)
+    starts, kicks = (settings.starts, 0) if settings.starts else searches(p)
     score = make_score(data, settings.score, settings.penalty)
-    dag = boss(score, forbidden, required, starts=starts, deadline=deadline, random_state=settings.random_state)
+    dag = boss(
+        score, forbidden, required, starts=starts, kicks=kicks, deadline=deadline, random_state=settings.random_state
+    )
     return from_matrices(data.names, *cpdag_matrices(dag, forbidden, required))
 
 

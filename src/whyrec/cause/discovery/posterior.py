@@ -19,17 +19,22 @@ from whyrec.cause.discovery.scores import Matrix, Score, ScoreName, make_score
 from whyrec.estimate import FloatArray, IntArray
 from whyrec.progress import track
 
-_WIDTH = {"numbers": 10, "others": 7}  # candidates of a column; as many again cost twice as much each
+_WIDTH = 10  # candidates of a column; one more costs as much as all before
+_CAUSES = 4  # of a column of tables or mixed columns at most, or one more than in the graph to start from: larger sets have few rows a cell
+_BEHIND = 10.0  # log units by which a chain from a random order may lie below the first one and be kept
 _TOGETHER, _SELDOM = 4, 8  # sweeps for one draw of the prior, and such draws for one look beyond the candidates
 
 
 @dataclass(frozen=True)
 class EdgePosterior:
     """probability: of each column to be a direct cause of each other, (p, p) as [cause, effect]. dags: as many graphs as were asked
-    for, each [cause, effect], drawn from the same posterior, each counting alike."""
+    for, each [cause, effect], drawn from the same posterior, each counting alike. visited: of each chain the graphs that it
+    passed after the warm-up, one an order. shares: (chains, p, p), `probability` by each chain, without pairs beyond the candidates."""
 
     probability: FloatArray
     dags: tuple[Matrix, ...] = ()
+    visited: tuple[tuple[Matrix, ...], ...] = ()
+    shares: FloatArray | None = None
 
 
 def edge_posterior(
@@ -44,6 +49,7 @@ def edge_posterior(
     chains: int = 3,
     deadline: float = np.inf,
     random_state: int = 0,
+    measures: dict[float, Score] | None = None,
 ) -> EdgePosterior | None:
     """Probabilities of edges, and `draws` graphs of all chains, evenly spaced after the warm-up; None after the deadline.
 
@@ -51,40 +57,58 @@ def edge_posterior(
     agrees with), edges as `EdgePrior` draws them, none that is forbidden and all that are required. Rows of one unit count as
     much as they tell (`design_effect`). With many columns each has a few candidates for its causes: pairs beyond them are
     in no drawn graph, and get the chance that their edge would have if it alone were added to the drawn graphs.
-    None, too, where more pairs of one column are required than there are candidates.
+    None, too, where more pairs of one column are required than there are candidates. measures: scores by design effect, kept from one call
+    to the next, with what they have counted.
     """
-    data = replace(data, weights=data.weights / design_effect(data, dag))
-    measure = make_score(data, "bic" if not data.discrete else score)
+    effect = design_effect(data, dag)
+    data = replace(data, weights=data.weights / effect)
+    measures = {} if measures is None else measures
+    if effect not in measures:
+        measures[effect] = make_score(data, "bic" if not data.discrete else score)
+    measure = measures[effect]
     generator = np.random.default_rng(random_state)
     aside = np.random.default_rng([random_state, 1])  # so that the chains do not hang on how many graphs are asked for
     count, place = len(dag), places(dag)
     numbers = data.continuous
-    width = min(count - 1, _WIDTH["numbers" if numbers else "others"])
+    width = min(count - 1, _WIDTH)
+    most_causes = None if numbers else np.maximum(_CAUSES, dag.sum(axis=0) + 1)
     if (required | required.T).sum(axis=0).max() > width:
         return None
     pairs = wanted(measure, dag, place, forbidden)
-    sets = families(measure, pairs, forbidden, required, width)
+    sets = families(measure, pairs, forbidden, required, width, most_causes)
     most = count * (count - 1) // 2 - int(np.triu(forbidden & forbidden.T, 1).sum())
     prior = EdgePrior((dag.sum() + 1) / (most + 2), 0.1 * data.size, local=numbers)
     if width < count - 1:
         pairs = _better_pairs(measure, sets, prior, pairs, place, generator)
-        sets = families(measure, pairs, forbidden, required, width)
-    found: list[FloatArray] = []
+        sets = families(measure, pairs, forbidden, required, width, most_causes)
+    parts = sweeps // _TOGETHER
+    warm_up = parts // 4
+    at_once = -(-draws // (chains * (parts - warm_up)))  # graphs of one order
     dags: list[Matrix] = []
     beyond: list[FloatArray] = []
-    parts = sweeps // _TOGETHER
-    at_once = -(-draws // (chains * (parts - parts // 4)))  # graphs of one order
-    for number in track(range(chains), "Probability of the edges", total=chains):
+    visited: list[list[Matrix]] = []
+    shares: list[FloatArray] = []
+    scale, level = _weights(sets, prior), -np.inf
+    for number in track(range(chains), "Average over graphs", total=chains):
         now = generator.random(count) if number and not required.any() else place
-        for part in range(parts):
-            if time.monotonic() > deadline:
-                break
+        found: list[FloatArray] = []
+        passed: list[tuple[float, Matrix]] = []
+        part, again = 0, number > 0
+        while part < parts and time.monotonic() <= deadline:
             chain = OrderChain(sets, _weights(sets, prior), now, generator)
-            warm = part >= parts // 4
+            warm = part >= warm_up
             chances = chain.run(_TOGETHER, 0 if warm else _TOGETHER, deadline)
             drawn, now = chain.parents(), np.array(chain.place)
+            value = float(scale[np.arange(count), drawn].sum())
+            if again and part == warm_up:
+                again = False
+                if value < level - _BEHIND:  # not where the first chain is, and not near: from the graph, then
+                    now, part = place, 0
+                    continue
+            part += 1
             if warm:
                 found.append(sets.as_matrix(chances))
+                passed.append((value, sets.as_dag(drawn)))
                 more = [chain.parents(aside) for _ in range(at_once - 1)]
                 dags += [sets.as_dag(one) for one in [drawn, *more][:at_once]]
             if warm and width < count - 1 and part % _SELDOM == 0:
@@ -92,11 +116,17 @@ def edge_posterior(
             held = sets.members[drawn]
             squares = sets.squares[np.arange(count), drawn][held]
             prior = prior.drawn(int(held.sum()), most, count, squares, generator)
-    if not found:
+        if not found:
+            break
+        level = min(value for value, _ in passed) if number == 0 else level
+        shares.append(np.mean(found, axis=0))
+        visited.append([one for _, one in passed])
+    if not shares:
         return None
     kept = np.linspace(0, len(dags), min(draws, len(dags)), endpoint=False).astype(int)
-    probability = np.mean(found, axis=0) + (np.mean(beyond, axis=0) if beyond else 0.0)
-    return EdgePosterior(probability, tuple(dags[k] for k in kept))
+    probability = np.average(shares, axis=0, weights=[len(mine) for mine in visited])
+    probability = probability + (np.mean(beyond, axis=0) if beyond else 0.0)
+    return EdgePosterior(probability, tuple(dags[k] for k in kept), tuple(map(tuple, visited)), np.array(shares))
 
 
 def places(dag: Matrix) -> FloatArray:

@@ -19,6 +19,7 @@ from whyrec.estimate import FloatArray, IntArray
 
 Matrix = NDArray[np.bool_]
 ScoreName = Literal["auto", "bic", "ebic", "bdeu", "qnml"]
+IMPOSSIBLE = -1e9  # of a set that cannot be
 
 
 class Score(Protocol):
@@ -39,16 +40,16 @@ class Score(Protocol):
         """local(x, parents + one) - local(x, parents) for each of `others`."""
         ...
 
-    def every_set(self, x: int, candidates: Sequence[int]) -> FloatArray:
-        """Score of x given each set of the candidates, a bit each in their order, (2^k,)."""
+    def every_set(self, x: int, candidates: Sequence[int], most: int | None = None) -> FloatArray:
+        """Score of x given each set of the candidates, a bit each in their order, (2^k,); IMPOSSIBLE with more than `most`."""
         ...
 
 
 def make_score(data: Columns, name: ScoreName = "auto", penalty: float = 1.0) -> Score:
     """The score that fits the kinds of columns: qNML for tables, extended BIC for numbers and for both together.
 
-    qNML has no parameter to set; on simulated networks of 6 and 25 columns it made fewer errors than BIC and than BDeu
-    with an equivalent sample size of 1, at 12 BDeu made the fewest (`docs/benchmarks-graphs.md`).
+    qNML by the rule of `studies.graph_benchmark.default_score`: it has no parameter to set, and over many random networks neither BIC nor BDeu
+    with an equivalent sample size of 1 was nearer to the truth by more than luck (`docs/benchmarks-graphs.md`).
     """
     if data.discrete:
         if name == "ebic":
@@ -68,6 +69,11 @@ def _price(n: float, columns: int, penalty: float, extended: bool, drawn: bool) 
     of every parameter by that much on average (Steck and Jaakkola 2003).
     """
     return float(penalty * np.log(n) / 2 + (np.log(columns) if extended else 0.0) + (0.5 if drawn else 0.0))
+
+
+def total(score: Score, dag: Matrix) -> float:
+    """Score of a graph, [cause, effect]."""
+    return sum(score.local(x, tuple(np.flatnonzero(dag[:, x]).tolist())) for x in range(len(dag)))
 
 
 def covariance(values: FloatArray, weights: FloatArray) -> FloatArray:
@@ -122,7 +128,7 @@ class GaussianScore:
         """The price."""
         return self.price
 
-    def every_set(self, x: int, candidates: Sequence[int]) -> FloatArray:
+    def every_set(self, x: int, candidates: Sequence[int], most: int | None = None) -> FloatArray:
         """Log likelihood ratios, without a price: two determinants a set, all sets at once."""
         k = len(candidates)
         held = (np.arange(2**k)[:, None] >> np.arange(k) & 1).astype(bool)
@@ -132,6 +138,8 @@ class GaussianScore:
         cross = np.where(held, self.matrix[rows[:-1], x], 0.0)
         explained = np.einsum("sk,sk->s", cross, np.linalg.solve(both, cross[:, :, None])[:, :, 0])
         result: FloatArray = -self.n / 2 * np.log(np.maximum(1 - explained, 1e-12))
+        if most is not None:
+            result[held.sum(axis=1) > most] = IMPOSSIBLE
         return result
 
 
@@ -168,9 +176,9 @@ class TableScore:
         now = self.local(x, parents)
         return np.array([self.local(x, tuple(sorted((*parents, z)))) - now for z in others])
 
-    def every_set(self, x: int, candidates: Sequence[int]) -> FloatArray:
+    def every_set(self, x: int, candidates: Sequence[int], most: int | None = None) -> FloatArray:
         """See `Score`."""
-        return _one_by_one(self, x, candidates)
+        return _one_by_one(self, x, candidates, most)
 
     def base(self, parents: tuple[int, ...]) -> tuple[IntArray | None, int]:
         """A code of the parents' joint value for each row, and a bound on it; re-coded where it would be sparse."""
@@ -256,9 +264,9 @@ class MixedScore:
         now = self.local(x, parents)
         return np.array([self.local(x, tuple(sorted((*parents, z)))) - now for z in others])
 
-    def every_set(self, x: int, candidates: Sequence[int]) -> FloatArray:
+    def every_set(self, x: int, candidates: Sequence[int], most: int | None = None) -> FloatArray:
         """See `Score`."""
-        return _one_by_one(self, x, candidates)
+        return _one_by_one(self, x, candidates, most)
 
     def volume(self, nodes: tuple[int, ...]) -> float:
         """log det of the block of `nodes`."""
@@ -268,8 +276,9 @@ class MixedScore:
         return self._kept[nodes]
 
 
-def _one_by_one(score: Score, x: int, candidates: Sequence[int]) -> FloatArray:
+def _one_by_one(score: Score, x: int, candidates: Sequence[int], most: int | None) -> FloatArray:
     found: list[tuple[int, ...]] = [()]
     for z in candidates:
         found += [(*some, z) for some in found]
-    return np.array([score.local(x, tuple(sorted(some))) for some in found])
+    bound = len(candidates) if most is None else most
+    return np.array([score.local(x, tuple(sorted(some))) if len(some) <= bound else IMPOSSIBLE for some in found])

@@ -6,7 +6,12 @@ bnlearn are read here for the final measurement only: every default was chosen o
 tables.py          `Setting`
 networks.py        discovery on known networks
 calibration.py     probabilities of edges on random graphs
+one_posterior.py   printed graph and draws where columns are many
+table_support.py   support of edges on tables and mixed columns
+table_effects.py   averaged effects on discrete networks
 averaging.py       effects averaged over the graphs that the data leave open
+default_score.py   the score for tables, by a rule
+tables_world.py    discrete networks of known truth
 identification.py  identification: brute force, estimated formulas, time
 """
 
@@ -21,8 +26,12 @@ from whyrec.errors import BadInput
 from whyrec.progress import say
 from whyrec.studies.graph_benchmark.averaging import averaged_effects
 from whyrec.studies.graph_benchmark.calibration import calibrated_edges
+from whyrec.studies.graph_benchmark.default_score import default_score
 from whyrec.studies.graph_benchmark.identification import brute_force, estimated_formulas, identification_speed
 from whyrec.studies.graph_benchmark.networks import beside_causal_learn, known_networks, with_knowledge
+from whyrec.studies.graph_benchmark.one_posterior import one_posterior
+from whyrec.studies.graph_benchmark.table_effects import table_effects
+from whyrec.studies.graph_benchmark.table_support import table_support
 from whyrec.studies.graph_benchmark.tables import Setting
 from whyrec.studies.measured import Benchmark, Part
 from whyrec.studies.scm_benchmark import TABLES as MODEL_TABLES
@@ -64,7 +73,11 @@ TABLES: list[Callable[[Setting], Part]] = [
     with_knowledge,
     beside_causal_learn,
     calibrated_edges,
+    one_posterior,
+    table_support,
     averaged_effects,
+    table_effects,
+    default_score,
     brute_force,
     estimated_formulas,
     identification_speed,
