@@ -26,8 +26,12 @@ CANDIDATES = ("mean", "linear", "terms", "terms and trees")
 STRAIGHT = 1  # the place of the linear candidate
 _ROWS_A_COEFFICIENT = 10  # events, of the rarer of two kinds, that a coefficient must have
 _ROWS_A_LINE = 20  # rows of the smaller arm a column, from which every column keeps its line
-_MOST_ROWS = 200_000  # rows that terms are searched and trees are grown on
+_MOST_ROWS = 100_000  # rows that terms are searched and trees are grown on
+_MOST_ROWS_HELD = 40_000  # rows on which the number of trees is chosen
+_MOST_COEFFICIENTS = 150
+_MOST_WORK = 2e9  # rows times squared coefficients of a fit; beyond, a sample of the rows says as much of so many coefficients
 _FAR = 4.0  # robust standard deviations at which an outcome is cut while terms are searched
+_QUIET = {"verbosity": -1, "max_bin": 255}
 _RIDGE = 1e-4  # of the straight models, on standardised columns
 _EFFECT_SPLINES = 1  # splines that compete for what the treatment changes
 
@@ -174,7 +178,8 @@ class Sieve:
         found_y += _cut_terms(binned, rows, left_y, w, least_y)
         found_effect += _cut_terms(binned, rows, left_y * slope / (share * (1 - share)), w, 2 * least_y)
         events = float(min(y.sum(), len(y) - y.sum())) if self.binary else len(y) / 2
-        budget_a, budget_y = small / _ROWS_A_COEFFICIENT, events / _ROWS_A_COEFFICIENT
+        most = max(_MOST_COEFFICIENTS, d + _MOST_COEFFICIENTS / 2)
+        budget_a, budget_y = (min(found / _ROWS_A_COEFFICIENT, most) for found in (small, events))
         kept = [_Found(line, np.inf, 1) for line in self.lines_] if self.scored_ else []
         self.terms_ = (
             _union(kept, found_a, [*found_y, *found_effect], budget_a),
@@ -217,16 +222,23 @@ class Sieve:
         some: IntArray, binary: bool,
     ) -> Any:  # fmt: skip
         """Trees upon the terms, stopped where a held-out part gains no more."""
-        held = np.random.default_rng(self.random_state).permutation(len(some)) < max(len(some) // 5, 1)
         table, y, w = terms[some], label[some], weight[some]
-        if np.ptp(y[~held]) == 0:
+        few = _thinned(len(some), self.random_state, _MOST_ROWS_HELD)
+        held = np.random.default_rng(self.random_state).permutation(len(few)) < max(len(few) // 5, 1)
+        seen = few[~held]
+        if np.ptp(y[seen]) == 0:
             return None
-        early = table @ _fitted(table[~held], y[~held], w[~held], binary)
-        return _boost(inputs, y, w, table @ coefficients, early, held, binary, self.random_state)
+        early = table[few] @ _fitted(table[seen], y[seen], w[seen], binary)
+        parameters = _parameters(len(y), binary, self.random_state)
+        rounds = _rounds(inputs[few], y[few], w[few], early, held, parameters)
+        return _boost(inputs, y, w, table @ coefficients, rounds, parameters)
 
 
 def _fitted(table: FloatArray, label: FloatArray, weight: FloatArray, binary: bool) -> FloatArray:
     """Coefficients of terms, with a penalty worth half a row."""
+    some = _thinned(len(label), 0, int(_MOST_WORK / table.shape[1] ** 2))
+    if len(some) < len(label):
+        table, label, weight = table[some], label[some], weight[some]
     return (fit_logistic if binary else fit_linear)(table, label, weight, 0.5 / len(label))
 
 
@@ -252,44 +264,54 @@ class StackedEffect:
         return result
 
 
-def _boost(
-    inputs: NDArray[np.float32], label: FloatArray, weight: FloatArray, begin: FloatArray, early: FloatArray,
-    held: NDArray[np.bool_], binary: bool, seed: int,
-) -> Any:  # fmt: skip
-    """Trees from the scores `begin`; as many as did best on the held-out rows when grown from `early` on the others."""
-    import lightgbm
-
-    n = len(label)
-    parameters = {
+def _parameters(rows: int, binary: bool, seed: int) -> dict[str, Any]:
+    return {
         "objective": "binary" if binary else "regression",
         "boost_from_average": False,
-        "learning_rate": 0.1 if n < 100_000 else 0.2,
-        "num_leaves": 8 if n < 5_000 else 15,
-        "min_data_in_leaf": int(np.clip(n // 100, 10, 100)),
+        "learning_rate": 0.1 if rows < 50_000 else 0.2,
+        "num_leaves": 8 if rows < 5_000 else 15,
+        "min_data_in_leaf": int(np.clip(rows // 100, 10, 100)),
         "min_sum_hessian_in_leaf": 1e-3,
         "lambda_l2": 1.0,
-        "num_threads": 1 if n < 20_000 else 0,
+        "num_threads": 1 if rows < 20_000 else 0,
         "seed": seed,
         "deterministic": True,
         "force_row_wise": True,
         "verbosity": -1,
     }
-    quiet = {"verbosity": -1, "max_bin": 255}
-    train = lightgbm.Dataset(inputs[~held], label[~held], weight=weight[~held], init_score=early[~held], params=quiet)
-    valid = lightgbm.Dataset(
-        inputs[held], label[held], weight=weight[held], init_score=early[held], reference=train, params=quiet
+
+
+def _rounds(
+    inputs: NDArray[np.float32], label: FloatArray, weight: FloatArray, early: FloatArray, held: NDArray[np.bool_],
+    parameters: dict[str, Any],
+) -> int:  # fmt: skip
+    """How many trees upon the scores `early` of the other rows do best on the held-out ones."""
+    import lightgbm
+
+    train, valid = (
+        lightgbm.Dataset(inputs[of], label[of], weight=weight[of], init_score=early[of], params=_QUIET) for of in (~held, held)
     )
+    valid.set_reference(train)
     stop = lightgbm.early_stopping(10, verbose=False)
-    rounds = lightgbm.train(parameters, train, num_boost_round=300, valid_sets=[valid], callbacks=[stop]).best_iteration
-    whole = lightgbm.Dataset(inputs, label, weight=weight, init_score=begin, params=quiet)
-    return lightgbm.train(parameters, whole, num_boost_round=max(rounds, 1))
+    grown = lightgbm.train(parameters, train, num_boost_round=300, valid_sets=[valid], callbacks=[stop])
+    return max(int(grown.best_iteration), 1)
 
 
-def _thinned(n: int, seed: int) -> IntArray:
-    """All rows, or a random sample of the most that are worth searching."""
-    if n <= _MOST_ROWS:
+def _boost(
+    inputs: NDArray[np.float32], label: FloatArray, weight: FloatArray, begin: FloatArray, rounds: int, parameters: dict[str, Any]
+) -> Any:  # fmt: skip
+    """Trees from the scores `begin`."""
+    import lightgbm
+
+    whole = lightgbm.Dataset(inputs, label, weight=weight, init_score=begin, params=_QUIET)
+    return lightgbm.train(parameters, whole, num_boost_round=rounds)
+
+
+def _thinned(n: int, seed: int, most: int = _MOST_ROWS) -> IntArray:
+    """All rows, or a random sample of the most that are worth their time."""
+    if n <= most:
         return np.arange(n)
-    return np.sort(np.random.default_rng(seed).choice(n, _MOST_ROWS, replace=False)).astype(np.int64)
+    return np.sort(np.random.default_rng(seed).choice(n, most, replace=False)).astype(np.int64)
 
 
 def _without_far(binned: Binned, rows: IntArray, y: FloatArray, a: FloatArray, w: FloatArray) -> FloatArray:
