@@ -20,10 +20,10 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from whyrec.data.split import Split
-from whyrec.recommend.ease import EASE
-from whyrec.recommend.evaluation import per_user, relevant_items
-from whyrec.recommend.factorisation import ImplicitALS
-from whyrec.recommend.neighbours import ItemKNN
+from whyrec.recommenders.ease import EASE
+from whyrec.recommenders.evaluation import per_user, relevant_items
+from whyrec.recommenders.factorisation import ImplicitALS
+from whyrec.recommenders.neighbours import ItemKNN
 from whyrec.studies.recommender_benchmark import ml_1m_sequences
 from whyrec.studies.recommender_peers import lenskit
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from whyrec.recommend import pair_factors
-from whyrec.recommend.lightgcn import LightGCN
+from whyrec.recommenders import pair_factors
+from whyrec.recommenders.lightgcn import LightGCN
 from whyrec.studies.recommender_benchmark import ml_1m_sequences
 
 FACTORS, BATCH = 64, 2048

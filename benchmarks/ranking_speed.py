@@ -14,9 +14,9 @@ from scipy import sparse
 
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.data.schema import Schema
-from whyrec.recommend.base import Recommender, Scores
-from whyrec.recommend.evaluation import evaluate
-from whyrec.recommend.factorisation import ImplicitALS
+from whyrec.recommenders.base import Recommender, Scores
+from whyrec.recommenders.evaluation import evaluate
+from whyrec.recommenders.factorisation import ImplicitALS
 
 USERS, ITEMS, CATEGORIES, RATINGS = 6000, 3400, 18, 990_000
 

@@ -21,9 +21,9 @@ import numpy as np
 import torch
 
 from whyrec.data.dataset import Dataset
-from whyrec.recommend.sasrec import SASRec
-from whyrec.recommend.sequence_losses import full_softmax
-from whyrec.recommend.sequence_rows import Windows, next_items
+from whyrec.recommenders.sasrec import SASRec
+from whyrec.recommenders.sequence_losses import full_softmax
+from whyrec.recommenders.sequence_rows import Windows, next_items
 from whyrec.studies.recommender_benchmark import ml_1m_sequences, ml_100k
 
 LENGTH, WIDTH, BATCH, STEPS = 50, 64, 2048, 5

@@ -1,4 +1,4 @@
-"""The battery that every recommender passes: one function a promise of `whyrec.recommend.base`."""
+"""The battery that every recommender passes: one function a promise of `whyrec.recommenders.base`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 
 from whyrec.data.dataset import Dataset
 from whyrec.errors import BadInput, IncompatibleModel, UnknownId
-from whyrec.recommend.base import Recommender
+from whyrec.recommenders.base import Recommender
 
 Make = Callable[[], Recommender]
 

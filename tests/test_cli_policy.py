@@ -175,7 +175,7 @@ def test_compare_is_paired_and_corrected(whyrec, log, tmp_path):
         (("evaluate", "--reward", "visit", "--propensity", "age", "--target", "call_all"), "age: .* in row"),
         (("evaluate", *BASE, "--target", "age"), "is not a chance"),
         (("evaluate", *BASE, "--target", "call_all", "--methods", "DR"), "DR needs"),
-        (("compare", *BASE, "--targets", ","), "one or more columns"),
+        (("compare", *BASE, "--targets", ","), "empty name"),
         (("deploy-check", *BASE, "--policy", "absent.json", "--action", "offer"), "not a policy"),
         (("learn", *BASE, "--action", "offer", "--features", "age", "--free", "tea"), "not an action of the log"),
         (("evaluate", *BASE, "--target", "call_all", "--picture", "x.jpg"), ".svg or .html"),
@@ -261,7 +261,7 @@ def test_by_policy_takes_what_the_log_is_surest_of(model):
     names = {"preference": "by preference", "effect": "by effect", "mix": "by both"}
     chosen = found.to_dict()["policy"]
     assert policies[names[chosen]]["interval"][0] == max(policies[n]["interval"][0] for n in names.values())
-    assert found.to_text().splitlines()[-1].startswith("policy: by")
+    assert any(line.startswith("policy: by") for line in found.to_text().splitlines())
 
 
 def test_the_decision_stands_in_the_effects(model):

@@ -149,3 +149,12 @@ def test_an_estimate_without_interval_says_so_everywhere() -> None:
 def test_what_cannot_be_is_cut_off() -> None:
     found = from_sample(np.array([0.0, 0.0, 1.0])).within((0.0, 1.0))
     assert found.interval[0] == 0.0 and found.interval[1] <= 1.0
+
+
+def test_an_interval_beyond_what_is_possible_says_that_nothing_is_known():
+    """Clicks worth two rounds were said to be 1 [1, 1]."""
+    odd = Estimate(14.9, (1.2, 28.0), 7.0, 1_000, "mean", "IPS").within((0.0, 1.0))
+    assert odd.estimate == 1 and odd.interval == (0.0, 1.0) and "beyond what is possible" in odd.warnings[0]
+    cut = Estimate(0.9, (0.7, 1.1), 0.1, 100, "mean", "IPS").within((0.0, 1.0))
+    assert cut.interval == (0.7, 1.0) and not cut.warnings
+    assert cut.diagnostics["cut_off"] and "cut_off" not in Estimate(0.5, (0.4, 0.6), 0.1, 100, "mean", "IPS").within((0.0, 1.0)).diagnostics

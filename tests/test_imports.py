@@ -13,7 +13,7 @@ RANK = {
     "metrics": 0,
     "data": 1,
     "represent": 2,
-    "recommend": 3,
+    "recommenders": 3,
     "cause": 3,
     "decide": 4,
     "explain": 5,
@@ -22,6 +22,7 @@ RANK = {
     "serve": 8,
     "cli": 9,
     "__init__": 10,
+    "__main__": 10,
 }
 BOTTOM = {"errors", "estimate", "files", "parallel", "progress", "saved"}
 

@@ -1,9 +1,11 @@
 """Every reader and every question before a battery of odd tables: an answer, or an error of whyrec's own that is no `Unexpected`."""
 
+import inspect
 import json
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,10 @@ import polars as pl
 import pytest
 
 import whyrec
+import whyrec.api
 from whyrec import cli
+from whyrec.api import HOMES, _choices
+from whyrec.cli.options import names
 from whyrec.errors import BadInput, Unexpected, WhyrecError
 
 N = 80
@@ -247,3 +252,72 @@ def test_what_nobody_foresaw_is_whyrecs_own_and_keeps_its_cause(monkeypatch: pyt
     assert isinstance(error.value.__cause__, ZeroDivisionError)
     with pytest.raises(TypeError, match="nonsense"):
         whyrec.uplift(table("spend"), "t", "y", nonsense=1)
+
+
+@pytest.mark.parametrize("name", [name for name in whyrec.__all__ if name in HOMES])
+def test_options_of_a_few_words_take_no_other(name: str) -> None:
+    """kind="odd" was read as two values, lang="fr" as English."""
+    question = getattr(whyrec, name)
+    form = inspect.signature(question)
+    needed = {key: "nothing.csv" for key, one in form.parameters.items() if one.default is inspect.Parameter.empty}
+    few = [key for key, one in form.parameters.items() if "Literal" in str(one.annotation) or one.annotation in ("Lang", "Kind", "Missing", "Ranking")]
+    for key in few:
+        with pytest.raises(BadInput, match=f"{key}='odd': the choices are"):
+            question(**{**needed, key: "odd"})
+
+
+def test_every_option_of_a_few_words_is_looked_at() -> None:
+    """So that the test above does not pass for want of options."""
+    assert {"kind", "missing", "over", "lang"} <= set(_choices(import_module(HOMES["effect"]).effect))
+    assert {"by", "lang"} <= set(_choices(import_module(HOMES["recommend"]).recommend))
+
+
+@pytest.mark.parametrize("name", ["effect", "uplift", "arms", "dose", "refute", "preference", "graph_check", "graph_show", "graph_learn"])
+def test_a_language_without_a_picture_is_refused(name: str) -> None:
+    """`uplift --lang zh` answered in English."""
+    question = getattr(whyrec, name)
+    needed = {key: "nothing.csv" for key, one in inspect.signature(question).parameters.items() if one.default is inspect.Parameter.empty}
+    with pytest.raises(BadInput, match="language is that of the picture"):
+        question(**{**needed, "lang": "zh"})
+
+
+def test_uplift_with_nothing_to_tell_rows_apart_says_so() -> None:
+    """It said that a ranking of equal effects is worth 0 [0, 0]."""
+    with pytest.raises(BadInput, match="no column tells the rows apart"):
+        whyrec.uplift(pl.DataFrame({"t": T, "y": Y, "x": X}), "t", "y")
+
+
+@pytest.mark.parametrize("name", [name for name in whyrec.__all__ if name in HOMES])
+def test_a_text_is_no_list_of_names(name: str) -> None:
+    """adjust="ab" adjusted for the columns a and b."""
+    question = getattr(whyrec, name)
+    form = inspect.signature(question)
+    needed = {key: "nothing.csv" for key, one in form.parameters.items() if one.default is inspect.Parameter.empty}
+    for key in [key for key, one in form.parameters.items() if str(one.annotation).startswith("Sequence[")]:
+        with pytest.raises(BadInput, match=r"'ab'.*is one text; give a list"):
+            question(**{**needed, key: "ab"})
+
+
+def test_names_on_the_command_line() -> None:
+    assert names(None) is None and names("a, b") == ["a", "b"] and names('"x, y",z') == ["x, y", "z"]
+    for empty in ("", "a,", "a,,b", " "):
+        with pytest.raises(BadInput, match="empty name"):
+            names(empty)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_files_may_be_told_as_texts(kind: type, tmp_path: Path) -> None:
+    """out="graph.dot" was an Unexpected error: a text has no suffix."""
+    frame = pl.DataFrame({"x": X, "y": Y})
+    found = whyrec.graph_learn(frame, out=kind(tmp_path / "graph.dot"), picture=kind(tmp_path / "graph.svg"), draws=2)
+    assert [Path(file).name for file in found.to_dict()["files"]] == ["graph.dot", "graph.svg"]
+    whyrec.graph_show("a -> b", out=kind(tmp_path / "short.txt"), picture=kind(tmp_path / "short.svg"))
+    whyrec.graph_check("x -> y; z -> y", frame.with_columns(z=pl.col("x") ** 2), picture=kind(tmp_path / "check.svg"))
+    whyrec.counterfactual(frame, "x -> y", 1, {"x": 0.0}, out=kind(tmp_path / "model")).to_dict()
+    assert {path.name for path in tmp_path.iterdir()} >= {"graph.dot", "graph.svg", "short.txt", "short.svg", "check.svg", "model"}
+
+
+def test_no_path_is_typed_as_a_path_alone() -> None:
+    for name in HOMES:
+        for key, one in inspect.signature(getattr(whyrec.api, name)).parameters.items():
+            assert "Path" not in str(one.annotation) or "str" in str(one.annotation) or name == "write_table", (name, key)

@@ -8,7 +8,7 @@ uncertainty and its assumptions. Heavy libraries load when they are first used.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from whyrec.api import HOMES
 
@@ -27,13 +27,72 @@ _HOMES = {
     **{name: "whyrec.api" for name in HOMES if name != "write_table"},
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = [
+    "CausalGraph",
+    "CausalRecommender",
+    "Dataset",
+    "DoCalib",
+    "Estimate",
+    "Schema",
+    "StructuralCausalModel",
+    "__version__",
+    "arms",
+    "article",
+    "counterfactual",
+    "demo",
+    "deploy_check",
+    "dose",
+    "effect",
+    "effects_benchmark",
+    "evaluate",
+    "fit",
+    "graph_benchmark",
+    "graph_check",
+    "graph_identify",
+    "graph_learn",
+    "graph_show",
+    "league",
+    "load",
+    "policy_benchmark",
+    "policy_compare",
+    "policy_evaluate",
+    "policy_learn",
+    "preference",
+    "proof",
+    "read_dataset",
+    "read_graph",
+    "recommend",
+    "recommenders_benchmark",
+    "refute",
+    "report",
+    "tune",
+    "uplift",
+    "why",
+    "why_not",
+]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'whyrec' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+if TYPE_CHECKING:  # what type checkers see of names that load when they are first asked for
+    from whyrec.api.cases import counterfactual, refute, why_not
+    from whyrec.api.effects import arms, dose, effects_benchmark, league, preference, uplift
+    from whyrec.api.graphs import graph_benchmark, graph_check, graph_identify, graph_learn, graph_show
+    from whyrec.api.model import article, demo, effect, evaluate, fit, load, proof, recommend, report, why
+    from whyrec.api.policies import deploy_check, policy_benchmark, policy_compare, policy_evaluate, policy_learn
+    from whyrec.api.recommenders import recommenders_benchmark, tune
+    from whyrec.cause.docalib import DoCalib
+    from whyrec.cause.graph import CausalGraph, read_graph
+    from whyrec.cause.scm.model import StructuralCausalModel
+    from whyrec.data.dataset import Dataset
+    from whyrec.data.read import read_dataset
+    from whyrec.data.schema import Schema
+    from whyrec.decide.causal_recommender import CausalRecommender
+    from whyrec.estimate import Estimate
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'whyrec' has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

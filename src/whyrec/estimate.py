@@ -101,9 +101,15 @@ class Estimate:
         )
 
     def within(self, bounds: tuple[float, float]) -> Self:
-        """The same, cut off at what the quantity can possibly be."""
+        """The same, cut off at what the quantity can possibly be; an interval that lies beyond it contradicts itself, and all is possible."""
         low, high = (min(max(end, bounds[0]), bounds[1]) for end in self.interval)
-        return replace(self, estimate=min(max(self.estimate, bounds[0]), bounds[1]), interval=(low, high))
+        value = replace(self, estimate=min(max(self.estimate, bounds[0]), bounds[1]), interval=(low, high))
+        if (low, high) != self.interval and not math.isnan(low):
+            value = value.told({"cut_off": True})
+        if low == high and self.interval[0] < self.interval[1]:
+            beyond = "the whole interval lay beyond what is possible, so that nothing is known: the assumptions do not fit these rows"
+            return replace(value, interval=bounds).told({"warnings": (beyond,)})
+        return value
 
     def without_interval(self, why: str) -> Self:
         """The estimate alone, for a method of which no interval is known; its interval and error are not numbers (null in JSON)."""

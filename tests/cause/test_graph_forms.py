@@ -180,3 +180,12 @@ def test_a_constant_column_is_independent_of_all() -> None:
     frame = pl.DataFrame({"a": np.arange(40.0), "b": np.ones(40), "c": np.arange(40.0) ** 2})
     table = CausalGraph.from_text("a -> c; b -> c").check(frame)
     assert table["verdict"].to_list() == ["holds"]
+
+
+@pytest.mark.parametrize("text", ["a -> b, c -> d", "age -> ship, age -> y, ship -> y", "a -> b -> c, d -> e", "x <-> y, z <- w"])
+def test_a_comma_between_two_arrows_is_refused(text: str) -> None:
+    """Edges parted by commas became edges among all of their nodes: a -> c and b -> d."""
+    with pytest.raises(BadInput, match=r"line 1, column \d+: .*put ; between edges"):
+        CausalGraph.from_text(text)
+    assert CausalGraph.from_text("a, b -> c, d").directed == set(itertools.product("ab", "cd"))
+    assert CausalGraph.from_text("a -> {b, c} -> d") == CausalGraph.from_text("a -> b -> d; a -> c -> d")

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+import whyrec
 from whyrec.cause.graph import CausalGraph
 from whyrec.cause.identification.adjustment import (
     canonical_adjustment,
@@ -416,3 +417,20 @@ def test_bad_questions_are_answered_with_a_reason() -> None:
         graph_effect(pl.DataFrame({**rows, "z": [None] * 100}, schema_overrides={"z": pl.Float64}), graph, "x", "y")
     with pytest.raises(BadInput, match="no column 'y'"):
         graph_effect(pl.DataFrame({"x": [0, 1], "z": [0, 1]}), graph, "x", "y")
+
+
+def test_the_text_says_what_the_answer_knows_of_its_weakness() -> None:
+    """A weak instrument, gaps and the reading of two words stood in the JSON alone."""
+    rng = np.random.default_rng(0)
+    n = 400
+    z, u = rng.integers(0, 2, n), rng.normal(size=n)
+    t = (0.05 * z + u + rng.normal(size=n) > 0).astype(int)
+    frame = pl.DataFrame({"z": z, "t": t, "y": t + u + rng.normal(size=n), "u": u})
+    text = whyrec.graph_identify("z -> t -> y; t <-> y", "t", "y", data=frame, strategy="instrument").to_text()
+    assert "WARNING: the instrument moves the treatment by" in text
+    gaps = frame.with_columns(u=pl.when(pl.int_range(n) % 5 == 0).then(None).otherwise("u"), t=pl.Series(["yes" if a else "no" for a in t]))
+    text = whyrec.graph_identify("u -> t; u -> y; t -> y", "t", "y", data=gaps).to_text()
+    assert "MISSING: of 400 rows 80 have no u" in text and "t: yes (1) against no (0, the reference)" in text
+    gaps = frame.with_columns(z=pl.when(pl.int_range(n) % 4 == 0).then(None).otherwise("z"))
+    text = whyrec.graph_identify("z -> t -> y; t <-> y", "t", "y", data=gaps, strategy="instrument").to_text()
+    assert "MISSING: 100 rows without a value" in text

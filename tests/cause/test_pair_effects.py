@@ -143,6 +143,16 @@ def test_chunks_change_nothing_and_a_million_pairs_take_seconds(pairs: PairEffec
     np.testing.assert_array_equal(whole[199_990:200_010], pairs.predict(x[199_990:200_010])[0])
 
 
+def test_rankings_are_judged_whatever_the_nuisance_models() -> None:
+    """With the default models, which share a dictionary of terms, `uplift` had no model to learn from earlier folds with."""
+    log = draw(1_000, 3)
+    for models in ({}, RIGHT, {"propensity": "boosting", "outcome": "boosting"}):
+        fitted = DoCalib(**models).fit(log.x, log.a, log.y)  # type: ignore[arg-type]
+        judged = PairEffects(learners=("t", "linear")).fit(fitted).judged(fitted)
+        assert np.isfinite(judged.effect).all()
+        assert np.corrcoef(judged.effect, log.effect[judged.rows])[0, 1] > 0.6
+
+
 def test_bad_input(model: DoCalib, pairs: PairEffects) -> None:
     with pytest.raises(BadInput, match="taste, age"):
         pairs.predict(np.zeros((3, 5)))

@@ -130,3 +130,83 @@ def test_words_of_a_log_are_read_with_a_named_reference() -> None:
     assert any("shown counts as 1, control as 0 (the reference)" in note for note in report.notes)
     data, _ = read_dataset(log.with_columns(treatment=pl.Series([1, 2] * 20), outcome=pl.Series([1, 2] * 20)))
     assert data.log["treatment"].to_list() == [0.0, 1.0] * 20 and data.log["outcome"].to_list() == [1.0, 2.0] * 20
+
+
+def table(**more: list[object]) -> pl.DataFrame:
+    return pl.DataFrame({"user": [k % 5 for k in range(60)], "item": [k % 7 for k in range(60)], "time": [SECONDS + k for k in range(60)], **more})
+
+
+SECONDS = 1_721_068_200
+
+
+@pytest.mark.parametrize("name", ["bought", "clicked", "Converted", "ordered", "购买", "点击"])
+def test_usual_names_of_an_outcome_are_found(name: str) -> None:
+    """The README's own column, `bought`, had no role: every row was a choice."""
+    data, report = read_dataset(table(**{name: [1, 0, 0] * 20}))
+    assert data.interactions.height == 20 and report.schema.outcome == name
+
+
+def test_chinese_headers_are_found() -> None:
+    names = {"user": "用户", "item": "商品", "time": "时间"}
+    data, report = read_dataset(table(购买=["是", "否"] * 30).rename(names))
+    assert data.interactions.height == 30 and report.schema.roles == {**names, "outcome": "购买"}
+
+
+@pytest.mark.parametrize("name", ["behavior_type", "what_happened"])
+def test_events_under_any_name_are_asked_for(name: str) -> None:
+    with pytest.raises(BadInput, match=f"{name}.*(buy|pv).*"):
+        read_dataset(table(**{name: ["pv", "buy", "cart"] * 20}))
+
+
+def test_a_column_of_two_truth_values_without_a_role_is_told() -> None:
+    data, report = read_dataset(table(happy=[1, 0] * 30))
+    assert data.interactions.height == 60
+    assert any("EVERY row counts as a choice, though column 'happy' holds 0 and 1" in note for note in report.notes)
+    assert not any("EVERY" in note for note in read_dataset(table(price=[1.5, 0.2, 7.0] * 20))[1].notes)
+
+
+def test_the_line_to_copy_says_of_each_event_what_it_is() -> None:
+    """It said impression = 1 and purchase = 0, by the alphabet."""
+    with pytest.raises(BadInput) as error:
+        read_dataset(table(event=["view", "purchase", "impression", "zap"] * 15))
+    assert '{ "impression" = 0, "purchase" = 1, "view" = 0, "zap" = ? }' in str(error.value)
+    with pytest.raises(BadInput, match=r"\(missing\).*give every row its event") as error:
+        read_dataset(table(event=["view", None, "purchase"] * 20), schema=Schema(event="event", events={"view": 0, "purchase": 1}))
+    assert '"(missing)" =' not in str(error.value)
+
+
+def test_a_log_of_impressions_alone_says_nothing_of_choices() -> None:
+    assert read_dataset(table(event=["listen"] * 60))[0].interactions.height == 60
+    with pytest.raises(BadInput, match='"impression" = 0'):
+        read_dataset(table(event=["impression"] * 60))
+
+
+def test_events_of_the_schema_that_never_occur_are_told() -> None:
+    schema = Schema(event="event", events={"buy": 1, "view": 0, "puchase": 2})
+    _, report = read_dataset(table(event=["buy", "view"] * 30), schema=schema)
+    assert "events of the schema that are not in the log: puchase" in report.notes
+
+
+def test_context_has_columns_of_its_own() -> None:
+    for context in (("bought",), ("weather", "weather")):
+        with pytest.raises(BadInput, match=f"column '{context[0]}' plays"):
+            Schema(outcome="bought", context=context)
+
+
+def test_na_among_two_words_is_missing_as_among_numbers() -> None:
+    words, numbers = (read_dataset(table(shown=shown, bought=bought))[0].log for shown, bought in (
+        (["yes", "no", "NA"] * 20, ["no", "yes", "NULL"] * 20), (["1", "0", "NA"] * 20, ["0", "1", "NULL"] * 20)
+    ))  # fmt: skip
+    for role in ("treatment", "outcome"):
+        assert words[role].to_list() == numbers[role].to_list() and words[role].null_count() == 20
+    nothing = read_dataset(table(shown=["None", "mail", "sms"] * 20, bought=[1, 0, 0] * 20))[0].log["treatment"]
+    assert nothing.n_unique() == 3 and nothing.null_count() == 0
+
+
+def test_a_category_that_no_item_has_is_refused() -> None:
+    items = pl.DataFrame({"item": list(range(7)), "kind": ["a"] * 7})
+    for more in ({"items": items}, {}):
+        with pytest.raises(BadInput, match="no column 'sort' of categories"):
+            read_dataset(table(bought=[1, 0] * 30), schema=Schema(outcome="bought", item_category="sort"), **more)
+    with pytest.raises(BadInput, match="name one column"):
+        Schema.from_dict({"items": {"category": ["a"]}})

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whyrec.data.columns import covariates, numeric, outcome_numbers, two_values
+from whyrec.data.columns import covariates, numeric, outcome_numbers, says_reference, two_values
 from whyrec.errors import BadInput
 
 
@@ -21,6 +21,17 @@ from whyrec.errors import BadInput
         (["Control", "Active"], "Control", "Active"),
         (["none", "mail"], "none", "mail"),
         (["apple", "treated"], "apple", "treated"),
+        (["discount", "no discount"], "no discount", "discount"),
+        (["mail", "No_mail"], "No_mail", "mail"),
+        (["exposed", "not exposed"], "not exposed", "exposed"),
+        (["member", "non-member"], "non-member", "member"),
+        (["subscribed", "unsubscribed"], "unsubscribed", "subscribed"),
+        (["ad", "without ad"], "without ad", "ad"),
+        (["new", "old"], "old", "new"),
+        (["no 1", "no 2"], "no 1", "no 2"),
+        (["实验组", "对照组"], "对照组", "实验组"),
+        (["参加", "未参加"], "未参加", "参加"),
+        (["会员", "非会员"], "非会员", "会员"),
         (["否", "是"], "否", "是"),
         ([2, 1], 1, 2),
         ([1, -1], -1, 1),
@@ -148,3 +159,17 @@ def test_any_column_is_read_or_refused(values: list[object]) -> None:
             ask()
         except BadInput as error:
             assert "'x'" in str(error)
+
+
+def test_an_arm_that_denies_is_the_reference_among_several() -> None:
+    assert says_reference(["No E-Mail", "Mens E-Mail", "Womens E-Mail"]) == "No E-Mail"
+    assert says_reference(["10% off", "no discount", "20% off"]) == "no discount"
+    assert says_reference(["north", "notes", "unit"]) is None
+
+
+@pytest.mark.parametrize("odd", ["?", "n.a.", "1 200", "5%"])
+def test_a_word_among_numbers_is_refused_with_its_row(odd: str) -> None:
+    values = [f"{k}.5" for k in range(200)]
+    values[3] = odd
+    with pytest.raises(BadInput, match=r"column 'x', row 4: .* stands among numbers"):
+        covariates(pl.DataFrame({"x": values}), ["x"])

@@ -69,3 +69,10 @@ def test_ids_that_spell_one_number_are_reported() -> None:
     found = {issue.column: issue for issue in report.issues if issue.kind == "ids_spelt_alike"}
     assert data.n_items == 4 and (found["item"].count, found["user"].count) == (3, 2)
     assert found["item"].example == "'010', '10', '10.0'" and found["item"].rows == (1, 2, 3)
+
+
+def test_an_id_that_says_missing_is_told() -> None:
+    log = pl.DataFrame({"user": ["a", "nan", "b", "NULL"], "item": ["x", "y", "x", "y"]})
+    _, report = read_dataset(log)
+    told = {issue.column: (issue.count, issue.rows) for issue in report.issues if issue.kind == "id_says_missing"}
+    assert told == {"user": (2, (2, 4))}

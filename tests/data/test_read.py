@@ -258,3 +258,10 @@ def test_line_numbers_survive_quoted_line_breaks_and_blank_lines(tmp_path: Path)
 def test_json_report_is_json(tmp_path: Path) -> None:
     _, report = read_dataset(write(tmp_path / "log.csv", LOG), now=NOW)
     assert json.loads(json.dumps(report.to_dict()))["rows_kept"] == 3
+
+
+@pytest.mark.parametrize(("name", "sign", "words"), [("a.csv", ";", "';'"), ("a.csv", "\t", "tabs"), ("a.tsv", ",", "commas"), ("a.csv", "|", "'|'")])
+def test_another_separator_is_named(name: str, sign: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="parted by") as error:
+        read_dataset(write(tmp_path / name, LOG.replace(",", sign)), now=NOW)
+    assert words in str(error.value)

@@ -38,6 +38,10 @@ def test_numbers_of_any_unit_and_type_are_the_same_moments(seconds: list[int], u
     ("text", "moment"),
     [
         ("2019-10-01 00:00:00 UTC", datetime(2019, 10, 1)),
+        ("2019-10-01 00:00:01,250", datetime(2019, 10, 1, 0, 0, 1, 250_000)),  # as Python's logging writes it
+        ("2019年10月1日", datetime(2019, 10, 1)),
+        ("2019年10月01日 8:05", datetime(2019, 10, 1, 8, 5)),
+        ("2019 年 10 月 1 日 18:05:59", datetime(2019, 10, 1, 18, 5, 59)),
         ("2019-10-01 00:00:00 GMT", datetime(2019, 10, 1)),
         ("2019-10-01 00:00:00.0 UTC", datetime(2019, 10, 1)),
         ("2019-10-01 00:00:00[UTC]", datetime(2019, 10, 1)),

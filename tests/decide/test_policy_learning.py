@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+import whyrec
 from whyrec.decide.arm_scores import arm_scores
 from whyrec.decide.deploy import deploy_check, rounds_needed
 from whyrec.decide.off_policy.rounds import Rounds
@@ -259,3 +260,35 @@ def test_what_cannot_be_learnt_says_why(tmp_path) -> None:  # type: ignore[no-un
     many = pl.DataFrame({"id": [str(k) for k in range(100)]})
     with pytest.raises(BadInput, match="100 different values"):
         feature_names(many, ["id"])
+
+
+def rounds_table(n: int = 200) -> pl.DataFrame:
+    rng = np.random.default_rng(0)
+    return pl.DataFrame({"x": rng.normal(size=n), "action": ["a", "b"] * (n // 2), "reward": rng.random(n), "chance": [0.5] * n})
+
+
+@pytest.mark.parametrize("name", ["reward", "action", "chance"])
+def test_what_is_known_only_afterwards_is_no_feature(name: str) -> None:
+    with pytest.raises(BadInput, match=f"column '{name}' is no feature"):
+        whyrec.policy_learn(rounds_table(), reward="reward", action="action", features=["x", name], propensity="chance")
+
+
+def test_a_target_that_is_no_chance_is_named_with_its_row() -> None:
+    log = rounds_table().with_columns(target=pl.Series([0.5, 1.5] * 100))
+    with pytest.raises(BadInput, match=r"column 'target', row 2: 1\.5 is not a chance"):
+        whyrec.policy_evaluate(log, reward="reward", propensity="chance", target="target")
+    with pytest.raises(BadInput, match=r"column 'target', row 2: 1\.5 is not a chance"):
+        whyrec.policy_compare(log, reward="reward", propensity="chance", targets=["target"])
+    with pytest.raises(NoOverlap, match="column 'one': 1 in all 200 rows"):
+        whyrec.policy_evaluate(log.with_columns(one=pl.lit(1.0)), reward="reward", propensity="one", target="one")
+
+
+def test_a_log_worth_two_rounds_shows_no_difference() -> None:
+    """The difference was +1.00 [+.003, +.998], p = .049, of a value that may be anything between 0 and 1."""
+    clicks = np.r_[np.zeros(998), 1.0, 1.0]
+    log = pl.DataFrame({"reward": clicks, "chance": np.r_[np.full(998, 0.9999), 1e-4, 2e-4], "target": np.r_[np.full(998, 0.01), 0.99, 0.99]})
+    values = whyrec.policy_evaluate(log, reward="reward", propensity="chance", target="target").to_dict()["values"]
+    ends = {name: tuple(found["interval"]) for name, found in values.items() if name in ("IPS", "clipped IPS", "SNIPS")}
+    assert all(high - low > 0.9 for low, high in ends.values()), ends
+    (found,) = whyrec.policy_compare(log, reward="reward", propensity="chance", targets=["target"]).to_dict()["differences"].values()
+    assert found["interval"][0] < 0 and found["p_value"] > 0.05

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from whyrec.errors import BadInput
 from whyrec.metrics import ranking
-from whyrec.recommend.topk import Linear, top_k, top_k_linear
+from whyrec.recommenders.topk import Linear, top_k, top_k_linear
 
 RELEVANT = sparse.csr_matrix(np.array([[1, 0, 0, 0, 0]], dtype=bool))
 

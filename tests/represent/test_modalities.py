@@ -185,7 +185,7 @@ def test_an_item_known_by_its_picture_alone(models: dict[str, str], tmp_path: Pa
 
     from whyrec.data.dataset import Dataset
     from whyrec.data.schema import Schema
-    from whyrec.recommend.two_tower import TwoTowerRecommender
+    from whyrec.recommenders.two_tower import TwoTowerRecommender
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     paths = []

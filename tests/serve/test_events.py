@@ -3,9 +3,10 @@
 import pytest
 from tests.serve.conftest import Running
 
+from whyrec.data.events import CHOICES, PASSIVE
 from whyrec.errors import BadInput
 from whyrec.serve.client import Client, ServiceError
-from whyrec.serve.events import CHOICES, PASSIVE, acted, outcome_of
+from whyrec.serve.events import acted, outcome_of
 from whyrec.serve.store import Event
 
 
@@ -37,3 +38,9 @@ def test_over_http(server: Running) -> None:
             client.events([{"user": "refuser", "item": "i1", "event": "frobnicate"}])
         client.events([{"user": "refuser", "item": "i1", "event": "like", "time": "2024-01-01 00:00:00 UTC"}])
         assert not client.recommend("refuser").content["cold"]
+
+
+def test_an_event_of_the_future_is_refused(server: Running) -> None:
+    """A log's reader calls such a time a fault; the service took it for the user's last event for years."""
+    with Client(server.url) as client, pytest.raises(ServiceError, match="days ahead of the server's clock"):
+        client.events([{"user": "refuser", "item": "i1", "event": "like", "time": "2099-01-01T00:00:00Z"}])

@@ -9,9 +9,9 @@ from tests.estimator_checks import small_dataset
 
 from whyrec.data.split import split_last
 from whyrec.errors import BadInput
-from whyrec.recommend.ease import EASE
-from whyrec.recommend.evaluation import Measured
-from whyrec.recommend.popularity import Popularity
+from whyrec.recommenders.ease import EASE
+from whyrec.recommenders.evaluation import Measured
+from whyrec.recommenders.popularity import Popularity
 from whyrec.studies.kept_lists import Listed, Made, kept
 from whyrec.studies.recommender_benchmark import ml_1m_sequences, ml_100k, ranked, recommender_benchmark
 from whyrec.studies.recommender_peers import of_implicit, peers, side_by_side

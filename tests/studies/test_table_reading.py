@@ -224,3 +224,46 @@ def test_options_that_would_change_nothing_are_refused(options: dict[str, object
         api.refute(frame, "t", "y", users=["u1"])
     with pytest.raises(NoOverlap, match="every row has 1"):
         api.effect(frame.with_columns(t=pl.lit(1)), "t", "y", adjust=["x"])
+
+
+@pytest.mark.parametrize("odd", ["NA", "null", "unknown", "未知"])
+def test_a_treatment_that_says_missing_is_no_arm(odd: str) -> None:
+    """Zeros, ones and "NA" were three arms."""
+    frame = confounded(300).with_columns(t=pl.col("t").cast(pl.String))
+    frame = frame.with_columns(t=pl.when(pl.int_range(pl.len()) % 9 == 0).then(pl.lit(odd)).otherwise("t"))
+    with pytest.raises(BadInput, match=f"column 't' holds '{odd}'"):
+        api.effect(frame, "t", "y", adjust=["x"])
+    with pytest.raises(BadInput, match=f"column 't' holds '{odd}'"):
+        api.effect(frame.filter(pl.col("t") != "0"), "t", "y", adjust=["x"])
+
+
+@pytest.mark.parametrize(
+    ("column", "options", "words"),
+    [
+        ([0.5, 50.0, 0.5], {"propensity": "more"}, "column 'more', row 2: 50; a chance lies"),
+        ([0.5, 0.4, -0.1], {"propensity": "more"}, "column 'more', row 3: -0.1; a chance lies"),
+        ([1.0, 2.0, 0.0], {"weight": "more"}, "column 'more', row 3: 0; weights are above 0"),
+        ([0, 1, 2], {"cluster": "more"}, "column 'more' names 3 cluster"),
+        ([7, 7, 7], {"cluster": "more"}, "column 'more' names 1 cluster"),
+    ],
+)
+def test_columns_beside_the_question_are_named_with_the_row(column: list[float], options: dict[str, str], words: str) -> None:
+    frame = confounded(300).with_columns(more=pl.Series(column * 100))
+    with pytest.raises(BadInput, match=words):
+        api.effect(frame, "t", "y", adjust=["x"], **options)
+
+
+def test_the_chance_of_the_arm_logged_is_no_propensity() -> None:
+    frame = confounded(300)
+    frame = frame.with_columns(p=pl.when(pl.col("t") == 1).then(0.5).otherwise(pl.lit(0.25)))
+    first = frame["t"].arg_min()
+    frame = frame.with_columns(p=pl.when(pl.int_range(pl.len()) == first).then(1.0).otherwise("p"))
+    with pytest.raises(BadInput, match=f"column 'p', row {first + 1}: 1; this row had the other arm"):
+        api.effect(frame, "t", "y", adjust=["x"], propensity="p")
+
+
+@pytest.mark.parametrize("rows", [2, 4])
+def test_a_handful_of_rows_is_called_so(rows: int) -> None:
+    frame = pl.DataFrame({"t": [0, 1] * 2, "y": [0.1, 1.0, 0.4, 1.2], "x": [1.0, 2.0, 3.0, 4.0]}).head(rows)
+    with pytest.raises(BadInput, match=f"{rows} rows, too few"):
+        api.effect(frame, "t", "y", adjust=["x"])

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from functools import wraps
 from importlib import import_module
 from inspect import signature
-from typing import Any
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
 from whyrec.errors import BadInput, Unexpected, WhyrecError
 
@@ -37,14 +38,37 @@ def __getattr__(name: str) -> Any:
     return own_errors(getattr(import_module(HOMES[name]), name))
 
 
+def _choices(question: Callable[..., Any]) -> dict[str, tuple[Any, ...]]:
+    """The values that each option of a few words takes, by its annotation."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for name, parameter in signature(question).parameters.items():
+        try:
+            kind = eval(str(parameter.annotation), question.__globals__)
+        except NameError:  # a type that only type checkers import: the function checks the value itself
+            continue
+        kinds = (kind, *get_args(kind))
+        if any(get_origin(one) is Literal for one in kinds) and all(get_origin(one) is Literal or one is NoneType for one in kinds[1:] if not isinstance(one, str)):
+            values = [value for one in kinds if get_origin(one) is Literal for value in get_args(one)]
+            found[name] = (*values, *((None,) if NoneType in kinds else ()))
+    return found
+
+
 def own_errors(question: Callable[..., Any]) -> Callable[..., Any]:
     """The function, raising whyrec's own errors only: files that cannot be used are BadInput, what nobody foresaw Unexpected."""
-    form = signature(question)
+    form, choices = signature(question), _choices(question)
+    lists = [name for name, one in form.parameters.items() if str(one.annotation).startswith("Sequence[")]
 
     @wraps(question)
     def asked(*arguments: Any, **named: Any) -> Any:
-        form.bind(*arguments, **named)  # a call that does not fit is the caller's TypeError
+        given = form.bind(*arguments, **named).arguments  # a call that does not fit is the caller's TypeError
         try:
+            for name in lists:
+                if isinstance(given.get(name), str | bytes):
+                    raise BadInput(f"{name}={given[name]!r} is one text; give a list: [{given[name]!r}]")
+            for name, allowed in choices.items():
+                value = given.get(name)
+                if name in given and not any(value is one or (isinstance(value, str) and value == one) for one in allowed):
+                    raise BadInput(f"{name}={value!r}: the choices are {', '.join(map(str, allowed))}")
             return question(*arguments, **named)
         except WhyrecError:
             raise

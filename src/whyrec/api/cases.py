@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from whyrec.api.options import refuse_unused
+from whyrec.api.options import as_path, refuse_idle_language, refuse_unused
 from whyrec.data.read import frame_of
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.saved import check_free
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from whyrec.studies.table_refutation import RefutedEffect
 
 SAMPLES = ("nhefs",)
+
+
+_RUNS, _K = 1_000, 10  # by default: placebo treatments of a table, recommendations of a user of a model
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def counterfactual(
     weight: str | None = None,
     mechanisms: Any = "auto",
     exact: bool = False,
-    out: Path | None = None,
+    out: str | Path | None = None,
     random_state: int = 0,
 ) -> CounterfactualAnswer:
     """What would have been in a case, had something been otherwise; learnt from a table and a causal graph.
@@ -145,7 +148,7 @@ def counterfactual(
         if table is not None and cluster is not None:
             keep_own_cases(Path(out), table, cluster, list(fitted.columns_))
     found = fitted.counterfactual(cases, do, target, exact=exact, table_rows=_rows(case))
-    return CounterfactualAnswer(found, fitted, out, drawn)
+    return CounterfactualAnswer(found, fitted, as_path(out), drawn)
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,7 @@ def why_not(
     item: str | None = None,
     cluster: str | None = None,
     weight: str | None = None,
-    picture: Path | None = None,
+    picture: str | Path | None = None,
     lang: Literal["en", "zh"] = "en",
     random_state: int = 0,
 ) -> WhyNotAnswer:
@@ -247,7 +250,7 @@ def why_not(
         title = f"{found[0].outcome}: {texts[0]}"
     if picture is not None:
         write_picture(Path(picture), found[0].picture(), title=title)
-    return WhyNotAnswer(found, fitted, texts, notes, picture, rows, drawn)
+    return WhyNotAnswer(found, fitted, texts, notes, as_path(picture), rows, drawn)
 
 
 def refute(
@@ -265,11 +268,11 @@ def refute(
     negative_outcome: str | None = None,
     negative_exposure: str | None = None,
     missing: Literal["weights", "complete", "indicator"] = "weights",
-    runs: int = 1_000,
+    runs: int = _RUNS,
     pictures: str | Path | None = None,
     lang: Literal["en", "zh"] = "en",
     users: Sequence[Any] | None = None,
-    k: int = 10,
+    k: int = _K,
     random_state: int = 0,
 ) -> RefuteAnswer | ModelRefuteAnswer:
     """Try to refute an effect: placebos, noise, parts, hidden causes, negative controls; and bounds.
@@ -277,6 +280,7 @@ def refute(
     source: a table of units, or the name of a sample ("nhefs"); pictures: folder for contour.svg, bounds.svg and placebo.svg. Or a
     fitted model (or its folder): what was found when it was fitted, and for `users` up to which Gamma each of the top k stays.
     """
+    refuse_idle_language(lang, pictures)
     from whyrec.decide.causal_recommender import CausalRecommender
 
     if isinstance(source, CausalRecommender) or (
@@ -286,12 +290,13 @@ def refute(
             "treatment": treatment, "outcome": outcome, "adjust": adjust, "graph": graph, "reference": reference,
             "positive": positive, "cluster": cluster, "weight": weight, "propensity": propensity,
             "negative_outcome": negative_outcome, "negative_exposure": negative_exposure, "pictures": pictures,
+            "runs": None if runs == _RUNS else runs, "missing": None if missing == "weights" else missing,
         }  # fmt: skip
         refuse_unused(asked, "a fitted model was refuted when it was fitted, and tells what was found")
         return _of_model(
             source if isinstance(source, CausalRecommender) else CausalRecommender.load(Path(source)), users, k
         )
-    refuse_unused({"users": users or None}, "users are those of a fitted model, and this is a table")
+    refuse_unused({"users": users or None, "k": None if k == _K else k}, "users are those of a fitted model, and this is a table")
     if treatment is None or outcome is None:
         raise BadInput("name the columns: --treatment COLUMN --outcome COLUMN, and --adjust or --graph")
     from whyrec.cause.graph.read import GraphOnTable

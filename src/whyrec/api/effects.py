@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from whyrec.api.options import as_path, refuse_idle_language
 from whyrec.data.read import frame_of
 from whyrec.errors import BadInput
 from whyrec.estimate import in_brackets, warning_lines
@@ -44,13 +45,14 @@ def uplift(
     source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
     graph: GraphSource | None = None, segment: str | None = None, reference: Any = None, positive: Any = None,
     cluster: str | None = None, propensity: str | None = None, missing: Missing = "weights",
-    out: Path | None = None, picture: Path | None = None, lang: str = "en", random_state: int = 0,
+    out: str | Path | None = None, picture: str | Path | None = None, lang: str = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
     """What a two-valued treatment changes for each row of a table, with intervals; how well effects rank and are calibrated.
 
     reference, positive, missing: as in `effect`.
     out: write the rows with their effects (.parquet or .csv). picture: write a page of pictures (.html).
     """
+    refuse_idle_language(lang, picture)
     from whyrec.cause.graph.read import GraphOnTable, told_gaps
     from whyrec.studies.table_effect import reading
     from whyrec.studies.table_questions import table_uplift
@@ -89,7 +91,7 @@ def uplift(
 def arms(
     source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
     graph: GraphSource | None = None, reference: Any = None, positive: Any = None, cluster: str | None = None, weight: str | None = None,
-    propensity: str | None = None, missing: Missing = "weights", over: Over = "population", out: Path | None = None, picture: Path | None = None,
+    propensity: str | None = None, missing: Missing = "weights", over: Over = "population", out: str | Path | None = None, picture: str | Path | None = None,
     lang: str = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
     """What each of many arms (items, offers) would yield if everybody got it, shrunk, with discoveries at a false-discovery rate;
@@ -97,6 +99,7 @@ def arms(
 
     over: everybody of the "population" that the rows were drawn from, or of the "rows" at hand alone.
     """
+    refuse_idle_language(lang, picture)
     from whyrec.cause.graph.read import GraphOnTable, told_gaps
     from whyrec.studies.table_effect import reading
     from whyrec.studies.table_questions import table_arms
@@ -139,6 +142,7 @@ def _contrast_lines(content: dict[str, Any]) -> list[str]:
         lines.append(
             f"  {row['arm']!s:<22} {row['effect']['estimate']:+.4g}  [{low:.4g}, {high:.4g}]; naive {naive:+.4g}; {tried}"
         )
+        lines += [f"    {words}" for words in warning_lines(row["effect"])]
         lines += [f"    FAILED: {attempt['words']}" for attempt in row["refutations"] if not attempt["passed"]]
         if row["sensitivity"].get("words"):
             lines.append(f"    {row['sensitivity']['words']}")
@@ -149,9 +153,10 @@ def _contrast_lines(content: dict[str, Any]) -> list[str]:
 def dose(
     source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
     graph: GraphSource | None = None, positive: Any = None, cluster: str | None = None, missing: Missing = "weights",
-    picture: Path | None = None, lang: str = "en", random_state: int = 0,
+    picture: str | Path | None = None, lang: str = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
     """The dose-response curve of a continuous treatment (price, discount, hours)."""
+    refuse_idle_language(lang, picture)
     from whyrec.cause.graph.read import GraphOnTable, told_gaps
     from whyrec.studies.table_effect import reading
     from whyrec.studies.table_questions import table_dose
@@ -173,7 +178,7 @@ def dose(
 def preference(
     source: str | Path | pl.DataFrame, *, user: str = "user", item: str = "item", outcome: str = "rating",
     users: str | Path | pl.DataFrame | None = None, items: str | Path | pl.DataFrame | None = None,
-    method: RatingMethod = "DoCalib", k: int = 10, hidden: float = 0.3, out: Path | None = None, picture: Path | None = None,
+    method: RatingMethod = "DoCalib", k: int = 10, hidden: float = 0.3, out: str | Path | None = None, picture: str | Path | None = None,
     lang: str = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
     """What users would think of items if they were shown, though ratings are missing not at random.
@@ -181,6 +186,7 @@ def preference(
     hidden: how far reasons to rate that nothing shows move the mean, as a share of what the seen ones move it; 0 where a recommender
     chose the pairs. out: write the k best unrated items of each user (.parquet or .csv).
     """
+    refuse_idle_language(lang, picture)
     from whyrec.studies.table_questions import table_preference
 
     content, rows = table_preference(
@@ -213,11 +219,11 @@ def kind_of(source: str | Path | pl.DataFrame, treatment: str) -> str:
 
 
 def effects_benchmark(
-    data: Path,
+    data: str | Path,
     *,
     quick: bool = False,
     only: Sequence[str] | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     random_state: int = 0,
 ) -> Any:
     """Every table of truth about effects; see `whyrec.studies.effect_benchmark`."""
@@ -229,26 +235,26 @@ def effects_benchmark(
 
 
 def league(
-    data: Path | None = None,
+    data: str | Path | None = None,
     *,
     rows: Sequence[int] = (2_000,),
     logs: int = 100,
     only: Sequence[str] | None = None,
     role: Literal["design", "judge"] | None = None,
     rivals: Sequence[str] | None = None,
-    keep: Path | None = None,
-    out: Path | None = None,
+    keep: str | Path | None = None,
+    out: str | Path | None = None,
     random_state: int = 0,
 ) -> Any:
     """Estimators of an average effect on worlds that differ in kind; see `whyrec.studies.effect_benchmark.league.run`."""
     from whyrec.studies.effect_benchmark.league.run import league as run
 
-    result = run(data, rows=rows, logs=logs, only=only, role=role, rivals=rivals, keep=keep, random_state=random_state)
+    result = run(as_path(data), rows=rows, logs=logs, only=only, role=role, rivals=rivals, keep=as_path(keep), random_state=random_state)
     _write_benchmark(result, out)
     return result
 
 
-def _write_benchmark(result: Any, out: Path | None) -> None:
+def _write_benchmark(result: Any, out: str | Path | None) -> None:
     from whyrec.files import write_json, write_text
 
     if out is not None and Path(out).suffix == ".md":
@@ -258,7 +264,7 @@ def _write_benchmark(result: Any, out: Path | None) -> None:
 
 
 def _written(
-    content: dict[str, Any], rows: pl.DataFrame | None, out: Path | None, picture: Path | None, lang: str
+    content: dict[str, Any], rows: pl.DataFrame | None, out: str | Path | None, picture: str | Path | None, lang: str
 ) -> tuple[Path, ...]:
     from whyrec.api.model import write_table
     from whyrec.explain.effect_pages import effect_page

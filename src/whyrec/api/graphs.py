@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from whyrec.api.options import refuse_unused
+from whyrec.api.options import refuse_idle_language, refuse_unused
 from whyrec.cause.discovery.learn import LearnedGraph, learn_graph
 from whyrec.cause.discovery.scores import ScoreName
 from whyrec.cause.graph.causal_graph import CausalGraph
@@ -17,7 +17,7 @@ from whyrec.cause.graph.implied import rejections, told_p
 from whyrec.cause.graph.knowledge import Knowledge
 from whyrec.cause.graph.read import GraphOnTable, GraphSource, read_graph
 from whyrec.cause.identification.bounds import Bounds
-from whyrec.cause.identification.estimation import GraphEffect, Strategy, graph_effect
+from whyrec.cause.identification.estimation import GraphEffect, Strategy, graph_effect, told_estimate
 from whyrec.cause.identification.identify import Identification, identify
 from whyrec.data.read import frame_of
 from whyrec.errors import BadInput, NotIdentified
@@ -144,7 +144,7 @@ class Identified:
         """The proof in words, then the number or the bounds."""
         lines = [self.identification.to_text(), *(self.on_table.lines() if self.on_table else ())]
         if self.effect:
-            lines.append(repr(self.effect))
+            lines += told_estimate(self.effect)
         return "\n".join([*lines, *(bound.to_text() for bound in self.bounds)])
 
 
@@ -163,8 +163,8 @@ def graph_learn(
     outcome: str | None = None,
     contrast: tuple[Any, Any] | None = None,
     leave_out: bool = False,
-    out: Path | None = None,
-    picture: Path | None = None,
+    out: str | Path | None = None,
+    picture: str | Path | None = None,
     lang: Lang = "en",
     random_state: int = 0,
 ) -> Learned:
@@ -172,6 +172,7 @@ def graph_learn(
 
     contrast: two levels of the treatment, from and to; by default each against the first. leave_out: see `learn_graph`.
     """
+    refuse_idle_language(lang, picture)
     if (treatment is None) != (outcome is None):
         raise BadInput("an averaged effect needs both --treatment and --outcome; give both, or neither")
     if contrast is not None and treatment is None:
@@ -217,10 +218,11 @@ def graph_check(
     *,
     latent: Sequence[str] = (),
     level: float = 0.05,
-    picture: Path | None = None,
+    picture: str | Path | None = None,
     lang: Lang = "en",
 ) -> Checked:
     """Test every independence that a graph implies on a table."""
+    refuse_idle_language(lang, picture)
     frame = read_frame(data)
     on_table = GraphOnTable.of(graph, frame.columns, latent)
     drawn = on_table.graph
@@ -242,11 +244,12 @@ def graph_show(
     latent: Sequence[str] = (),
     treatment: str | None = None,
     outcome: str | None = None,
-    out: Path | None = None,
-    picture: Path | None = None,
+    out: str | Path | None = None,
+    picture: str | Path | None = None,
     lang: Lang = "en",
 ) -> Shown:
     """Read a graph in any form and write it in another, or draw it."""
+    refuse_idle_language(lang, picture)
     drawn = read_graph(graph, latent, [name for name in (treatment, outcome) if name])
     text = in_form(drawn, form)
     files = [_write(out, text)] if out else []
@@ -315,21 +318,21 @@ def in_form(graph: CausalGraph, form: str) -> str:
     return graph.to_gml() if form == "gml" else graph.to_text()
 
 
-def _form(path: Path) -> str:
-    return {".dot": "dot", ".gv": "dot", ".gml": "gml", ".dagitty": "dagitty"}.get(path.suffix.lower(), "text")
+def _form(path: str | Path) -> str:
+    return {".dot": "dot", ".gv": "dot", ".gml": "gml", ".dagitty": "dagitty"}.get(Path(path).suffix.lower(), "text")
 
 
-def _write(path: Path, text: str) -> Path:
+def _write(path: str | Path, text: str) -> Path:
     write_text(Path(path), text + "\n")
     return Path(path)
 
 
 def graph_benchmark(
-    data: Path,
+    data: str | Path,
     *,
     quick: bool = False,
     only: Sequence[str] | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     random_state: int = 0,
 ) -> Any:
     """Graphs against truth, table by table; see `whyrec.studies.graph_benchmark`."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import polars as pl
 
-from whyrec.api.options import refuse_unused
+from whyrec.api.options import as_path, refuse_idle_language, refuse_unused
 from whyrec.data.dataset import Dataset
 from whyrec.data.read import frame_of, read_dataset
 from whyrec.data.report import ValidationReport, without_people
@@ -23,6 +23,7 @@ from whyrec.files import atomic_file, write_json
 from whyrec.saved import check_free
 
 if TYPE_CHECKING:
+    from whyrec.api.effects import TableAnswer
     from whyrec.cause.graph.read import GraphSource
     from whyrec.explain.recommendation import Explanation
 
@@ -212,8 +213,8 @@ def recommend(
     diversity: float | None = None,
     budget: float | None = None,
     cost: float | str = 1.0,
-    out: Path | None = None,
-    picture: Path | None = None,
+    out: str | Path | None = None,
+    picture: str | Path | None = None,
     lang: Lang = "en",
     context: Mapping[str, Any] | None = None,
     history: Mapping[Any, Sequence[Any]] | None = None,
@@ -300,7 +301,7 @@ def recommend(
     if by == "policy":
         more["policy"] = ranking
         notes.insert(0, f"policy: by {ranking}, of whose value the log is surest")
-    return Table(frame, "recommendations", out, more, tuple(notes))
+    return Table(frame, "recommendations", as_path(out), more, tuple(notes))
 
 
 def ties(frame: pl.DataFrame) -> int:
@@ -328,6 +329,8 @@ def _check_history(users: list[Any], known: Any, history: Mapping[Any, Sequence[
     for user in history or {}:
         if user not in users:
             raise BadInput(f"history of user {user!r}, who was not asked for; name them among the users")
+        if isinstance(history[user], str | bytes) or not isinstance(history[user], Sequence):  # type: ignore[index]
+            raise BadInput(f"history of user {user!r}: {history[user]!r} is no list of item ids; write [{history[user]!r}]")  # type: ignore[index]
     for user, seen in zip(users, known, strict=True):
         if seen and history and user in history:
             raise BadInput(f"user {user!r} is in the log, which has their history; leave them out of `history`")
@@ -389,10 +392,10 @@ def effect(
     kind: Literal["auto", "binary", "arms", "dose"] = "auto",
     missing: Literal["weights", "complete", "indicator"] = "weights",
     over: Literal["population", "rows"] = "population",
-    picture: Path | None = None,
+    picture: str | Path | None = None,
     lang: Lang = "en",
     random_state: int = 0,
-) -> Any:
+) -> EffectAnswer | TableAnswer:
     """Average effect of a treatment in a table of units, by DoCalib; or the effect stored in a model's folder.
 
     kind: how the treatment is read (auto: two values are binary, fractions a dose, all else names of arms; see `api.effects.arms`
@@ -403,6 +406,7 @@ def effect(
     `read_graph`), from which they follow (NotIdentified where no set of columns suffices). missing: what to do about rows that
     miss a value of them, see `whyrec.cause.table.read_units`.
     """
+    refuse_idle_language(lang, picture)
     from whyrec.cause.graph.read import GraphOnTable
     from whyrec.cause.table import treatment_kind
     from whyrec.studies.table_effect import describe, table_effect
@@ -411,6 +415,8 @@ def effect(
         asked = {
             "treatment": treatment, "outcome": outcome, "adjust": adjust, "graph": graph, "reference": reference,
             "positive": positive, "cluster": cluster, "weight": weight, "propensity": propensity, "picture": picture,
+            "kind": None if kind == "auto" else kind, "missing": None if missing == "weights" else missing,
+            "over": None if over == "population" else over,
         }  # fmt: skip
         refuse_unused(asked, f"{source} is a fitted model, which tells its own effect")
         content = load(Path(source)).estimates_
@@ -472,8 +478,8 @@ def evaluate(
 
     Rows of users or items that the model does not know are left out; none left is BadInput.
     """
-    from whyrec.recommend.evaluation import evaluate as compare
-    from whyrec.recommend.popularity import Popularity
+    from whyrec.recommenders.evaluation import evaluate as compare
+    from whyrec.recommenders.popularity import Popularity
 
     fitted = _model(model)
     dataset = fitted.dataset_
@@ -505,17 +511,19 @@ def evaluate(
     return Table(compared, "methods", notes=notes)
 
 
-def report(model: CausalRecommender | str | Path, out: Path, *, lang: Lang = "en") -> Written:
+def report(model: CausalRecommender | str | Path, out: str | Path, *, lang: Lang = "en") -> Written:
     """A self-contained HTML page about a fitted model."""
     from whyrec.explain.report import model_report
     from whyrec.files import write_text
 
+    if Path(out).suffix not in (".html", ".htm"):
+        raise BadInput(f"{out}: a report is one .html file")
     write_text(Path(out), model_report(_model(model), lang))
     return Written(Path(out))
 
 
 def demo(
-    out: Path = Path("demo-output"), *, draws: int = 20, lang: Lang = "en", epochs: int = 6, random_state: int = 0
+    out: str | Path = Path("demo-output"), *, draws: int = 20, lang: Lang = "en", epochs: int = 6, random_state: int = 0
 ) -> Any:
     """The main job on the package's own data; see `whyrec.studies.demo`."""
     from whyrec.studies.demo import demo as run
@@ -524,23 +532,23 @@ def demo(
 
 
 def article(
-    data: Path | None = None, *, epochs: int = 10, random_state: int = 42, tell: Callable[[str], None] | None = None
+    data: str | Path | None = None, *, epochs: int = 10, random_state: int = 42, tell: Callable[[str], None] | None = None
 ) -> Any:
     """The article's worked example on MovieLens latest-small; `tell` receives each line as it is known."""
-    from whyrec.recommend.article import article as run
+    from whyrec.recommenders.article import article as run
 
     def on_epoch(epoch: int, loss: float) -> None:
         if tell is not None:
             tell(f"Epoch {epoch}, Loss: {loss:.4f}")
 
-    return run(data, epochs=epochs, random_state=random_state, on_epoch=on_epoch)
+    return run(as_path(data), epochs=epochs, random_state=random_state, on_epoch=on_epoch)
 
 
 def proof(
     *,
     draws: int = 200,
     wrong: Literal["propensity", "outcome", "both"] | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     random_state: int = 0,
 ) -> Any:
     """Known truth on real households and products: every estimator over many simulated logs."""

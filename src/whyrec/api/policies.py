@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from whyrec.api.options import refuse_unused
+from whyrec.api.options import as_path, refuse_unused
 from whyrec.data.read import frame_of
 from whyrec.decide.deploy import Deployment
 from whyrec.decide.deploy import deploy_check as check
@@ -165,7 +165,7 @@ def policy_evaluate(
     methods: Sequence[str] | None = None,
     interval: Kind | None = None,
     level: float = 0.95,
-    picture: Path | None = None,
+    picture: str | Path | None = None,
     random_state: int = 0,
 ) -> PolicyValues:
     """What a policy would have earned, from a log of another: every estimator with its interval.
@@ -208,7 +208,7 @@ def policy_compare(
     cluster: str | None = None,
     method: str = "SNIPS",
     level: float = 0.95,
-    picture: Path | None = None,
+    picture: str | Path | None = None,
 ) -> Comparison:
     """Several policies on one log: their values, and their differences from the logging policy and from each other, paired.
 
@@ -219,7 +219,7 @@ def policy_compare(
     if not targets:
         raise BadInput("name one or more columns of target chances")
     found = PolicyLog.of(frame_of(log), reward=reward, propensity=propensity, cluster=cluster)
-    rounds = {name: found.rounds(_numbers(found, name)) for name in dict.fromkeys(targets)}
+    rounds = {name: found.rounds(_chances(found, name)) for name in dict.fromkeys(targets)}
     values = {name: off_policy_values(r, [method], level=level)[method] for name, r in rounds.items()}
     first = next(iter(rounds.values()))
     values["logging policy"] = off_policy_values(first, ["naive"], level=level)["naive"]
@@ -260,8 +260,8 @@ def policy_learn(
     free: str | None = None,
     held_out: float = 0.5,
     model: str = "linear",
-    out: Path | None = None,
-    picture: Path | None = None,
+    out: str | Path | None = None,
+    picture: str | Path | None = None,
     random_state: int = 0,
 ) -> LearntAnswer:
     """Learn a policy on one part of a log and judge it on the other, against the policy that logged it.
@@ -279,6 +279,11 @@ def policy_learn(
     if learner != "softmax" and penalty != 1.0:
         refuse_unused({"penalty": penalty}, f"a {learner} policy is not penalised")
     frame = frame_of(log)
+    for name in features:
+        if name in (reward, action, propensity):
+            raise BadInput(
+                f"column {name!r} is no feature: it is known only when the decision was made or after; leave it out of the features"
+            )
     names = feature_names(frame, features)
     whole = PolicyLog.of(frame, reward=reward, propensity=propensity, action=action, cluster=cluster)
     test = _held_out(whole, held_out, random_state)
@@ -343,12 +348,12 @@ def deploy_check(
 
 
 def policy_benchmark(
-    data: Path | None = None, *, quick: bool = False, out: Path | None = None, random_state: int = 0
+    data: str | Path | None = None, *, quick: bool = False, out: str | Path | None = None, random_state: int = 0
 ) -> Any:
     """The benchmark of policies; see `whyrec.studies.policy_benchmark.run`. out: a .json or .md file of the tables."""
     from whyrec.studies.policy_benchmark.run import policy_benchmark as run
 
-    found = run(data, quick=quick, random_state=random_state)
+    found = run(as_path(data), quick=quick, random_state=random_state)
     if out is not None and Path(out).suffix == ".md":
         write_text(Path(out), found.to_markdown())
     elif out is not None:
@@ -372,7 +377,7 @@ def _rounds(
             key: None if name is None else _numbers(found, name)
             for key, name in (("predicted_logged", predicted_logged), ("predicted_target", predicted_target))
         }
-        return found.rounds(_numbers(found, target), **modelled)
+        return found.rounds(_chances(found, target), **modelled)
     unused = {"predicted_logged": predicted_logged, "predicted_target": predicted_target}
     refuse_unused(
         unused,
@@ -440,6 +445,16 @@ def _numbers(log: PolicyLog, name: str) -> FloatArray:
     from whyrec.decide.policy_log import numbers_of
 
     return numbers_of(log.frame, name, "give it in every round")
+
+
+def _chances(log: PolicyLog, name: str) -> FloatArray:
+    """A policy's chances of the logged actions, (n,); BadInput names column and row of what is none."""
+    values = _numbers(log, name)
+    outside = (values < 0) | (values > 1)
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise BadInput(f"column {name!r}, row {row + 1}: {values[row]:g} is not a chance between 0 and 1")
+    return values
 
 
 def _p_value(found: Estimate) -> float:

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from whyrec.api.options import as_path
+
 
 def recommenders_benchmark(
-    data: Path,
+    data: str | Path,
     *,
     quick: bool = False,
     only: Sequence[str] | None = None,
     budget: float | None = None,
-    keep: Path | None = None,
-    out: Path | None = None,
+    keep: str | Path | None = None,
+    out: str | Path | None = None,
     random_state: int = 0,
 ) -> Any:
     """Recommenders on reference data; see `whyrec.studies.recommender_benchmark`. budget: CPU seconds a
@@ -23,7 +25,7 @@ def recommenders_benchmark(
     from whyrec.files import write_json, write_text
     from whyrec.studies.recommender_benchmark import recommender_benchmark as run
 
-    result = run(Path(data), quick=quick, only=only, budget=budget, keep=keep, random_state=random_state)
+    result = run(Path(data), quick=quick, only=only, budget=budget, keep=as_path(keep), random_state=random_state)
     if out is not None and Path(out).suffix == ".md":
         write_text(Path(out), result.to_markdown())
     elif out is not None:
@@ -41,11 +43,11 @@ def tune(
     metric: Any = "ndcg",
     k: int = 10,
     jobs: int = 1,
-    journal: Path | None = None,
-    out: Path | None = None,
+    journal: str | Path | None = None,
+    out: str | Path | None = None,
     random_state: int = 0,
 ) -> Any:
-    """The best settings of a recommender on a log; see `whyrec.recommend.tuning.tune`.
+    """The best settings of a recommender on a log; see `whyrec.recommenders.tuning.tune`.
 
     log: a `Dataset`, what `fit` takes, or a folder with MovieLens' ratings.csv and movies.csv. journal: file of the search, which goes
     on from it. out: a JSON file.
@@ -55,7 +57,7 @@ def tune(
     from whyrec.data.samples import movielens
     from whyrec.data.schema import Schema
     from whyrec.files import write_json
-    from whyrec.recommend.tuning import tune as search
+    from whyrec.recommenders.tuning import tune as search
 
     if isinstance(log, Dataset):
         dataset = log
@@ -65,7 +67,7 @@ def tune(
         roles = Schema.read(Path(schema)) if isinstance(schema, str | Path) else schema
         dataset, _ = read_dataset(log, schema=roles)
     result = search(
-        model, dataset, space, trials=trials, metric=metric, k=k, jobs=jobs, storage=journal, random_state=random_state
+        model, dataset, space, trials=trials, metric=metric, k=k, jobs=jobs, storage=as_path(journal), random_state=random_state
     )
     if out is not None:
         write_json(Path(out), result.to_dict())

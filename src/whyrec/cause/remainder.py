@@ -39,7 +39,8 @@ def remainder(calibrated: Calibrated, log: Log, straight: tuple[FloatArray, Floa
     of_outcome = effect(calibrated.propensity, lines) - here
     of_propensity = effect(flat, calibrated.outcomes) - here
     both = effect(flat, lines) - here - of_outcome - of_propensity
-    return of_outcome * of_propensity * both / (both**2 + error**2)
+    whole = both**2 + error**2
+    return of_outcome * of_propensity * both / whole if whole > 0 else 0.0  # an outcome without noise is missed by no model
 
 
 def allowing(error: float, bias: float, level: float) -> float:
@@ -61,8 +62,10 @@ def allowing(error: float, bias: float, level: float) -> float:
 
 def missed(left: float, error: float) -> dict[str, Any]:
     """Diagnostics: the bias allowed for, and a warning from half a standard error of it on."""
+    if not left > _TOLD * error > 0:
+        return {"bias_allowed": left, "warnings": ()}
     words = (
         f"the models of treatment and outcome seem to miss the same things: the interval allows for a bias of {left:.3g} ({left / error:.1f} standard "
-        "errors) and may still be too short; more rows, or columns that say more directly what decided on the treatment, would help",
+        "errors) and may still be too short; more rows, or columns that say more directly what decided on the treatment, would help"
     )
-    return {"bias_allowed": left, "warnings": words if left > _TOLD * error > 0 else ()}
+    return {"bias_allowed": left, "warnings": (words,)}

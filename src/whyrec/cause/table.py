@@ -35,6 +35,8 @@ MissingRule = Literal["weights", "complete", "indicator"]
 TreatmentKind = Literal["binary", "arms", "dose"]
 _FEWEST_ROWS, _FEWEST_SHARE = 50, 0.1
 _RIDGE = 1e-4
+_FEWEST_CLUSTERS = 5  # as many as there are folds
+_SAYS_MISSING = ("na", "n/a", "nan", "null", "<na>", "unknown", "missing", "?", "未知", "缺失")
 _ASSUMED = {
     "weights": "whether a confounder's value is missing depends on treatment, outcome and the columns without gaps only",
     "complete": "whether a confounder's value is missing has nothing to do with outcome or effect, given what is adjusted for",
@@ -167,7 +169,21 @@ def read_units(
     kept = np.flatnonzero(whole)
     features = read.values[kept] if read.names else np.ones((len(kept), 1))
     chance = numeric(frame, propensity) if propensity else None
+    if chance is not None:
+        _refuse_rows(propensity, (chance < 0) | (chance > 1), chance, "a chance lies between 0 and 1")
+        if kind == "binary" and not np.isin(chance, (0.0, 1.0)).all():
+            own = "this row had the other arm: it is the chance of the treatment, not of the arm that was logged"
+            _refuse_rows(propensity, np.where(arm == 1, chance == 0, chance == 1), chance, own)
+    if weight:
+        _refuse_rows(weight, numeric(frame, weight) <= 0, numeric(frame, weight), "weights are above 0; drop rows of weight zero")
     groups = cluster_labels(frame[cluster]) if cluster else None
+    if groups is not None and len(np.unique(groups)) < _FEWEST_CLUSTERS:
+        raise BadInput(
+            f"column {cluster!r} names {len(np.unique(groups))} cluster(s) only; an error takes at least {_FEWEST_CLUSTERS}: leave it out if rows are "
+            "independent, or name smaller clusters"
+        )
+    if len(kept) < _FEWEST_CLUSTERS:
+        raise BadInput(f"the table has {len(kept)} rows, too few for an effect")
     notes = list(read.notes)
     if contrast is not None and not contrast.plain:
         notes.append(f"{treatment}: {contrast.other!s} (1) against {contrast.reference!s} (0, the reference)")
@@ -178,6 +194,13 @@ def read_units(
         None if groups is None else groups[kept], None if weights is None else weights[kept],
         None if chance is None else chance[kept], gaps, tuple(notes),
     )  # fmt: skip
+
+
+def _refuse_rows(name: str | None, wrong: NDArray[np.bool_], values: FloatArray, why: str) -> None:
+    """BadInput that names the column and the first row, from 1, where values are wrong."""
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise BadInput(f"column {name!r}, row {row + 1}: {values[row]:g}; {why}")
 
 
 def cluster_labels(column: pl.Series) -> NDArray[Any]:
@@ -223,6 +246,7 @@ def _treatment(
     if kind == "binary":
         two = two_values(frame[name], reference)
         if two is not None:
+            _refuse_alike(name, [two.reference, two.other])
             return two, two.values
         levels = column.unique().sort().to_list()
         _refuse_alike(name, levels)
@@ -248,9 +272,13 @@ def _treatment(
 
 
 def _refuse_alike(name: str, levels: Sequence[Any]) -> None:
-    """BadInput where two values of a treatment differ in capitals or spaces only."""
+    """BadInput where two values of a treatment differ in capitals or spaces only, or one says that the value is missing."""
     seen: dict[str, str] = {}
     for level in levels:
+        if isinstance(level, str) and level.strip().casefold() in _SAYS_MISSING:
+            raise BadInput(
+                f"column {name!r} holds {level!r}, which may say that the treatment is not known: drop these rows, or name the arm otherwise"
+            )
         plain = level.strip().casefold() if isinstance(level, str) else None
         if plain is not None and plain in seen:
             raise BadInput(f"column {name!r} holds {seen[plain]!r} and {level!r}, which may be one value; write each in one way")

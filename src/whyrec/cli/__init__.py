@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from whyrec import __version__
 from whyrec.cli import benchmark, cases, effects, graph, policy, questions, serve, tuning
 from whyrec.errors import Unexpected, WhyrecError
 
@@ -36,6 +37,21 @@ app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(graph.app, name="graph")
 app.add_typer(policy.app, name="policy")
 app.add_typer(serve.app, name="serve")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"whyrec {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
 
 
 # Newer versions of typer carry a click of their own: the family of usage errors is that of typer's, whichever it is.

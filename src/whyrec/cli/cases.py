@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from whyrec.cli.options import Json, Lang, Missing, Positive, Reference, Seed, answer
+from whyrec.cli.options import Json, Lang, Missing, PictureLang, Positive, Reference, Seed, answer, names
 
 app = typer.Typer()
 
@@ -190,7 +190,7 @@ def refute(
         typer.Option(help="With a model: tell up to which Gamma this user's recommendations stand. May be repeated."),
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="With --user: recommendations for each user.")] = 10,
-    lang: Lang = "en",
+    lang: PictureLang = "en",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -206,7 +206,7 @@ def refute(
             source,
             treatment,
             outcome,
-            adjust=[name.strip() for name in adjust.split(",")] if adjust else None,
+            adjust=names(adjust),
             graph=graph,
             reference=reference,
             positive=positive,

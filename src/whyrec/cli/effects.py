@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from whyrec.cli.options import Json, Lang, Missing, Positive, Reference, Seed, answer
+from whyrec.cli.options import Json, Missing, PictureLang, Positive, Reference, Seed, answer, names
 
 app = typer.Typer()
 
@@ -32,7 +32,7 @@ def uplift(
     missing: Missing = "weights",
     out: Rows = None,
     picture: Picture = None,
-    lang: Lang = "en",
+    lang: PictureLang = "en",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -42,7 +42,7 @@ def uplift(
     """
     answer(
         lambda api: api.uplift(
-            source, treatment, outcome, adjust=_names(adjust), graph=graph, segment=segment, reference=reference,
+            source, treatment, outcome, adjust=names(adjust), graph=graph, segment=segment, reference=reference,
             positive=positive, missing=missing, cluster=cluster, propensity=propensity, out=out, picture=picture, lang=lang, random_state=seed,
         ),
         as_json,
@@ -71,7 +71,7 @@ def preference(
     ] = 0.3,
     out: Rows = None,
     picture: Picture = None,
-    lang: Lang = "en",
+    lang: PictureLang = "en",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -87,6 +87,3 @@ def preference(
         as_json,
     )  # fmt: skip
 
-
-def _names(columns: str | None) -> list[str] | None:
-    return [name.strip() for name in columns.split(",")] if columns else None

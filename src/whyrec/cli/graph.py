@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from whyrec.cli.options import Json, Lang, Missing, Seed, answer
+from whyrec.cli.options import Json, Missing, PictureLang, Seed, answer, names
 
 app = typer.Typer(
     help="Causal graphs: learn, check, show, identify.\n\n"
@@ -59,7 +59,7 @@ def learn(
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the graph: .txt, .dot, .gml or .dagitty.")] = None,
     picture: Picture = None,
-    lang: Lang = "en",
+    lang: PictureLang = "en",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -69,7 +69,7 @@ def learn(
         lambda api: api.graph_learn(
             data,
             method=method,
-            columns=_names(columns),
+            columns=names(columns),
             knowledge=knowledge,
             cluster=cluster,
             draws=draws,
@@ -96,12 +96,12 @@ def check(
     latent: Latent = None,
     level: Annotated[float, typer.Option(help="Chance of rejecting a right graph, over all tests.")] = 0.05,
     picture: Picture = None,
-    lang: Lang = "en",
+    lang: PictureLang = "en",
     as_json: Json = False,
 ) -> None:
     """Which independences the graph implies, and which of them the data reject, and how strongly."""
     answer(
-        lambda api: api.graph_check(graph, data, latent=_names(latent) or (), level=level, picture=picture, lang=lang),
+        lambda api: api.graph_check(graph, data, latent=names(latent) or (), level=level, picture=picture, lang=lang),
         as_json,
     )
 
@@ -117,7 +117,7 @@ def show(
     outcome: Annotated[str | None, typer.Option(help="Its box is orange in the picture.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the text to this file.")] = None,
     picture: Picture = None,
-    lang: Lang = "en",
+    lang: PictureLang = "en",
     as_json: Json = False,
 ) -> None:
     """Read a graph in any form, print it in another, draw it."""
@@ -125,7 +125,7 @@ def show(
         lambda api: api.graph_show(
             graph,
             form=form,
-            latent=_names(latent) or (),
+            latent=names(latent) or (),
             treatment=treatment,
             outcome=outcome,
             out=out,
@@ -175,8 +175,8 @@ def identify(
                 treatment,
                 outcome,
                 data=data,
-                observed=_names(observed),
-                latent=_names(latent) or (),
+                observed=names(observed),
+                latent=names(latent) or (),
                 strategy=strategy,
                 cluster=cluster,
                 contrast=ends,
@@ -193,11 +193,7 @@ def identify(
 
 
 def _ends(contrast: str | None) -> tuple[str, str] | None:
-    ends = _names(contrast)
+    ends = names(contrast)
     if ends is not None and len(ends) != 2:
         raise typer.BadParameter(f"{contrast!r}: write FROM,TO", param_hint="--contrast")
     return None if ends is None else (ends[0], ends[1])
-
-
-def _names(text: str | None) -> list[str] | None:
-    return [name.strip() for name in text.split(",") if name.strip()] if text else None

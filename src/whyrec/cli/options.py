@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from collections.abc import Callable
@@ -10,8 +11,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from whyrec.errors import BadInput
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output; progress on standard error.")]
 Lang = Annotated[Literal["en", "zh"], typer.Option("--lang", help="Language of words and pictures.")]
+PictureLang = Annotated[Literal["en", "zh"], typer.Option("--lang", help="Language of the picture; the words are English.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed; the same seed gives the same answer.")]
 Model = Annotated[Path, typer.Argument(help="Folder of a fitted model (whyrec fit ... --out FOLDER).")]
 Reference = Annotated[
@@ -39,6 +43,16 @@ By = Annotated[
         "or by whichever of these the log is surest of (policy).",
     ),
 ]
+
+
+def names(text: str | None) -> list[str] | None:
+    """Names that commas part, None where nothing was given. A name with a comma in it stands in double quotes; BadInput for an empty name."""
+    if text is None:
+        return None
+    found = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [""])]
+    if not found or not all(found):
+        raise BadInput(f"{text!r} has an empty name; part names by single commas, and leave the option out to name nothing")
+    return found
 
 
 def answer(question: Callable[[Any], Any], as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from whyrec.cli.options import Json, Seed, answer
+from whyrec.cli.options import Json, Seed, answer, names
 
 app = typer.Typer(
     help="Policies from a log of decisions: evaluate, compare, learn, and check before they go live.\n\n"
@@ -28,9 +28,6 @@ Cluster = Annotated[str | None, typer.Option(help="Column whose rows belong toge
 Picture = Annotated[Path | None, typer.Option(help="Also draw it: a .svg or .html file.")]
 Interval = Literal["auto", "normal", "bootstrap", "studentised", "bernstein", "events"]
 
-
-def _names(words: str | None) -> list[str]:
-    return [name.strip() for name in words.split(",") if name.strip()] if words else []
 
 
 @app.command()
@@ -70,7 +67,7 @@ def evaluate(
             cluster=cluster,
             predicted_logged=predicted_logged,
             predicted_target=predicted_target,
-            methods=_names(methods) or None,
+            methods=names(methods),
             interval=None if interval == "auto" else interval,
             level=level,
             picture=picture,
@@ -100,7 +97,7 @@ def compare(
             log,
             reward=reward,
             propensity=propensity,
-            targets=_names(targets),
+            targets=names(targets),
             cluster=cluster,
             method=method,
             level=level,
@@ -147,7 +144,7 @@ def learn(
             log,
             reward=reward,
             action=action,
-            features=_names(features),
+            features=names(features),
             propensity=propensity,
             cluster=cluster,
             learner=learner,

@@ -7,7 +7,20 @@ from typing import Annotated, Literal
 
 import typer
 
-from whyrec.cli.options import By, Json, Lang, Missing, Model, Positive, Reference, Seed, answer, tell
+from whyrec.cli.options import (
+    By,
+    Json,
+    Lang,
+    Missing,
+    Model,
+    PictureLang,
+    Positive,
+    Reference,
+    Seed,
+    answer,
+    names,
+    tell,
+)
 
 app = typer.Typer()
 
@@ -149,7 +162,7 @@ def effect(
         typer.Option(help="Whose mean an arm's is: everybody that the rows were drawn from, or the rows at hand."),
     ] = "population",
     picture: Annotated[Path | None, typer.Option(help="Write a page of pictures to this .html file.")] = None,
-    lang: Lang = "en",
+    lang: PictureLang = "en",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -162,7 +175,7 @@ def effect(
             source,
             treatment,
             outcome,
-            adjust=[name.strip() for name in adjust.split(",")] if adjust else None,
+            adjust=names(adjust),
             graph=graph,
             reference=reference,
             positive=positive,

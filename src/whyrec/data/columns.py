@@ -6,6 +6,7 @@ value stays missing here (not-a-number): what to do about it is the question's t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,11 +22,13 @@ MOST_LEVELS = 50
 _FEWEST_ROWS = 10  # of a text among more than 50 that stands alone
 _LARGEST = 1e100  # beyond it squares overflow
 _REFERENCES = frozenset(
-    ["no", "n", "false", "f", "off", "none", "never", "control", "untreated", "placebo", "absent", "inactive", "unexposed", "without", "negative", "fail", "lost", "否", "无", "没有", "对照", "假"]
+    ["no", "n", "false", "f", "off", "none", "never", "control", "ctrl", "untreated", "placebo", "sham", "baseline", "holdout", "absent", "inactive", "unexposed", "without", "negative", "fail", "lost", "old", "否", "无", "没有", "对照", "对照组", "控制组", "假"]
 )
 _OTHERS = frozenset(
-    ["yes", "y", "true", "t", "on", "always", "treated", "treatment", "active", "exposed", "with", "positive", "success", "won", "是", "有", "处理", "实验", "真"]
+    ["yes", "y", "true", "t", "on", "always", "treated", "treatment", "variant", "active", "exposed", "with", "positive", "success", "won", "new", "是", "有", "处理", "处理组", "实验", "实验组", "试验组", "真"]
 )
+_DENIED = re.compile(r"(?:no|not|non|without)[\s_-]+(?!\d+$)\S")  # no discount, not_exposed, non-member; but no. 5 is a number
+_DENIALS = ("un", "non", "in", "dis", "没有", "未", "非", "不", "无", "没")  # before the other word: untreated, 未参加
 _DAY = 86_400e6
 
 
@@ -132,10 +135,11 @@ def two_values(column: pl.Series, reference: Any = None) -> TwoValues | None:
         levels.sort(key=order.index)
     elif _is_text(column):
         if (parsed := numbers(pl.Series(levels))).wrong.any() or parsed.values.null_count():
+            denied = [_denies(level, levels) for level in levels]
             words = [str(level).strip().casefold() for level in levels]
-            if (words[1] in _REFERENCES and words[0] not in _REFERENCES) or (
-                words[0] in _OTHERS and words[1] not in _OTHERS
-            ):
+            if denied[0] == denied[1] and words[0] in _OTHERS and words[1] not in _OTHERS:
+                denied = [False, True]
+            if denied == [False, True]:
                 levels.reverse()
         else:
             levels = [level for _, level in sorted(zip(parsed.values, levels, strict=True))]
@@ -151,8 +155,14 @@ def two_values(column: pl.Series, reference: Any = None) -> TwoValues | None:
 
 def says_reference(levels: Sequence[Any]) -> Any:
     """The one level that calls itself untreated ("control", "none", false); None where none or several do."""
-    found = [level for level in levels if level is False or str(level).strip().casefold() in _REFERENCES]
+    found = [level for level in levels if level is False or _denies(level, levels)]
     return found[0] if len(found) == 1 else None
+
+
+def _denies(level: Any, levels: Sequence[Any]) -> bool:
+    """Whether a value says of itself that nothing was done: by a usual word, or as the denial of another value."""
+    word, others = str(level).strip().casefold(), {str(other).strip().casefold() for other in levels}
+    return word in _REFERENCES or _DENIED.match(word) is not None or any(word.startswith(no) and word.removeprefix(no) in others for no in _DENIALS)
 
 
 def level_of(levels: Sequence[Any], wanted: Any, column: str) -> Any:
@@ -238,6 +248,12 @@ def _covariate(column: pl.Series) -> tuple[list[tuple[str, FloatArray]], list[st
         read = numbers(text)
         if not read.wrong.any():
             return [(name, _finite(read.values))], [f"{name} holds numbers as text and was read as numbers"]
+        if 2 * int(read.wrong.sum()) < levels:
+            row = int(read.wrong.arg_true()[0])
+            raise BadInput(
+                f"column {name!r}, row {row + 1}: {text[row]!r} stands among numbers ({int(read.wrong.sum()):,} such rows); write a number, or "
+                "nothing where it is unknown"
+            )
         return _grouped(text)
     return _indicators(text, sorted(text.drop_nulls().unique().to_list())), []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
+from whyrec.data.events import usual_outcome
 from whyrec.data.schema import Schema
 from whyrec.errors import BadInput, UnknownId
 
@@ -200,12 +202,15 @@ def _outcome_of(events: pl.Series, schema: Schema, name: str) -> pl.Series:
     counts = said.value_counts(sort=True).sort("count", events.name, descending=[True, False]).iter_rows()
     found = {"(missing)" if event is None else str(event): count for event, count in counts}
     weights = schema.events
-    if weights is None and len(found) == 1:
-        weights = dict.fromkeys(found, 1.0)
+    if weights is None and len(found) == 1 and "(missing)" not in found and usual_outcome(next(iter(found))) != 0:
+        weights = dict.fromkeys(found, 1.0)  # a log of choices; one of impressions alone says nothing of choices
     unsaid = [event for event in found if weights is None or event not in weights]
     if weights is None or unsaid:
         shown = ", ".join(f"{event} ({found[event]:,} rows)" for event in unsaid[:20]) + (" ..." if len(unsaid) > 20 else "")
-        example = ", ".join(f'"{event}" = {int(place == 0)}' for place, event in enumerate(unsaid[:5]))
+        if "(missing)" in unsaid:
+            shown += "; give every row its event, or take the rows without one out"
+        every = {**(weights or {}), **{event: usual_outcome(event) for event in unsaid[:20] if event != "(missing)"}}
+        example = ", ".join(f"{json.dumps(event, ensure_ascii=False)} = {'?' if weight is None else f'{weight:g}'}" for event, weight in every.items())
         raise BadInput(
             f"{name}: column {schema.event!r} holds events of which the schema does not say what counts as a choice: {shown}; "
             "give each its outcome, 0 for an impression or a refusal, in the schema file: "

@@ -77,6 +77,13 @@ def _separated(path: Path, separator: str, quote: str | None) -> Table:
         raise _explained(path, separator, quote, len(header), error) from error
     if len(header) == frame.width:
         frame.columns = header
+    other = next((sign for sign in (";", "\t", "|", ",") if sign != separator and len(header) == 1 and sign in header[0]), None)
+    if other is not None:
+        words = {"\t": "tabs", ",": "commas"}.get(other, repr(other))
+        raise BadInput(
+            f"{path}: the header {header[0]!r} is one column, and its values seem to be parted by {words}; write commas in a .csv file, tabs "
+            "in a .tsv"
+        )
     lines = _text_lines(frame)
     blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
     if not blank.any():

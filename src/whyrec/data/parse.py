@@ -80,7 +80,7 @@ def times(column: pl.Series) -> Parsed:
     """Datetime in microseconds, UTC without a zone mark.
 
     Text: ISO 8601 dates and times, also as databases write them (`2019-10-01 00:00:00 UTC`, `.0 GMT`, `Z[UTC]`); a zone is
-    converted, none means UTC. Numbers, of any type: seconds, milliseconds, microseconds or nanoseconds since 1970, told
+    converted, none means UTC; also `2019年10月1日 12:30`. Numbers, of any type: seconds, milliseconds, microseconds or nanoseconds since 1970, told
     apart by their size, or dates written YYYYMMDD, with HH, HHMM or HHMMSS. A zero among times of today is no time.
     """
     if column.dtype == pl.Date:
@@ -112,7 +112,9 @@ def _iso(text: pl.Series) -> pl.Series:
     plain = (
         text.str.replace(r"(?i)\s*(Z|[+-]\d\d:?\d\d)\s*\[[\w/+-]+\]$", "${1}")
         .str.replace(r"(?i)\s*(\[(UTC|GMT)\]|UTC|GMT)$", "Z")
+        .str.replace(r"^(\d{4})\s*年\s*(\d{1,2})\s*月\s*(\d{1,2})\s*日\s*", "${1}-${2}-${3} ")
         .str.replace(r"^(\d{4})[-/](\d{1,2})[-/](\d{1,2})[Tt ]?", "${1}-${2}-${3} ")
+        .str.replace(r"(:\d{2}),(\d+)", "${1}.${2}")  # ISO 8601 allows a comma before fractions
         .str.replace(r"^(\S+) (\d{2})(Z|[+-]\d\d:?\d\d)?$", "${1} ${2}:00${3}")
         .str.strip_chars()
     )

@@ -11,6 +11,7 @@ import polars as pl
 
 from whyrec.data.columns import refuse_nested
 from whyrec.data.dataset import Dataset
+from whyrec.data.events import usual_outcome
 from whyrec.data.formats import Table, as_table, read_table
 from whyrec.data.parse import common_ids, numbers_or_words, times, whole, without_empty
 from whyrec.data.report import Issue, ValidationReport, strictly
@@ -53,6 +54,9 @@ def read_dataset(
             f"{logged.source}: no column {absent[0]!r}; the columns are {', '.join(logged.frame.columns)}; "
             "correct the file or the schema"
         )
+    if schema.item_category is not None and (described is None or schema.item_category not in described.frame.columns):
+        has = "there is no item table" if described is None else f"the columns are {', '.join(described.frame.columns)}"
+        raise BadInput(f"item table: no column {schema.item_category!r} of categories; {has}; correct the file or the schema")
     _refuse_types(logged, schema)
     ids: dict[str, pl.Series] = {}
     tables: dict[str, pl.DataFrame | None] = {}
@@ -85,15 +89,22 @@ def _spelt_alike(log: Table, ids: pl.Series, table: pl.DataFrame | None, column:
         return []
     every = pl.concat([ids.alias("id"), *([] if table is None else [table[column].cast(pl.String).alias("id")])]).drop_nulls().unique()
     plain = every.str.strip_chars().str.to_lowercase()
+    issues = []
+    nothing = every.filter(plain.is_in(["nan", "none", "null", "na", "n/a", "<na>", "nat", "undefined"]))
+    if len(nothing):
+        rows = tuple(log.lines.filter(ids.is_in(nothing.implode()).fill_null(False)).head(5).to_list())
+        count = int(ids.is_in(nothing.implode()).fill_null(False).sum())
+        remedy = "it counts as an id like any other; leave it empty if it means that none is known"
+        issues.append(Issue("id_says_missing", column, count, rows, ", ".join(map(repr, nothing.to_list()[:3])), "kept", remedy))
     number = plain.cast(pl.Float64, strict=False)
     key = pl.DataFrame([every, pl.select(pl.coalesce(number.cast(pl.String), plain)).to_series().alias("key")])
     twice = key.filter(pl.col("key").is_duplicated()).sort("key", "id")
     if twice.is_empty():
-        return []
+        return issues
     first = twice.filter(pl.col("key") == twice["key"][0])["id"].to_list()
     rows = tuple(log.lines.filter(ids.is_in(twice["id"].implode()).fill_null(False)).head(5).to_list())
     remedy = "they count as different ones; write each in one way if they are the same"
-    return [Issue("ids_spelt_alike", column, twice.height, rows, ", ".join(map(repr, first[:3])), "kept", remedy)]
+    return [*issues, Issue("ids_spelt_alike", column, twice.height, rows, ", ".join(map(repr, first[:3])), "kept", remedy)]
 
 
 def _refuse_types(log: Table, schema: Schema) -> None:
@@ -111,17 +122,41 @@ def _refuse_types(log: Table, schema: Schema) -> None:
 
 def _idle(log: pl.DataFrame, schema: Schema, inferred: bool) -> list[str]:
     """What is to be told of the log's columns that no role takes."""
+    absent = [] if schema.event is None else sorted({*(schema.events or {})} - set(log[schema.event].cast(pl.String, strict=False)))
+    missed = [f"events of the schema that are not in the log: {', '.join(absent)}"] if absent else []
     idle = [name for name in log.columns if name not in (*schema.roles.values(), *schema.context)]
     if not idle:
-        return []
+        return missed
     timelike = [name for name in idle if schema.time is None and _looks_like_time(log[name])]
     told = [f"columns without a role, of which nothing is used: {', '.join(idle[:12])}{' ...' if len(idle) > 12 else ''}"]
+    told += missed
+    if inferred and schema.outcome is None and schema.event is None:
+        told += _choices_unsaid(log.select(idle))
     if timelike:
         how = "no column has the role of time" if not inferred else "no column has a usual name of a time"
         told.append(
             f"{how}, though {', '.join(map(repr, timelike))} looks like one: rows are then taken in the order of the file; name it in the schema "
             f'([log] time = "{timelike[0]}")'
         )
+    return told
+
+
+def _choices_unsaid(idle: pl.DataFrame) -> list[str]:
+    """What may say whether a row is a choice, in columns of no usual name: refused where it says so in words, told where it may."""
+    told = []
+    for column in (column for column in idle if not column.dtype.is_nested()):
+        values = column.drop_nulls().unique().sort().cast(pl.String, strict=False).to_list()[:1_000]
+        usual = [usual_outcome(value) for value in values]
+        if 1 < len(values) <= 50 and sum(known is not None for known in usual) > len(values) / 2:
+            raise BadInput(
+                f"column {column.name!r} seems to hold events ({', '.join(values[:8])}), and nothing says which of them are choices; name it "
+                f'in a schema: [log] event = "{column.name}", and [choice] event = {{ ... }} with the outcome of each'
+            )
+        if len(values) == 2 and {value.casefold() for value in values} <= {"0", "1", "0.0", "1.0", "true", "false", "yes", "no", "是", "否"}:
+            told.append(
+                f"EVERY row counts as a choice, though column {column.name!r} holds {values[0]} and {values[1]}: if it says what came of a row, "
+                f'name it in a schema ([log] outcome = "{column.name}")'
+            )
     return told
 
 

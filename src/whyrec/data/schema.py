@@ -15,12 +15,18 @@ ROLES = ("user", "item", "time", "event", "outcome", "treatment", "propensity", 
 
 # Names that logs in the wild use for a role, tried in this order when a schema is inferred.
 _USUAL_NAMES: dict[str, tuple[str, ...]] = {
-    "user": ("user", "user_id", "userid", "household_id", "customer_id", "visitor_id", "uid"),
-    "item": ("item", "item_id", "itemid", "product_id", "movie_id", "movieid", "article_id", "iid", "sku"),
-    "time": ("time", "timestamp", "datetime", "date", "event_time", "event_timestamp", "transaction_timestamp", "created_at", "ts"),
-    "event": ("event", "event_type", "action", "behavior", "behaviour"),
-    "outcome": ("outcome", "rating", "click", "purchase", "purchased", "label", "conversion", "y"),
-    "treatment": ("treatment", "shown", "recommended", "treated", "exposed", "discounted", "x"),
+    "user": ("user", "user_id", "userid", "household_id", "customer_id", "visitor_id", "uid", "用户", "用户id", "用户编号", "顾客", "客户"),
+    "item": ("item", "item_id", "itemid", "product_id", "movie_id", "movieid", "article_id", "iid", "sku", "商品", "商品id", "商品编号", "物品", "物品id"),
+    "time": ("time", "timestamp", "datetime", "date", "event_time", "event_timestamp", "transaction_timestamp", "created_at", "ts", "时间", "时间戳", "日期"),
+    "event": (
+        "event", "event_type", "event_name", "action", "action_type", "behavior", "behaviour", "behavior_type", "behaviour_type",
+        "interaction", "interaction_type", "事件", "行为", "行为类型",
+    ),
+    "outcome": (
+        "outcome", "rating", "click", "purchase", "purchased", "label", "conversion", "y", "bought", "clicked", "converted", "ordered",
+        "is_click", "is_purchase", "liked", "stars", "结果", "评分", "购买", "点击",
+    ),
+    "treatment": ("treatment", "shown", "recommended", "treated", "exposed", "discounted", "x", "曝光", "展示", "推荐"),
     "propensity": ("propensity", "propensity_score", "pscore"),
     "position": ("position", "rank", "slot"),
     "weight": ("weight", "sample_weight"),
@@ -68,6 +74,10 @@ class Schema:
                 )
             taken[column] = role
         object.__setattr__(self, "context", tuple(self.context))
+        for column in self.context:
+            if column in taken:
+                raise BadInput(f"schema: column {column!r} plays {taken[column]!r} and is context, too; give each column one part")
+            taken[column] = "context"
         object.__setattr__(self, "item_text", tuple(self.item_text))
         if isinstance(self.choice_above, bool) or not isinstance(self.choice_above, int | float) or not isfinite(self.choice_above):
             raise BadInput(f"schema: choice above {self.choice_above!r} is not a number; rows with an outcome above it are choices")
@@ -149,6 +159,8 @@ class Schema:
             if key != "context" and not isinstance(value, str):
                 raise BadInput(f"{where}: [log] {key} = {value!r}; name one column")
         lists = {"[log] context": log.pop("context", ()), "[items] text": items.get("text", ())}
+        if not isinstance(items.get("category"), str | None):
+            raise BadInput(f"{where}: [items] category = {items['category']!r}; name one column")
         for key, value in lists.items():
             if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
                 raise BadInput(f"{where}: {key} = {value!r}; write a list of columns")

@@ -19,6 +19,7 @@ LONG_TEXT = 1_000_000
 OUTLIER_Z = 6.0
 OUTLIER_FENCE = 3.0
 _SHOWN_ROWS = 5
+_SAYS_MISSING = ["NA", "N/A", "null", "NULL", "nan", "NaN"]  # among words; among numbers see `whyrec.data.parse`
 _PARSERS: dict[str, Callable[[pl.Series], Parsed]] = {
     "time": times,
     "outcome": numbers,
@@ -162,6 +163,8 @@ def _two_words(raw: pl.Series, role: str) -> tuple[pl.Series, str]:
     if not numbers_.wrong.any() and numbers_.values.drop_nulls().is_in([0.0, 1.0]).all():
         return raw, ""
     two = two_values(raw)
+    if two is None and raw.dtype in (pl.String, pl.Categorical):  # "None" is no gap: it may be the arm of nothing
+        two = two_values(raw.cast(pl.String).set(raw.cast(pl.String).str.strip_chars().is_in(_SAYS_MISSING).fill_null(False), None))
     if two is None:
         return raw, ""
     coded = pl.Series(raw.name, two.values).fill_nan(None)

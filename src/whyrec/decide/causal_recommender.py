@@ -21,9 +21,9 @@ from whyrec.errors import BadInput, NoOverlap, NotIdentified
 from whyrec.estimate import FloatArray, jsonable
 from whyrec.metrics.significance import told_from_zero
 from whyrec.progress import say, track
-from whyrec.recommend.moment_taste import MomentTaste
-from whyrec.recommend.topk import top_k
-from whyrec.recommend.two_headed import TwoHeadedRecommender
+from whyrec.recommenders.moment_taste import MomentTaste
+from whyrec.recommenders.topk import top_k
+from whyrec.recommenders.two_headed import TwoHeadedRecommender
 from whyrec.represent.moment import Moments, check_context
 from whyrec.represent.vectors import unit_rows
 from whyrec.saved import opening, saving

@@ -18,7 +18,7 @@ from scipy import sparse
 
 from whyrec.decide.causal_recommender import CausalRecommender
 from whyrec.estimate import IntArray
-from whyrec.recommend.two_headed import TwoHeadedRecommender
+from whyrec.recommenders.two_headed import TwoHeadedRecommender
 
 _ERASED = "erased-"
 

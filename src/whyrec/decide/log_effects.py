@@ -30,7 +30,7 @@ from whyrec.decide.targeting import share_below, targeting_value
 from whyrec.errors import BadInput, NoOverlap, NotIdentified
 from whyrec.estimate import Estimate, FloatArray
 from whyrec.progress import say
-from whyrec.recommend.two_headed import TwoHeadedRecommender
+from whyrec.recommenders.two_headed import TwoHeadedRecommender
 from whyrec.represent.moment import Moments
 from whyrec.represent.pair_attributes import MISSING, PairAttributes
 from whyrec.represent.pairs import PairFeatures

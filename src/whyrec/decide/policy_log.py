@@ -22,7 +22,7 @@ from whyrec.decide.arm_scores import ArmScores, arm_scores
 from whyrec.decide.off_policy.rounds import Rounds
 from whyrec.decide.policy_gradient import LinearSoftmax
 from whyrec.decide.policy_tree import PolicyTree
-from whyrec.errors import BadInput
+from whyrec.errors import BadInput, NoOverlap
 from whyrec.estimate import FloatArray, IntArray
 
 LearntPolicy = PolicyTree | LinearSoftmax
@@ -61,6 +61,11 @@ class PolicyLog:
                 raise BadInput(
                     f"{propensity}: {p[row]:g} in row {row + 1}; the chance of an action that was taken is above 0 and at most 1: "
                     "log the chance that the serving policy gave to it at that moment"
+                )
+            if p.min() == 1:
+                raise NoOverlap(
+                    f"column {propensity!r}: 1 in all {len(p):,} rows; where nothing else could have been chosen, nothing is known of other "
+                    "choices: log the chance at the moment of the choice, from a policy that explores"
                 )
         codes, catalogue = None, tuple(names or ())
         if action is not None:
@@ -131,12 +136,12 @@ def feature_names(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[str, ...
             names.append(name)
             continue
         if values.dtype.is_temporal():
-            raise BadInput(f"{name}: holds {values.dtype} values; write what matters of them as numbers (hour, weekday, days)")
+            raise BadInput(f"column {name!r} holds {values.dtype} values; write what matters of them as numbers (hour, weekday, days)")
         counted = text_of(values).fill_null(_MISSING).value_counts(sort=True).sort("count", name, descending=[True, False])
         levels = counted[name].to_list()
         if len(levels) > _LEVELS:
             raise BadInput(
-                f"{name}: {len(levels)} different values; group them to {_LEVELS} or fewer, or leave the column out"
+                f"column {name!r} has {len(levels)} different values; group them to {_LEVELS} or fewer, or leave the column out"
             )
         names += [f"{name} = {level}" for level in sorted(levels[1:])]
     return tuple(names)

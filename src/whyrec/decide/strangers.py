@@ -10,7 +10,7 @@ import polars as pl
 
 from whyrec.decide.causal_recommender import CausalRecommender
 from whyrec.errors import BadInput
-from whyrec.recommend.topk import top_k
+from whyrec.recommenders.topk import top_k
 
 
 def recommend_strangers(

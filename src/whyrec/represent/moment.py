@@ -160,6 +160,8 @@ def read_context(told: Iterable[str]) -> dict[str, Any]:
         name, sign, value = entry.partition("=")
         if not (name and sign and value):
             raise BadInput(f"context {entry!r}: write COLUMN=VALUE, such as weather=rain")
+        if name in found:
+            raise BadInput(f"context {entry!r}: {name} was said before; a moment has one value of each column")
         try:
             found[name] = float(value)
         except ValueError:

@@ -68,6 +68,7 @@ ContextText = Annotated[str, StringConstraints(max_length=300)]
 Model = Annotated[str | None, Query(max_length=64, description="A loaded model by name; by default the user's own.")]
 After = Annotated[int, Query(ge=0, le=2**53, description="The `next` of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=1000)]
+_AHEAD = 86_400.0  # seconds by which a client's clock may be ahead
 _PROBLEM = {"content": {MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"description": TITLES[code], **_PROBLEM} for code in (400, 401, 403, 404, 409, 413, 415, 421, 422, 429, 503, 504, 507)
@@ -547,6 +548,8 @@ def _event(form: EventForm, key: str, now: float, said: Mapping[str, float] | No
     chosen = form.key or key
     outcome = outcome_of(form.event, form.outcome, said)
     when = float(form.time) if form.time is not None else now
+    if when > now + _AHEAD:
+        raise BadInput(f"event {form.event!r} of user {form.user!r}: its time is {(when - now) / 86_400:,.0f} days ahead of the server's clock; mend it")
     return Event(
         chosen, form.user, form.item, form.event, when, float(outcome), form.treatment, form.recommendation, dict(form.context)
     )  # fmt: skip

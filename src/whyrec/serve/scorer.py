@@ -27,7 +27,7 @@ from whyrec.decide.forgetting import is_erased
 from whyrec.decide.log_effects import LogEffects
 from whyrec.errors import UnknownId
 from whyrec.estimate import FloatArray, IntArray
-from whyrec.recommend.two_headed import TwoHeadedRecommender
+from whyrec.recommenders.two_headed import TwoHeadedRecommender
 from whyrec.represent.history import in_history_order
 from whyrec.represent.text import TextEncoder
 from whyrec.serve.cache import Act

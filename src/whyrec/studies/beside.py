@@ -8,7 +8,7 @@ from whyrec.data.dataset import Dataset
 from whyrec.data.split import split_random, split_time
 from whyrec.errors import BadInput
 from whyrec.progress import say
-from whyrec.recommend.base import Recommender
+from whyrec.recommenders.base import Recommender
 
 _SHARE = 0.2
 _DENSE = 20_000  # items up to which EASE inverts their matrix
@@ -21,11 +21,11 @@ def beside_baselines(
 
     Raises BadInput where the log is too small to hold a part of it out.
     """
-    from whyrec.recommend.ease import EASE
-    from whyrec.recommend.evaluation import evaluate
-    from whyrec.recommend.neighbours import ItemKNN
-    from whyrec.recommend.popularity import Popularity
-    from whyrec.recommend.two_headed import TwoHeadedRecommender
+    from whyrec.recommenders.ease import EASE
+    from whyrec.recommenders.evaluation import evaluate
+    from whyrec.recommenders.neighbours import ItemKNN
+    from whyrec.recommenders.popularity import Popularity
+    from whyrec.recommenders.two_headed import TwoHeadedRecommender
 
     timed = dataset.has("time")
     split = split_time(dataset, share=_SHARE) if timed else split_random(dataset, _SHARE, random_state)

@@ -13,10 +13,10 @@ from whyrec.data.dataset import Codes, Dataset
 from whyrec.data.samples import movielens
 from whyrec.data.split import split_cold_items
 from whyrec.progress import say
-from whyrec.recommend.base import Recommender, Scores
-from whyrec.recommend.content import ContentBased
-from whyrec.recommend.evaluation import measure
-from whyrec.recommend.two_tower import TwoTowerRecommender
+from whyrec.recommenders.base import Recommender, Scores
+from whyrec.recommenders.content import ContentBased
+from whyrec.recommenders.evaluation import measure
+from whyrec.recommenders.two_tower import TwoTowerRecommender
 from whyrec.studies.measured import Claim, Part
 
 _TEXT = ("two towers", "text alone")

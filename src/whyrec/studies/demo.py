@@ -24,8 +24,8 @@ from whyrec.explain.reasons import short_reasons
 from whyrec.files import atomic_file, write_json, write_text
 from whyrec.parallel import together
 from whyrec.progress import say
-from whyrec.recommend.base import Recommender
-from whyrec.recommend.evaluation import evaluate
+from whyrec.recommenders.base import Recommender
+from whyrec.recommenders.evaluation import evaluate
 from whyrec.studies.proof import Proof, proof
 from whyrec.studies.randomised import Randomised, randomised
 from whyrec.studies.shop import EffectStudy, campaign_effect, discount_effect
@@ -191,12 +191,12 @@ def effects_content(found: Demo) -> dict[str, Any]:
 
 
 def _fitted(split: Split, random_state: int, epochs: int) -> dict[str, Recommender]:
-    from whyrec.recommend.content import ContentBased
-    from whyrec.recommend.factorisation import ImplicitALS
-    from whyrec.recommend.neighbours import ItemKNN, UserKNN
-    from whyrec.recommend.popularity import Popularity
-    from whyrec.recommend.sasrec import SASRec
-    from whyrec.recommend.two_headed import TwoHeadedRecommender
+    from whyrec.recommenders.content import ContentBased
+    from whyrec.recommenders.factorisation import ImplicitALS
+    from whyrec.recommenders.neighbours import ItemKNN, UserKNN
+    from whyrec.recommenders.popularity import Popularity
+    from whyrec.recommenders.sasrec import SASRec
+    from whyrec.recommenders.two_headed import TwoHeadedRecommender
 
     methods: dict[str, Recommender] = {
         "popularity": Popularity(),

@@ -12,7 +12,7 @@ import numpy as np
 
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.files import write_json
-from whyrec.recommend.base import Recommender, Scores
+from whyrec.recommenders.base import Recommender, Scores
 
 
 @dataclass(frozen=True)

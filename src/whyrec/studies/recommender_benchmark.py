@@ -24,17 +24,17 @@ from whyrec.data.schema import Schema
 from whyrec.data.split import Split, split_last, split_random, split_time
 from whyrec.errors import BadInput
 from whyrec.progress import say
-from whyrec.recommend.base import Recommender
-from whyrec.recommend.bert4rec import BERT4Rec
-from whyrec.recommend.ease import EASE
-from whyrec.recommend.evaluation import Measured, measure
-from whyrec.recommend.factorisation import BPR, BiasedMF, ImplicitALS
-from whyrec.recommend.lightgcn import LightGCN
-from whyrec.recommend.neighbours import ItemKNN, UserKNN
-from whyrec.recommend.popularity import Popularity, RecentPopularity
-from whyrec.recommend.sasrec import SASRec
-from whyrec.recommend.sequence import SequenceRecommender
-from whyrec.recommend.slim import SLIM
+from whyrec.recommenders.base import Recommender
+from whyrec.recommenders.bert4rec import BERT4Rec
+from whyrec.recommenders.ease import EASE
+from whyrec.recommenders.evaluation import Measured, measure
+from whyrec.recommenders.factorisation import BPR, BiasedMF, ImplicitALS
+from whyrec.recommenders.lightgcn import LightGCN
+from whyrec.recommenders.neighbours import ItemKNN, UserKNN
+from whyrec.recommenders.popularity import Popularity, RecentPopularity
+from whyrec.recommenders.sasrec import SASRec
+from whyrec.recommenders.sequence import SequenceRecommender
+from whyrec.recommenders.slim import SLIM
 from whyrec.studies.cold_items import cold_items
 from whyrec.studies.kept_lists import Made, kept, log_key
 from whyrec.studies.measured import Benchmark, Claim, Part
@@ -247,7 +247,7 @@ def _given(model: Recommender) -> dict[str, Any]:
 
 def ratings(data: Path, repetitions: int) -> Part:
     """RMSE of rating predictors over random 80/20 splits: the same splits for all, settings fixed beforehand."""
-    from whyrec.recommend.svdpp import SVDpp
+    from whyrec.recommenders.svdpp import SVDpp
 
     dataset, _ = ml_100k(data)
     makers: dict[str, Callable[[int], Any]] = {

@@ -23,10 +23,10 @@ from whyrec.data.dataset import Codes, Dataset
 from whyrec.data.split import Split
 from whyrec.metrics.significance import bootstrap, holm, sign_flip
 from whyrec.progress import say
-from whyrec.recommend.base import Recommender, Scores
-from whyrec.recommend.evaluation import Measured
-from whyrec.recommend.popularity import Popularity
-from whyrec.recommend.topk import top_k
+from whyrec.recommenders.base import Recommender, Scores
+from whyrec.recommenders.evaluation import Measured
+from whyrec.recommenders.popularity import Popularity
+from whyrec.recommenders.topk import top_k
 from whyrec.studies.kept_lists import Made, kept, log_key
 from whyrec.studies.measured import Claim
 from whyrec.studies.peers import run_peer

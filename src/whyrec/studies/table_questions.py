@@ -53,6 +53,11 @@ def table_uplift(
         missing=missing,
     )  # fmt: skip
     features = units.features
+    if not np.ptp(features, axis=0).any():
+        raise BadInput(
+            "no column tells the rows apart, so that nothing can be said of whom the treatment changes; name columns that were known before it with "
+            "adjust (--adjust), or ask for the average effect (whyrec effect)"
+        )
     say("DoCalib: average effect and scores")
     model = fit_units(units, random_state)
     say("Effects of rows")

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+import whyrec
 from whyrec.cause.scm.columns import Column
 from whyrec.cause.scm.model import StructuralCausalModel
 from whyrec.cause.scm.support import Supported
@@ -78,3 +79,13 @@ def test_rows_that_were_left_out_are_told() -> None:
     assert any("300 of 1,500 rows miss a value" in words for words in found.warnings)
     with pytest.raises(BadInput, match="only 5 of 5 rows"):
         StructuralCausalModel(GRAPH).fit(FRAME.head(5))
+
+
+def test_a_case_below_what_the_column_can_be_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    visits = rng.integers(0, 9, 300).astype(float)
+    spend = np.where(rng.random(300) < 0.6, 0.0, np.exp(rng.normal(size=300) + 0.1 * visits))
+    table = pl.DataFrame({"visits": visits, "spend": spend})
+    for case in ({"visits": 1.0, "spend": -3.0}, table.head(1).with_columns(spend=pl.lit(-3.0))):
+        with pytest.raises(BadInput, match="spend = -3, and the column is never below 0"):
+            whyrec.counterfactual(table, "visits -> spend", case, {"visits": 2.0})

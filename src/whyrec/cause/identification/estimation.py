@@ -43,7 +43,7 @@ class GraphEffect:
 
     def to_text(self) -> str:
         """The proof, and the number."""
-        return "\n".join((self.identification.to_text(), repr(self.estimate), *warning_lines(self.estimate)))
+        return "\n".join((self.identification.to_text(), *told_estimate(self.estimate)))
 
 
 def graph_effect(
@@ -172,8 +172,9 @@ def _adjusted(
     told = estimate.estimand
     if units.contrast is not None and not units.contrast.plain and contrast is None:
         told += f", from {units.contrast.reference} to {units.contrast.other}"
-    gaps = {} if units.gaps is None else {"missing": units.gaps.to_dict()}
-    return replace(units.told(estimate), estimand=told, diagnostics={**estimate.diagnostics, **gaps})
+    reading = {"missing": units.gaps.to_dict() if units.gaps else None, "notes": list(units.notes)}
+    more = {name: value for name, value in reading.items() if value}
+    return replace(units.told(estimate), estimand=told, diagnostics={**estimate.diagnostics, **more})
 
 
 def _refuse_names(values: pl.Series) -> None:
@@ -362,6 +363,17 @@ def complete_rows(frame: pl.DataFrame, names: Collection[str], cluster: str | No
         if name != cluster and kept[name].n_unique() == 1:
             raise BadInput(f"column {name!r} is constant: leave it out of the graph, or of the data")
     return kept
+
+
+def told_estimate(estimate: Estimate) -> tuple[str, ...]:
+    """An estimate in lines: the number, how the table was read for it, what was missing, and why its interval may cover less."""
+    told = estimate.diagnostics
+    lines = [repr(estimate), *map(str, told.get("notes", ()))]
+    if told.get("missing"):
+        lines.append("MISSING: " + told["missing"]["words"])
+    if told.get("rows_left_out"):
+        lines.append(f"MISSING: {told['rows_left_out']:,} rows without a value in a column that is used were left out; assumed: {LEFT_OUT}")
+    return (*lines, *warning_lines(estimate))
 
 
 def unit_codes(frame: pl.DataFrame, cluster: str | None) -> IntArray | None:

@@ -118,6 +118,13 @@ class Plan:
                 where = case_name(int(gap.argmax()), table_rows)
                 raise BadInput(f"{where}: {name!r} is missing, and {why}; fill it in")
 
+        for name, column in self.columns.items():
+            below = values[name] < column.floor
+            if below.any():
+                raise BadInput(
+                    f"{case_name(int(below.argmax()), table_rows)}: {name} = {values[name][below][0]:g}, and the column is never below "
+                    f"{column.floor:g} in the rows that the model was learnt from; mend the case"
+                )
         for name in self.moved:
             known = np.isfinite(values[name])
             if self.mechanisms[name].abduction == "none" and known.any():

@@ -101,6 +101,8 @@ def difference(
         if product > 0
         else 0.0
     )
+    if one.diagnostics.get("cut_off") or other.diagnostics.get("cut_off"):
+        r = min(r, 0.0)  # an end that is what is possible at most does not move with the other value
     (below, above), (other_below, other_above) = (
         (value.estimate - value.interval[0], value.interval[1] - value.estimate) for value in (one, other)
     )

@@ -97,7 +97,7 @@ def knapsack(folder: Path | None = None, *, users: int = 10_000, offers: int = 5
 
 def lists(folder: Path, *, random_state: int = 0) -> Part:
     """MovieLens latest-small: what diversity, calibration and fair exposure cost in NDCG@10."""
-    from whyrec.recommend.factorisation import ImplicitALS
+    from whyrec.recommenders.factorisation import ImplicitALS
 
     start = time.monotonic()
     dataset = movielens(Path(folder) / "ml-latest-small")

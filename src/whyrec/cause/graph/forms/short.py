@@ -1,7 +1,7 @@
 """whyrec's short form: statements such as a -> b; b <-> c; nodes: d; latent: u, separated by ; or line breaks.
 
     statement = term arrow term {arrow term} | ("nodes" | "latent") ":" names
-    term      = group {"," group}, group = name | "{" name {[","] name} "}"
+    term      = group {"," group}, group = name | "{" name {[","] name} "}"        (no commas outside braces between two arrows)
     arrow     = -> <- <-> -- o-> <-o o-o, also with a longer line (-->), and the arrows of Unicode
     name      = word (letters, digits, _ and ., joined by single hyphens) | text in double quotes, as in JSON
 
@@ -60,10 +60,13 @@ def read(text: str) -> Parts:
 
 def _edges(scanner: Scanner, parts: Parts, start: int) -> None:
     """A chain of terms; every name of a term is joined to every name of the next."""
-    terms, arrows = [_term(scanner)], []
+    terms, arrows, comma = [_term(scanner)[0]], [], None
     while scanner.token.kind not in ("break", "end"):
+        if comma is not None:  # a -> b, c -> d: two edges, or four?
+            _no_edge(scanner, "it goes on behind a comma: put ; between edges, and braces around nodes: a -> {b c} -> d", comma)
         arrows.append(_arrow(scanner))
-        terms.append(_term(scanner))
+        term, comma = _term(scanner)
+        terms.append(term)
     if not arrows:
         _no_edge(scanner, "it has no arrow; a node without edges is written nodes: a", start)
     for name in (name for term in terms for name in term):
@@ -73,12 +76,16 @@ def _edges(scanner: Scanner, parts: Parts, start: int) -> None:
             parts.edge(a, marks, b)
 
 
-def _term(scanner: Scanner) -> list[str]:
+def _term(scanner: Scanner) -> tuple[list[str], int | None]:
+    """Its names, and the place of its first comma outside braces."""
     names: list[str] = []
+    comma = None
     while True:
         names += _group(scanner) if scanner.at("{") else [_name(scanner)]
+        start = scanner.token.start
         if not scanner.accept(","):
-            return names
+            return names, comma
+        comma = start if comma is None else comma
 
 
 def _group(scanner: Scanner) -> list[str]:

@@ -1,0 +1,5 @@
+"""`python -m whyrec`: the command line."""
+
+from whyrec.cli import main
+
+main()
