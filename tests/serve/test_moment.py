@@ -146,7 +146,7 @@ WRONG = [
     ({"by": "popular"}, "by='popular'"), ({"mix": 5.0, "by": "mix"}, "mix=5"), ({"mix": float("nan"), "by": "mix"}, "mix=nan"),
     ({"mix": 0.9}, "mix would change nothing"), ({"cost": 2.0}, "cost would change nothing"), ({"k": 0}, "k is a whole number"),
     ({"k": 2.5}, "k is a whole number"), ({"context": {"wether": "rain"}}, "no context column 'wether'; its context columns are weather, noise"),
-    ({"context": {"weather": "rian"}}, "weather is never 'rian' in the log; it has rain, sun"), ({"users": "u3"}, "give a list of ids"),
+    ({"context": {"weather": "rian"}}, "weather is never 'rian' in the log; it has rain, sun"), ({"users": "u3"}, "is one text; give a list"),
 ]  # fmt: skip
 
 

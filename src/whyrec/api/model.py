@@ -237,8 +237,6 @@ def recommend(
     fitted = _model(model)
     if by not in (*get_args(Ranking), "uplift", "policy"):
         raise BadInput(f"by={by!r}: rank by preference, effect, mix, uplift or policy")
-    if isinstance(users, str | bytes):
-        raise BadInput(f"users={users!r} is one text; give a list of ids: [{users!r}]")
     refuse_unused({"mix": mix if mix != 0.5 and by not in ("mix", "policy") else None}, f"by={by!r} mixes nothing")
     refuse_unused({"cost": cost if cost != 1.0 and budget is None else None}, "without a budget")
     asked = list(users) if users is not None and len(users) else [*(history or {})]
