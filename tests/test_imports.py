@@ -54,3 +54,13 @@ def test_import_loads_nothing_heavy() -> None:
     code = "import sys, whyrec, whyrec.cli; print([m for m in ('torch', 'sklearn', 'polars', 'numpy', 'lightgbm', 'matplotlib') if m in sys.modules])"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "[]"
+
+
+def test_an_effect_of_a_table_loads_no_deep_learning() -> None:
+    script = (
+        "import sys, numpy, polars, whyrec\n"
+        "g = numpy.random.default_rng(0); x = g.normal(size=300); t = (g.random(300) < .5) * 1\n"
+        "whyrec.effect(polars.DataFrame({'x': x, 't': t, 'y': x + t + g.normal(size=300)}), 't', 'y', adjust=['x'])\n"
+        "assert not {'torch', 'torch_geometric', 'transformers'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)

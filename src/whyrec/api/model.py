@@ -14,7 +14,6 @@ from whyrec.data.dataset import Dataset
 from whyrec.data.read import frame_of, read_dataset
 from whyrec.data.report import ValidationReport, without_people
 from whyrec.data.schema import Schema
-from whyrec.decide.causal_recommender import CausalRecommender, Ranking, Why
 from whyrec.decide.comparisons import keep
 from whyrec.errors import BadInput, WhyrecError
 from whyrec.estimate import Estimate
@@ -25,6 +24,7 @@ from whyrec.saved import check_free
 if TYPE_CHECKING:
     from whyrec.api.effects import TableAnswer
     from whyrec.cause.graph.read import GraphSource
+    from whyrec.decide.causal_recommender import CausalRecommender, Ranking, Why
     from whyrec.explain.recommendation import Explanation
 
 Lang = Literal["en", "zh"]
@@ -181,6 +181,8 @@ def fit(
     BadInput for the first faulty row instead of leaving it out of the model and in the report. compare: also rank the last fifth of the
     log with the recommender and with simple ones, each fitted on the rest; the model keeps the table (`whyrec serve` shows it).
     """
+    from whyrec.decide.causal_recommender import CausalRecommender
+
     if out is not None:
         check_free(Path(out))
     roles = Schema.read(Path(schema)) if isinstance(schema, str | Path) else schema
@@ -200,6 +202,8 @@ def fit(
 
 def load(path: str | Path) -> CausalRecommender:
     """A saved model; raises BadInput where there is none, IncompatibleModel where it was changed."""
+    from whyrec.decide.causal_recommender import CausalRecommender
+
     return CausalRecommender.load(Path(path))
 
 
@@ -231,6 +235,7 @@ def recommend(
     their rows; history: what they took, user to item ids, oldest first. UnknownId where no user is known and nothing is told of
     any.
     """
+    from whyrec.decide.causal_recommender import Ranking
     from whyrec.decide.constrained_lists import best_ranking, constrained, words_of
     from whyrec.explain.reasons import short_reasons, stranger_reasons
 
@@ -570,6 +575,8 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
 
 
 def _model(model: CausalRecommender | str | Path) -> CausalRecommender:
+    from whyrec.decide.causal_recommender import CausalRecommender
+
     return model if isinstance(model, CausalRecommender) else load(Path(model))
 
 
