@@ -68,7 +68,7 @@ class DoCalib:
     calibrated by Platt's line), or None. scheme: "pooled" calibrates all out-of-fold predictions at once; "nested" keeps half of each
     training part for the calibrator (Ballinari and Bearth 2025, arXiv 2503.17290), for models
     that overfit; in simulated logs of 500 to 4,000 rows its root mean squared error was never the lower one.
-    repeats: how often the rows are divided into folds, predictions averaged (None: by the number of rows; a model named is divided once).
+    repeats: how often the rows are divided into folds, predictions averaged (None: by rows times columns; a model named is divided once).
     level: of the intervals. bootstrap: number of cluster-bootstrap draws (None: influence function).
     min_propensity: floor of both arms' chances (None: from the data).
 
