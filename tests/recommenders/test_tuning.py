@@ -11,9 +11,10 @@ from whyrec.data.schema import Schema
 from whyrec.errors import BadInput
 from whyrec.recommenders import tuning as module
 from whyrec.recommenders.base import Recommender, Scores
+from whyrec.recommenders.catalogue import RANKERS, Ranker
 from whyrec.recommenders.ease import EASE
 from whyrec.recommenders.evaluation import evaluate
-from whyrec.recommenders.tuning import Choice, Real, Whole, spaces, tune
+from whyrec.recommenders.tuning import Choice, Real, Whole, tune
 
 pytest.importorskip("optuna")
 
@@ -85,12 +86,11 @@ def test_refused_settings_end_nothing(log: Dataset) -> None:
         tune(Peaked, log, {"place": Real(0, 10), "kind": Choice(("broken",))}, trials=2)
 
 
-@pytest.mark.parametrize("name", spaces())
-def test_every_space_fits_its_model(name: str, log: Dataset) -> None:
-    make, space = spaces()[name]
-    low = {k: s.values[0] if isinstance(s, Choice) else s.low for k, s in space.items()}
-    assert all(s.low < s.high for s in space.values() if isinstance(s, Real | Whole))
-    make(**low).fit(log)
+@pytest.mark.parametrize("row", [row for row in RANKERS if row.space], ids=lambda row: row.name)
+def test_every_space_fits_its_model(row: Ranker, log: Dataset) -> None:
+    low = {k: s.values[0] if isinstance(s, Choice) else s.low for k, s in row.space.items()}
+    assert all(s.low < s.high for s in row.space.values() if isinstance(s, Real | Whole))
+    row.make(low).fit(log)
 
 
 def test_the_best_value_is_the_metric(log: Dataset) -> None:
@@ -102,8 +102,10 @@ def test_the_best_value_is_the_metric(log: Dataset) -> None:
 
 
 def test_tune_refuses(log: Dataset) -> None:
-    with pytest.raises(BadInput, match="no model 'Netflix'; there are spaces for"):
+    with pytest.raises(BadInput, match="no ranker 'Netflix'; there are popularity"):
         tune("Netflix", log)
+    with pytest.raises(BadInput, match="SASRec has no space of settings; there are spaces for RecentPopularity"):
+        tune("SASRec", log)
     with pytest.raises(BadInput, match="needs a space"):
         tune(Peaked, log)
     with pytest.raises(BadInput, match="trials and jobs"):

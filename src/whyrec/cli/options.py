@@ -55,6 +55,16 @@ def names(text: str | None) -> list[str] | None:
     return found
 
 
+def ranker_name(text: str) -> str:
+    """The name of a ranker as the catalogue writes it; a usage error for one that it has not."""
+    from whyrec.recommenders.catalogue import ranker
+
+    try:
+        return ranker(text).name
+    except BadInput as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 def answer(question: Callable[[Any], Any], as_json: bool) -> None:
     """Ask the function, with progress on standard error, and print its answer as text or as one JSON object."""
     try:

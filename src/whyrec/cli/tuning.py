@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from whyrec.cli.options import Json, Seed, answer
+from whyrec.cli.options import Json, Seed, answer, ranker_name
+from whyrec.recommenders.catalogue import RANKERS
 
 app = typer.Typer()
 
@@ -15,8 +16,7 @@ app = typer.Typer()
 @app.command()
 def tune(
     model: Annotated[
-        Literal["RecentPopularity", "ItemKNN", "UserKNN", "ImplicitALS", "BPR", "EASE", "SLIM", "LightGCN"],
-        typer.Argument(help="The recommender."),
+        str, typer.Argument(parser=ranker_name, help=f"The recommender: {', '.join(row.kind for row in RANKERS if row.space)}.")
     ],
     log: Annotated[
         Path, typer.Argument(help="The log, as for whyrec fit, or MovieLens' folder with ratings.csv and movies.csv.")

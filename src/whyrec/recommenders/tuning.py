@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,37 +14,13 @@ from whyrec.data.split import Split, split_last, split_random
 from whyrec.errors import BadInput
 from whyrec.progress import say
 from whyrec.recommenders.base import Recommender
+from whyrec.recommenders.catalogue import RANKERS, ranker
 from whyrec.recommenders.evaluation import PER_USER, measure
+from whyrec.recommenders.space import Choice as Choice
+from whyrec.recommenders.space import Real as Real
+from whyrec.recommenders.space import Space, Whole
 
 Metric = Literal["ndcg", "recall", "hit_rate", "mrr", "map"]
-
-
-@dataclass(frozen=True)
-class Real:
-    """A number between low and high, drawn on a logarithmic scale where `log`."""
-
-    low: float
-    high: float
-    log: bool = False
-
-
-@dataclass(frozen=True)
-class Whole:
-    """A whole number between low and high, both included, drawn on a logarithmic scale where `log`."""
-
-    low: int
-    high: int
-    log: bool = False
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of some values."""
-
-    values: tuple[Any, ...]
-
-
-Space = Mapping[str, Real | Whole | Choice]
 
 
 @dataclass(frozen=True)
@@ -89,59 +65,6 @@ class Tuned:
         return f"Tuned: {self.model}, {self.metric}@{self.k} {self.value:.4f} of {len(self.trials)} trials"
 
 
-def spaces() -> dict[str, tuple[Callable[..., Recommender], Space]]:
-    """What is searched by default, by the name of the model: its constructor and its space."""
-    from whyrec.recommenders.ease import EASE
-    from whyrec.recommenders.factorisation import BPR, ImplicitALS
-    from whyrec.recommenders.lightgcn import LightGCN
-    from whyrec.recommenders.neighbours import ItemKNN, UserKNN
-    from whyrec.recommenders.popularity import RecentPopularity
-    from whyrec.recommenders.slim import SLIM
-
-    weighting = Choice(("cosine", "bm25", "tf-idf", "jaccard"))
-    near: Space = {
-        "neighbours": Whole(20, 1000, log=True),
-        "shrinkage": Real(0.1, 300, log=True),
-        "weighting": weighting,
-    }
-    return {
-        "RecentPopularity": (RecentPopularity, {"half_life_days": Real(1, 365, log=True)}),
-        "ItemKNN": (ItemKNN, near),
-        "UserKNN": (UserKNN, near),
-        "ImplicitALS": (
-            ImplicitALS,
-            {
-                "factors": Choice((16, 32, 64, 128)),
-                "regularisation": Real(0.1, 200, log=True),
-                "alpha": Real(0.5, 40, log=True),
-                "iterations": Whole(5, 20),
-            },
-        ),
-        "BPR": (
-            BPR,
-            {
-                "factors": Choice((16, 32, 64, 128)),
-                "learning_rate": Real(0.005, 0.2, log=True),
-                "regularisation": Real(0.0003, 0.1, log=True),
-                "iterations": Whole(20, 300, log=True),
-            },
-        ),
-        "EASE": (EASE, {"regularisation": Real(10, 5000, log=True)}),
-        "SLIM": (SLIM, {"l1": Real(0.1, 30, log=True), "l2": Real(1, 1000, log=True)}),
-        "LightGCN": (
-            LightGCN,
-            {
-                "factors": Choice((32, 64)),
-                "layers": Whole(1, 3),
-                "loss": Choice(("bpr", "softmax")),
-                "learning_rate": Real(0.001, 0.03, log=True),
-                "regularisation": Real(1e-6, 1e-2, log=True),
-                "epochs": Whole(10, 60, log=True),
-            },
-        ),
-    }
-
-
 def tune(
     model: str | Callable[..., Recommender],
     dataset: Dataset,
@@ -157,7 +80,7 @@ def tune(
 ) -> Tuned:
     """Search settings with Optuna's tree-structured Parzen estimator (Bergstra et al., 2011).
 
-    model: a name of `spaces`, or a constructor, with its `space`. dataset: the training part alone. Each user's last interaction
+    model: a name of the catalogue, or a constructor, with its `space`. dataset: the training part alone. Each user's last interaction
     (a random tenth where the log has no times) is held out of it, and the metric at k on that is what counts, over the whole catalogue.
     storage: a journal file; a search that was stopped goes on from it, and `trials` counts what it holds already. jobs: trials
     at once, as threads; with more than one the order of trials, and so the search, may differ from run to run. Settings that
@@ -239,11 +162,11 @@ def _asked(
     model: str | Callable[..., Recommender], space: Space | None
 ) -> tuple[Callable[..., Recommender], Space, str]:
     if isinstance(model, str):
-        known = spaces()
-        if model not in known:
-            raise BadInput(f"tune: no model {model!r}; there are spaces for {', '.join(known)}")
-        make, own = known[model]
-        return make, space or own, model
+        row = ranker(model)
+        if not (space or row.space):
+            able = ", ".join(row.kind for row in RANKERS if row.space)
+            raise BadInput(f"tune: {row.name} has no space of settings; there are spaces for {able}, or give one")
+        return row.recommender, space or row.space, row.kind
     if not space:
         raise BadInput("tune: a constructor needs a space, such as {'regularisation': Real(1, 1000, log=True)}")
     return model, space, getattr(model, "__name__", "model")

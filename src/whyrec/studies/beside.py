@@ -8,10 +8,9 @@ from whyrec.data.dataset import Dataset
 from whyrec.data.split import split_random, split_time
 from whyrec.errors import BadInput
 from whyrec.progress import say
-from whyrec.recommenders.base import Recommender
+from whyrec.recommenders.catalogue import ranker
 
 _SHARE = 0.2
-_DENSE = 20_000  # items up to which EASE inverts their matrix
 
 
 def beside_baselines(
@@ -21,20 +20,15 @@ def beside_baselines(
 
     Raises BadInput where the log is too small to hold a part of it out.
     """
-    from whyrec.recommenders.ease import EASE
     from whyrec.recommenders.evaluation import evaluate
-    from whyrec.recommenders.neighbours import ItemKNN
-    from whyrec.recommenders.popularity import Popularity
-    from whyrec.recommenders.two_headed import TwoHeadedRecommender
 
     timed = dataset.has("time")
     split = split_time(dataset, share=_SHARE) if timed else split_random(dataset, _SHARE, random_state)
     if split.train.interactions.height == 0 or split.test.interactions.height == 0:
         raise BadInput("compare: the log is too small to hold a fifth of it out; fit without the comparison")
-    methods: dict[str, Recommender] = {"popularity": Popularity(), "item-kNN": ItemKNN()}
-    if dataset.n_items <= _DENSE:
-        methods["EASE"] = EASE()
-    methods["causal recommender"] = TwoHeadedRecommender(
+    rows = (ranker(name) for name in ("popularity", "item-kNN", "EASE"))
+    methods = {row.name: row.make() for row in rows if row.most_items is None or dataset.n_items <= row.most_items}
+    methods["causal recommender"] = ranker("two-headed").make(
         text_model=text_model, cache=cache, epochs=epochs, random_state=random_state
     )
     say(f"Comparing with {', '.join(list(methods)[:-1])} on {split.how}")

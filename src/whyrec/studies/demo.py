@@ -25,6 +25,7 @@ from whyrec.files import atomic_file, write_json, write_text
 from whyrec.parallel import together
 from whyrec.progress import say
 from whyrec.recommenders.base import Recommender
+from whyrec.recommenders.catalogue import ranker
 from whyrec.recommenders.evaluation import evaluate
 from whyrec.studies.proof import Proof, proof
 from whyrec.studies.randomised import Randomised, randomised
@@ -191,22 +192,13 @@ def effects_content(found: Demo) -> dict[str, Any]:
 
 
 def _fitted(split: Split, random_state: int, epochs: int) -> dict[str, Recommender]:
-    from whyrec.recommenders.content import ContentBased
-    from whyrec.recommenders.factorisation import ImplicitALS
-    from whyrec.recommenders.neighbours import ItemKNN, UserKNN
-    from whyrec.recommenders.popularity import Popularity
-    from whyrec.recommenders.sasrec import SASRec
-    from whyrec.recommenders.two_headed import TwoHeadedRecommender
-
-    methods: dict[str, Recommender] = {
-        "popularity": Popularity(),
-        "content-based": ContentBased(),
-        "user-kNN": UserKNN(),
-        "item-kNN": ItemKNN(),
-        "matrix factorisation": ImplicitALS(),
-        "SASRec": SASRec(loss="sampled_softmax", length=100, epochs=6, validation_users=0, random_state=random_state),
-        "causal recommender": TwoHeadedRecommender(epochs=epochs, random_state=random_state),
-    }
+    names = {"matrix factorisation": "ALS", "causal recommender": "two-headed"}
+    settings: dict[str, dict[str, Any]] = {
+        "popularity": {}, "content-based": {}, "user-kNN": {}, "item-kNN": {}, "matrix factorisation": {},
+        "SASRec": {"loss": "sampled_softmax", "length": 100, "epochs": 6, "validation_users": 0, "random_state": random_state},
+        "causal recommender": {"epochs": epochs, "random_state": random_state},
+    }  # fmt: skip
+    methods = {name: ranker(names.get(name, name)).recommender(**given) for name, given in settings.items()}
     for method in methods.values():
         method.fit(split.train)
     return methods

@@ -25,16 +25,10 @@ from whyrec.data.split import Split, split_last, split_random, split_time
 from whyrec.errors import BadInput
 from whyrec.progress import say
 from whyrec.recommenders.base import Recommender
-from whyrec.recommenders.bert4rec import BERT4Rec
-from whyrec.recommenders.ease import EASE
+from whyrec.recommenders.catalogue import ranker
 from whyrec.recommenders.evaluation import Measured, measure
-from whyrec.recommenders.factorisation import BPR, BiasedMF, ImplicitALS
-from whyrec.recommenders.lightgcn import LightGCN
-from whyrec.recommenders.neighbours import ItemKNN, UserKNN
-from whyrec.recommenders.popularity import Popularity, RecentPopularity
-from whyrec.recommenders.sasrec import SASRec
+from whyrec.recommenders.factorisation import BiasedMF
 from whyrec.recommenders.sequence import SequenceRecommender
-from whyrec.recommenders.slim import SLIM
 from whyrec.studies.cold_items import cold_items
 from whyrec.studies.kept_lists import Made, kept, log_key
 from whyrec.studies.measured import Benchmark, Claim, Part
@@ -45,35 +39,38 @@ _QUICK = ("ml-100k last", "ml-100k time", "cold items")
 _GENRES = 19
 # Unfitted models by method: copied before they learn.
 Grid = dict[str, tuple[Recommender, ...]]
+
+
+def _of(name: str, *settings: dict[str, Any]) -> tuple[Recommender, ...]:
+    """A ranker of the catalogue in each of some settings."""
+    return tuple(ranker(name).make(given) for given in settings or ({},))
+
+
+def _item_knn(weighting: str = "cosine", *shrinkages: float) -> tuple[Recommender, ...]:
+    given = [{"neighbours": 200, "shrinkage": value, "weighting": weighting} for value in shrinkages or (10.0,)]
+    return _of("item-kNN", *given)
+
+
 GRID: Grid = {
-    "popularity": (Popularity(),),
-    "item-kNN, cosine": tuple(ItemKNN(200, shrinkage) for shrinkage in (10.0, 100.0)),
-    "item-kNN, BM25": (ItemKNN(200, 10.0, "bm25"),),
-    "item-kNN, TF-IDF": (ItemKNN(200, 10.0, "tf-idf"),),
-    "item-kNN, Jaccard": (ItemKNN(200, 10.0, "jaccard"),),
-    "user-kNN, cosine": tuple(UserKNN(neighbours, 1.0) for neighbours in (100, 300)),
-    "ALS": tuple(ImplicitALS(64, penalty) for penalty in (1.0, 10.0, 50.0)),
+    "popularity": _of("popularity"),
+    "item-kNN, cosine": _item_knn("cosine", 10.0, 100.0),
+    "item-kNN, BM25": _item_knn("bm25"),
+    "item-kNN, TF-IDF": _item_knn("tf-idf"),
+    "item-kNN, Jaccard": _item_knn("jaccard"),
+    "user-kNN, cosine": _of("user-kNN", *({"neighbours": number, "shrinkage": 1.0} for number in (100, 300))),
+    "ALS": _of("ALS", *({"factors": 64, "regularisation": penalty} for penalty in (1.0, 10.0, 50.0))),
     # The last of BPR and of SLIM: found by `whyrec tune` on MovieLens-100K's training items.
-    "BPR": (*(BPR(64, 0.05, penalty, 50) for penalty in (0.01, 0.05)), BPR(16, 0.0066, 0.02, 150)),
-    "EASE": tuple(EASE(penalty) for penalty in (100.0, 300.0, 1000.0)),
-    "SLIM": (SLIM(5.0, 100.0, 1e-2), SLIM(3.1, 43.0, 1e-2)),
-    "LightGCN": tuple(LightGCN(64, 2, epochs=epochs) for epochs in (30, 90)),
+    "BPR": _of(
+        "BPR",
+        *({"factors": 64, "learning_rate": 0.05, "regularisation": penalty, "iterations": 50} for penalty in (0.01, 0.05)),
+        {"factors": 16, "learning_rate": 0.0066, "regularisation": 0.02, "iterations": 150},
+    ),
+    "EASE": _of("EASE", *({"regularisation": penalty} for penalty in (100.0, 300.0, 1000.0))),
+    "SLIM": _of("SLIM", {"l1": 5.0, "l2": 100.0, "tolerance": 1e-2}, {"l1": 3.1, "l2": 43.0, "tolerance": 1e-2}),
+    "LightGCN": _of("LightGCN", *({"factors": 64, "layers": 2, "epochs": epochs} for epochs in (30, 90))),
 }
 # Where an epoch is dear, or the time is.
-_FEW_EPOCHS: Grid = {"LightGCN": (LightGCN(64, 2, epochs=10),)}
-# What all transformers share; learning rate, dropout and position were chosen on validation items of MovieLens-1M.
-TRANSFORMER: dict[str, Any] = {
-    "width": 64,
-    "length": 100,
-    "dropout": 0.1,
-    "position": "rotary",
-    "learning_rate": 6e-3,
-    "epochs": 1000,
-    "patience": None,
-}
-# Of gSASRec and eSASRec: NDCG@10 on validation items of MovieLens-1M after 100 CPU seconds is .136 and .149 with 1,024 negatives a batch,
-# .120 and .127 with 256; a learning rate of .012 leaves gSASRec at .098.
-_NEGATIVES = 1024
+_FEW_EPOCHS: Grid = {"LightGCN": _of("LightGCN", {"factors": 64, "layers": 2, "epochs": 10})}
 # CPU seconds that each transformer trains for: MovieLens-100K quick and in full, MovieLens-1M.
 BUDGETS = {"quick": 8.0, "ml-100k": 60.0, "ml-1m": 300.0}
 _SHOWN = (
@@ -92,18 +89,13 @@ _SHOWN = (
     ),
     *("coverage", "gini", "novelty", "diversity", "popularity_bias", "difference", "p_value", "fit_seconds"),
 )
-_TIMED: Grid = {"recent popularity": tuple(RecentPopularity(days) for days in (7.0, 30.0, 90.0))}
+_TIMED: Grid = {"recent popularity": _of("recent popularity", *({"half_life_days": days} for days in (7.0, 30.0, 90.0)))}
 
 
 def transformers(budget: float, random_state: int) -> Grid:
     """SASRec by cross-entropy, gSASRec, eSASRec and BERT4Rec, each to be trained for `budget` CPU seconds."""
-    shared: dict[str, Any] = TRANSFORMER | {"budget_seconds": budget, "random_state": random_state}
-    return {
-        "SASRec": (SASRec(**shared),),
-        "gSASRec": (SASRec(loss="gbce", negatives=_NEGATIVES, **shared),),
-        "eSASRec": (SASRec(loss="sampled_softmax", block="ligr", negatives=_NEGATIVES, **shared),),
-        "BERT4Rec": (BERT4Rec(**shared),),
-    }
+    budgeted: dict[str, Any] = {"epochs": 1000, "patience": None, "budget_seconds": budget, "random_state": random_state}
+    return {name: _of(name, budgeted) for name in ("SASRec", "gSASRec", "eSASRec", "BERT4Rec")}
 
 
 def recommender_benchmark(
