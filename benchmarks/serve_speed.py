@@ -211,15 +211,16 @@ def search(folder: Path, queries: int = 200) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     scorer = Scorer(CausalRecommender.load(folder))
+    live = scorer.live
     users = [scorer.user(f"u{code}") for code in np.random.default_rng(1).integers(0, USERS, queries)]
     truth = []
     for user in users:
         z = (
-            user.query.astype(np.float64) @ scorer.keys[:, : scorer.n_items].astype(np.float64)
-            + scorer.level[: scorer.n_items]
+            user.state.query.astype(np.float64) @ live.keys[:, : live.n_items].astype(np.float64)
+            + live.popular[: live.n_items]
         )
         truth.append(set(np.argsort(-z, kind="stable")[:10].tolist()))
-    plain = [u.query @ scorer.keys[:, : scorer.n_items] + scorer.level[: scorer.n_items] for u in users]
+    plain = [u.state.query @ live.keys[:, : live.n_items] + live.popular[: live.n_items] for u in users]
     from whyrec.serve.scorer import top
 
     exact = float(np.mean([len(truth[n] & set(top(z, 10).tolist())) / 10 for n, z in enumerate(plain)]))
@@ -236,7 +237,7 @@ def search(folder: Path, queries: int = 200) -> dict[str, Any]:
     except ImportError:
         return found | {"approximate": "skipped: usearch is not installed"}
     # Inner products as cosines: one more dimension for the level, one to make all keys of equal length (Bachrach et al. 2014).
-    keys = np.column_stack([scorer.keys[:, : scorer.n_items].T, scorer.level[: scorer.n_items]])
+    keys = np.column_stack([live.keys[:, : live.n_items].T, live.popular[: live.n_items]])
     length = np.linalg.norm(keys, axis=1)
     keys = np.ascontiguousarray(
         np.column_stack([keys, np.sqrt(np.maximum(length.max() ** 2 - length**2, 0))]), np.float32
@@ -247,7 +248,7 @@ def search(folder: Path, queries: int = 200) -> dict[str, Any]:
     begun = time.perf_counter()
     index.add(np.arange(len(keys)), keys, threads=1)
     built = time.perf_counter() - begun
-    asked = [np.concatenate([u.query, [1.0, 0.0]]).astype(np.float32) for u in users]
+    asked = [np.concatenate([u.state.query, [1.0, 0.0]]).astype(np.float32) for u in users]
     begun = time.process_time()
     listed = [index.search(q, 10, threads=1).keys for q in asked]
     took = (time.process_time() - begun) / queries * 1e3

@@ -15,14 +15,15 @@ RANK = {
     "represent": 2,
     "recommenders": 3,
     "cause": 3,
-    "decide": 4,
-    "explain": 5,
-    "studies": 6,
-    "api": 7,
-    "serve": 8,
-    "cli": 9,
-    "__init__": 10,
-    "__main__": 10,
+    "live": 4,
+    "decide": 5,
+    "explain": 6,
+    "studies": 7,
+    "api": 8,
+    "serve": 9,
+    "cli": 10,
+    "__init__": 11,
+    "__main__": 11,
 }
 BOTTOM = {"errors", "estimate", "files", "parallel", "progress", "saved"}
 

@@ -13,6 +13,7 @@ from whyrec import api
 from whyrec.decide.causal_recommender import CausalRecommender, effect_drivers
 from whyrec.errors import UnknownId
 from whyrec.explain.recommendation import drivers_of, explain
+from whyrec.live.contract import Pasts
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +62,10 @@ def test_without_those_choices_the_item_really_leaves_the_list(fitted: CausalRec
         seen += 1
         gone = model.dataset_.item_codes([i for i, _ in found.without])
         u, code = int(model.dataset_.user_codes([user])[0]), int(model.dataset_.item_codes([item])[0])
-        histories = model.dataset_.histories
-        part = slice(int(histories.offsets[u]), int(histories.offsets[u + 1]))
-        kept = ~np.isin(histories.items[part], gone)
-        scores = model.recommender_.score_history(
-            histories.items[part][kept], histories.days[part][kept].astype(np.float32), float(histories.days.max())
-        )
-        barred = [] if model.repeats_ else np.setdiff1d(histories.items[part][kept], [code])
+        past = Pasts(model.dataset_).of(u)
+        left = past.where(~np.isin(past.items, gone))
+        scores, _ = model.live.scores(model.live.state(left, float(model.dataset_.histories.days.max())))
+        barred = [] if model.repeats_ else np.setdiff1d(left.items, [code])
         scores[barred] = -np.inf
         assert (scores > scores[code]).sum() + 1 == found.rank_without > 3
     assert seen > 3

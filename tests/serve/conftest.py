@@ -137,16 +137,11 @@ def shop_log(rows: int = 2500, users: int = 80, seed: int = 0) -> pl.DataFrame:
 KINDS = ("apple", "milk", "bread", "soap")
 
 
-@pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory, text_model: Path) -> Path:
-    """A folder with two fitted models, "first" and "second"."""
+def shop_dataset(log: pl.DataFrame) -> Any:
+    """A log of `shop_log` as a dataset with its items, and the report of its validation."""
     from whyrec.data.read import read_dataset
-    from whyrec.data.report import without_people
     from whyrec.data.schema import Schema
-    from whyrec.decide.causal_recommender import CausalRecommender
-    from whyrec.studies.beside import beside_baselines
 
-    folder = tmp_path_factory.mktemp("models")
     items = pl.DataFrame(
         {
             "item": [f"i{k}" for k in range(40)],
@@ -158,14 +153,25 @@ def models(tmp_path_factory: pytest.TempPathFactory, text_model: Path) -> Path:
         user="user", item="item", time="time", treatment="treatment", outcome="outcome", context=("price",), item_text=("text",),
         item_category="category",
     )  # fmt: skip
+    return read_dataset(log, items=items, schema=schema)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory, text_model: Path) -> Path:
+    """A folder with two fitted models, "first" and "second"."""
+    from whyrec.data.report import without_people
+    from whyrec.decide.causal_recommender import CausalRecommender
+    from whyrec.studies.beside import beside_baselines
+
+    folder = tmp_path_factory.mktemp("models")
     cache = str(tmp_path_factory.mktemp("texts"))
     for seed, name in enumerate(("first", "second")):
         log = shop_log(seed=seed)
         nobodys = log.head(3).with_columns(user=pl.lit(None, pl.String))  # set aside, and told of
-        dataset, report = read_dataset(pl.concat([log, nobodys]), items=items, schema=schema)
+        dataset, report = shop_dataset(pl.concat([log, nobodys]))
         model = CausalRecommender(epochs=2, text_model=str(text_model), cache=cache, random_state=seed).fit(dataset)
         if name == "second":
-            beside = beside_baselines(dataset, text_model=str(text_model), cache=cache, epochs=1)
+            beside = beside_baselines(dataset, model.unfitted())
             model.notes_ = {"validation": without_people(report.to_dict()), "baselines": beside}
         model.save(folder / name)
     return folder

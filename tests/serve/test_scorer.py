@@ -7,6 +7,7 @@ import pytest
 
 from whyrec.decide.causal_recommender import CausalRecommender
 from whyrec.errors import UnknownId
+from whyrec.live.contract import Past
 from whyrec.serve.scorer import Scorer, top
 
 
@@ -52,14 +53,15 @@ def test_a_history_computed_now_equals_the_stored_one(scorer: Scorer) -> None:
 
 
 def test_live_acts_equal_the_same_history_in_the_library(model: CausalRecommender, scorer: Scorer) -> None:
-    """A user that the log never saw, with acts only, scores as `score_history` does."""
+    """A user that the log never saw, with acts only, scores as the library's."""
     items = ["i4", "i8", "i4", "i12"]
     times = [1.7001e9, 1.7002e9, 1.7003e9, 1.7004e9]
     user = scorer.user("new", [(i, t, 1.0) for i, t in zip(items, times, strict=True)], now=times[-1])
     days = np.array([(t - scorer.start) / 86_400 for t in times], dtype=np.float32)
-    expected = model.recommender_.score_history(model.dataset_.item_codes(items), days)
-    z, offset = scorer.score(user)
-    np.testing.assert_allclose(z + offset, expected, atol=1e-4)
+    known = model.live.state(Past.of(model.dataset_.item_codes(items), days), float(days[-1]))
+    expected, offset = model.live.scores(known)
+    z, own = scorer.score(user)
+    np.testing.assert_allclose(z + own, expected + offset, atol=1e-4)
 
 
 def test_an_act_changes_what_comes_next_and_its_effect(scorer: Scorer) -> None:
@@ -77,7 +79,7 @@ def test_an_act_changes_what_comes_next_and_its_effect(scorer: Scorer) -> None:
 
 def test_what_came_to_nothing_is_no_act(scorer: Scorer) -> None:
     untouched = scorer.user("u5", [("i7", 1.709e9, 0.0), ("unknown item", 1.709e9, 1.0)])
-    np.testing.assert_array_equal(untouched.query, scorer.user("u5").query)
+    np.testing.assert_array_equal(untouched.state.query, scorer.user("u5").state.query)
 
 
 def test_a_forgotten_user_is_a_new_user(scorer: Scorer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,9 @@ from whyrec.decide.comparisons import keep
 from whyrec.errors import BadInput, WhyrecError
 from whyrec.estimate import Estimate
 from whyrec.explain.failures import failures
+from whyrec.explain.rankers import ranker_words
 from whyrec.files import atomic_file, write_json
+from whyrec.recommenders.store import parameters
 from whyrec.saved import check_free
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from whyrec.cause.graph.read import GraphSource
     from whyrec.decide.causal_recommender import CausalRecommender, Ranking, Why
     from whyrec.explain.recommendation import Explanation
+    from whyrec.recommenders.base import Recommender
 
 Lang = Literal["en", "zh"]
 _WIDE = 12  # columns that fit beside each other on a screen
@@ -72,7 +76,7 @@ class Fitted:
     folder: Path | None
 
     def to_dict(self) -> dict[str, Any]:
-        """users, items, interactions, effect, naive, validation, folder."""
+        """users, items, interactions, ranker, effect, naive, validation, folder."""
         dataset, effects = self.model.dataset_, self.model.effects_
         return {
             "folder": str(self.folder) if self.folder else None,
@@ -86,13 +90,14 @@ class Fitted:
             "attributes": (self.model.estimates_ or {}).get("attributes"),
             "failures": failures(self.model.estimates_),
             "baselines": self.model.notes_.get("baselines"),
+            "ranker": {"name": self.model.ranker_.name, "settings": parameters(self.model.recommender_)},
             "validation": self.validation.to_dict(),
         }
 
     def to_text(self) -> str:
         """A summary of a few lines."""
         effects = self.model.effects_
-        words = [repr(self.validation), repr(self.model.dataset_)]
+        words = [repr(self.validation), repr(self.model.dataset_), *ranker_words(self.model.ranker_)]
         words += (
             [repr(effects.effect_), repr(effects.naive_)] if effects else [f"No effects: {self.model.no_effects_}."]
         )
@@ -171,33 +176,61 @@ def fit(
     schema: Schema | str | Path | None = None,
     out: str | Path | None = None,
     strict: bool = False,
+    ranker: str | Recommender | None = None,
+    settings: Mapping[str, Any] | str | Path | None = None,
     epochs: int = 6,
     compare: bool = False,
     random_state: int = 0,
 ) -> Fitted:
     """Fit the causal recommender on a log (file or frame) and save it in `out`.
 
+    ranker: what lists come from, by its name in `whyrec.recommenders.catalogue` ("EASE", "SASRec", "item-kNN" ...), or an unfitted
+    recommender of it; the two-headed one by default. Effects are the same whichever it is. settings: of the ranker, by name, or the file
+    that `whyrec tune --out` wrote, which also names the ranker.
     schema: roles of the columns, or a TOML file of them; inferred from usual names where absent. strict: raise
     BadInput for the first faulty row instead of leaving it out of the model and in the report. compare: also rank the last fifth of the
     log with the recommender and with simple ones, each fitted on the rest; the model keeps the table (`whyrec serve` shows it).
     """
     from whyrec.decide.causal_recommender import CausalRecommender
 
+    chosen, given = _ranker_and_settings(ranker, settings)
     if out is not None:
         check_free(Path(out))
     roles = Schema.read(Path(schema)) if isinstance(schema, str | Path) else schema
     dataset, validation = read_dataset(log, items=items, users=users, schema=roles, strict=strict)
-    model = CausalRecommender(epochs=epochs, random_state=random_state).fit(dataset)
+    model = CausalRecommender(ranker=chosen, settings=given, epochs=epochs, random_state=random_state).fit(dataset)
     model.notes_ = {"validation": without_people(validation.to_dict())}
     if compare:
         from whyrec.studies.beside import beside_baselines
 
-        model.notes_["baselines"] = beside_baselines(
-            dataset, text_model=model.text_model, cache=model.cache, epochs=epochs, random_state=random_state
-        )
+        model.notes_["baselines"] = beside_baselines(dataset, model.unfitted(), random_state)
     if out is not None:
         model.save(Path(out))
     return Fitted(model, validation, None if out is None else Path(out))
+
+
+def _ranker_and_settings(
+    ranker: str | Recommender | None, settings: Mapping[str, Any] | str | Path | None
+) -> tuple[str | Recommender, Mapping[str, Any] | None]:
+    """The ranker and its settings, checked before the log is read; a file of `tune` names both."""
+    from whyrec.recommenders.catalogue import ranker as row_named
+
+    if isinstance(settings, str | Path):
+        try:
+            said = json.loads(Path(settings).read_text(encoding="utf-8"))
+            named, settings = str(said["model"]), dict(said["parameters"])
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+            raise BadInput(f"{settings}: no settings of a ranker ({error!r}); write the file with whyrec tune --out") from error
+        if ranker is None:
+            ranker = named
+        elif not isinstance(ranker, str) or row_named(ranker).kind != row_named(named).kind:
+            raise BadInput(f"the settings are of {named}, the ranker is {ranker}; name the one that they were found for")
+    if ranker is None:
+        ranker = "two-headed"
+    if isinstance(ranker, str):
+        ranker = row_named(ranker).name
+        row_named(ranker).make(settings)
+    return ranker, settings
 
 
 def load(path: str | Path) -> CausalRecommender:
@@ -293,8 +326,9 @@ def recommend(
     if strangers:
         notes.append(
             f"not in the log: {', '.join(map(str, strangers[:10]))}{' ...' if len(strangers) > 10 else ''}; answered by preference, "
-            "from what is told of them or what is popular"
-        )
+            + ("from what is told of them or what is popular" if fitted.live.can("live") else
+               f"by what is popular: the ranker ({fitted.ranker_.name}) knows the users of its log alone")
+        )  # fmt: skip
     if context:
         used = more["context_used"] = list(fitted.context_used(context))
         idle = [name for name in context if name not in used]

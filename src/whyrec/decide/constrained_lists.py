@@ -99,7 +99,7 @@ def _diverse(
     row_of[user, place] = deep["_row"].to_numpy()
     # A rank is the same in every unit: relevance falls evenly from the first to the last candidate.
     relevance = np.tile(np.linspace(1.0, 0.0, width), (len(order), 1))
-    states = np.asarray(model.recommender_.item_states(), dtype=np.float64)
+    states = model.recommender_.dense_items().astype(np.float64)
     score = deep["score"].to_numpy()
     taken: dict[float, Any] = {}
     for strength in sorted({0.0, 0.2, 0.4, 0.6, 0.8, diversity}):
@@ -165,10 +165,11 @@ def words_of(told: dict[str, Any]) -> list[str]:
     """What the constraints did, a line each."""
     lines = []
     if "diversity" in told:
-        d = told["diversity"]
+        d, (low, high) = told["diversity"], told["diversity"]["price"]["interval"]
+        within = "no interval from so few lists" if low is None else f"{low:.4g}, {high:.4g}"
         lines.append(
             f"diversity {d['strength']:g}: mean dissimilarity {d['dissimilarity_before']:.3f} -> {d['dissimilarity']:.3f}; "
-            f"price {d['price']['estimate']:.4g} of mean score [{d['price']['interval'][0]:.4g}, {d['price']['interval'][1]:.4g}]"
+            f"price {d['price']['estimate']:.4g} of mean score [{within}]"
         )
     if "budget" in told:
         b = told["budget"]

@@ -14,11 +14,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy import sparse
 
 from whyrec.decide.causal_recommender import CausalRecommender
-from whyrec.estimate import IntArray
-from whyrec.recommenders.two_headed import TwoHeadedRecommender
 
 _ERASED = "erased-"
 
@@ -44,14 +41,15 @@ def without_users(model: CausalRecommender, users: Collection[str]) -> CausalRec
     dataset = model.dataset_
     ids = dataset.users["user"]
     gone = ids.cast(pl.String).is_in(list(users))
-    codes = gone.arg_true().to_numpy().astype(np.int64)
+    codes = gone.arg_true().to_numpy().astype(np.int32)
     attributes = [pl.when(gone).then(None).otherwise(pl.col(name)).alias(name) for name in dataset.users.columns[1:]]
     table = dataset.users.with_columns(_renamed(ids, gone), *attributes)
     log = dataset.log.filter(~pl.col("user_code").is_in(codes.tolist()))
     model.dataset_ = replace(dataset, users=table, log=log)
-    _blank(model.recommender_, codes)
+    model.recommender_.forget(codes)
+    model.__dict__.pop("live", None)  # made of the recommender as it was
     if model.effects_ is not None:
-        _blank(model.effects_.early_, codes)
+        model.effects_.early_.forget(codes)
         model.effects_.attach(model.dataset_)
     return model
 
@@ -69,25 +67,3 @@ def _renamed(ids: pl.Series, gone: pl.Series) -> pl.Series:
     else:
         names = [-1 - secrets.randbits(31) if out else name for name, out in zip(ids, gone, strict=True)]
     return pl.Series(ids.name, names, dtype=ids.dtype if ids.dtype == pl.String else pl.Int64)
-
-
-def _blank(model: TwoHeadedRecommender, codes: IntArray) -> None:
-    """What is known of these users becomes what is known of nobody."""
-    for name in ("seen_", "item_repeats_", "category_repeats_"):
-        setattr(model, name, _without_rows(getattr(model, name), codes))
-    states, counts, values = (
-        np.array(getattr(model, name)) for name in ("user_states_", "user_counts_", "user_values_")
-    )
-    states[codes] = model.encode_history(np.zeros(0, dtype=np.int32))
-    counts[codes], values[codes] = 0, 0
-    model.user_states_, model.user_counts_, model.user_values_ = states, counts, values
-
-
-def _without_rows(matrix: sparse.csr_matrix, rows: IntArray) -> sparse.csr_matrix:
-    """The matrix with nothing stored in some rows."""
-    size = np.diff(matrix.indptr)
-    kept = np.repeat(~np.isin(np.arange(matrix.shape[0]), rows), size)
-    left = size.copy()
-    left[rows] = 0
-    indptr = np.concatenate([[0], np.cumsum(left)]).astype(matrix.indptr.dtype)
-    return sparse.csr_matrix((matrix.data[kept], matrix.indices[kept], indptr), shape=matrix.shape)

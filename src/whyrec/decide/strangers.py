@@ -10,6 +10,7 @@ import polars as pl
 
 from whyrec.decide.causal_recommender import CausalRecommender
 from whyrec.errors import BadInput
+from whyrec.live.contract import Past
 from whyrec.recommenders.topk import top_k
 
 
@@ -23,7 +24,8 @@ def recommend_strangers(
     """Top k of people who are not in the log, by preference, in the columns of `CausalRecommender.recommend`.
 
     histories: of each, the ids of the items that they took, oldest first; of nobody's the popular lead. `user` is the place in
-    `histories`. Effects are null: they are of pairs with a user of the log. UnknownId for an item that the log does not have.
+    `histories`; of a ranker that knows the users of its log alone everybody gets what is popular. Effects are null: they are of pairs with
+    a user of the log. UnknownId for an item that the log does not have.
     """
     dataset = model.dataset_
     moment = None
@@ -34,10 +36,13 @@ def recommend_strangers(
         if isinstance(past, str) or not isinstance(past, Sequence):
             raise BadInput(f"history {past!r} is no list of item ids")
         codes = dataset.item_codes(list(past))
-        scores = model.recommender_.score_history(codes)[None, :].astype(np.float32)
+        state = model.live.state(Past.of(codes), 0.0)  # told without times: all of it counts as of now
+        scores, offset = model.live.scores(state)
+        scores = (scores + np.float32(offset))[None, :]
         if moment is not None:
             scores = scores + moment
-            scores -= np.log(np.exp(scores, dtype=np.float64).sum(axis=1, keepdims=True)).astype(np.float32)
+            if model.live.chances:
+                scores -= np.log(np.exp(scores, dtype=np.float64).sum(axis=1, keepdims=True)).astype(np.float32)
         if not model.repeats_:
             scores[0, codes] = -np.inf
         items, values = (found[0] for found in top_k(scores, k))

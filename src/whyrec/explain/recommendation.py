@@ -25,7 +25,7 @@ from whyrec.decide.log_effects import LogEffects
 from whyrec.decide.standing import standing
 from whyrec.estimate import FloatArray, jsonable
 from whyrec.explain.reasons import group_name, sentences
-from whyrec.represent.vectors import unit_rows
+from whyrec.live.contract import Pasts
 
 Lang = Literal["en", "zh"]
 
@@ -55,7 +55,8 @@ class Change:
 class Explanation:
     """See the module. without: the user's own choices (item, text) that hold the item in the top k, None where none up to five
     do or it is not there; rank_without: its place without them. gamma: up to which it stays in the top k by effect (None: not
-    there); gamma_sign: at which the bounds of its effect first hold zero (None without effects, infinite beyond the largest).
+    there); gamma_sign: at which the bounds of its effect first hold zero (None without effects, infinite beyond the largest). own_choices:
+    whether the ranker can tell what the user's list would be without some of them.
     """
 
     why: Why
@@ -71,6 +72,7 @@ class Explanation:
     gamma: float | None
     gamma_sign: float | None
     lang: Lang = "en"
+    own_choices: bool = True
 
     def sentences(self) -> tuple[str, ...]:
         """What `Why` says, what would change it, and what all of it rests on."""
@@ -115,7 +117,8 @@ def explain(model: CausalRecommender, user: Any, item: Any, *, k: int = 10, lang
         rank_by_effect, change = _nearest_change(model, u, i, k)
         gamma, gamma_sign = _hidden(model, user, item, u, i, k)
     return Explanation(
-        why, k, rank_by_effect, drivers, paths, adjusted, without, rank_without, change, _like(model, u, i), gamma, gamma_sign, lang
+        why, k, rank_by_effect, drivers, paths, adjusted, without, rank_without, change, _like(model, u, i), gamma, gamma_sign, lang,
+        model.live.can("live"),
     )  # fmt: skip
 
 
@@ -150,19 +153,21 @@ def _paths(content: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _held_by(
     model: CausalRecommender, user: int, item: int, k: int
 ) -> tuple[tuple[tuple[Any, str], ...] | None, int | None]:
-    """The fewest of the user's own choices, found greedily, without which the item is not among the k preferred."""
-    dataset, recommender = model.dataset_, model.recommender_
-    histories = dataset.histories
-    part = slice(int(histories.offsets[user]), int(histories.offsets[user + 1]))
-    items, days = histories.items[part].astype(np.int32), histories.days[part].astype(np.float32)
-    now = float(histories.days.max(initial=0))
+    """The fewest of the user's own choices, found greedily, without which the item is not among the k preferred.
+
+    None of a ranker that cannot tell what a user's list would be without them.
+    """
+    if not model.live.can("live"):
+        return None, None
+    dataset, live = model.dataset_, model.live
+    past, now = Pasts(dataset).of(user), float(dataset.histories.days.max(initial=0))
+    items = past.items
 
     def rank(kept: NDArray[np.bool_]) -> tuple[int, float]:
-        scores = recommender.score_history(items[kept], days[kept], now)
+        scores, offset = live.scores(live.state(past.where(kept), now))
+        scores += np.float32(offset)
         if not model.repeats_:
-            barred = np.setdiff1d(items[kept], [item])
-            scores = scores.copy()
-            scores[barred] = -np.inf
+            scores[np.setdiff1d(items[kept], [item])] = -np.inf
         return int((scores > scores[item]).sum()) + 1, float(scores[item])
 
     everything = np.ones(len(items), dtype=bool)
@@ -171,7 +176,7 @@ def _held_by(
     gone: list[int] = []
     kept = everything
     for _ in range(_MOST_REMOVED):
-        choices = [code for code in np.unique(items[-recommender.length :]) if code not in gone]
+        choices = [code for code in np.unique(items[-live.length :]) if code not in gone]
         if not choices:
             break
         tried = {int(code): rank(kept & (items != code)) for code in choices}
@@ -259,8 +264,7 @@ def _like(model: CausalRecommender, user: int, item: int) -> tuple[tuple[Any, fl
     takers, times = column.indices[other], column.data[other]
     if len(takers) == 0:
         return ()
-    states = unit_rows(model.recommender_.user_states())
-    cosine = states[takers] @ states[user]
+    cosine = model.recommender_.user_likeness(user, takers)
     order = np.argsort(-cosine, kind="stable")[:3]
     return tuple((dataset.users["user"][int(takers[j])], float(cosine[j]), int(times[j])) for j in order)
 
@@ -312,7 +316,7 @@ def _sentences(found: Explanation) -> list[str]:
     if found.without is not None:
         items = "; ".join(text or str(item) for item, text in found.without)
         told.append(words["without"].format(k=found.k, rank=found.rank_without, items=items))
-    elif found.why.rank <= found.k:
+    elif found.why.rank <= found.k and found.own_choices:
         told.append(words["held"].format(most=_MOST_REMOVED, k=found.k))
     if found.change is not None:
         kind, english, chinese = _READABLE[found.change.feature]

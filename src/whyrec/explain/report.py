@@ -17,6 +17,7 @@ from whyrec.explain.failures import CHECKS, VERDICTS, failures
 from whyrec.explain.graph_picture import graph_picture, rejected_lines
 from whyrec.explain.page import Page, Words, hidden_share, hidden_share_words, number, with_interval
 from whyrec.explain.policy_plots import decision_part
+from whyrec.explain.rankers import ranker_words
 from whyrec.explain.reasons import group_name, sentences, short_reasons
 
 if TYPE_CHECKING:
@@ -441,6 +442,7 @@ def graph_checks_part(page: Page, checks: Sequence[Mapping[str, Any]], t: Words)
 def recommendations_section(page: Page, model: CausalRecommender, t: Words, lang: Lang, people: int = 2) -> None:
     """Top lists of the most active users, with reasons, and the drivers of one effect."""
     page.section(t("Recommendations and their reasons", "推荐及其理由"))
+    page.text(" ".join(ranker_words(model.ranker_, lang)) if lang == "en" else "".join(ranker_words(model.ranker_, lang)))
     busiest = np.argsort(-np.diff(model.dataset_.histories.offsets), kind="stable")[:people]
     ids = [model.dataset_.users["user"][int(code)] for code in busiest]
     rankings: tuple[Ranking, ...] = ("preference", "effect") if model.effects_ else ("preference",)

@@ -39,6 +39,8 @@ class Recommender(ABC):
     seen_: sparse.csr_matrix
     # Whether users of whom the model knows nothing get the popular: said by `_filled`, and by `_linear` queries of zeros.
     popular_for_unknown: ClassVar[bool] = False
+    # Learned attributes with a row a user, beside `seen_`: what `forget` empties.
+    by_user: ClassVar[tuple[str, ...]] = ()
 
     def fit(self, dataset: Dataset) -> Self:
         """Learn from a log; forgets what an earlier fit learnt. The dataset is not changed."""
@@ -54,6 +56,16 @@ class Recommender(ABC):
     @abstractmethod
     def score_all(self, users: Codes) -> Scores:
         """Scores of every item for these users, shape (len(users), n_items), larger is better. Holds them all in memory."""
+
+    def score_nobody(self) -> Scores:
+        """Scores of every item for somebody of whom nothing is known, (n_items,). Here: its share of all users."""
+        return self._popularity()
+
+    def forget(self, users: Codes) -> None:
+        """Take users out: they become somebody of whom nothing is known. What was learnt from all users together stays."""
+        gone = self._checked_users(users)
+        for name in ("seen_", *self.by_user):
+            setattr(self, name, without_rows(getattr(self, name), gone))
 
     def score(self, users: Codes, items: Codes) -> Scores:
         """Scores of pairs: users and items of one length n, result shape (n,)."""
@@ -170,6 +182,29 @@ class Recommender(ABC):
             cosines[start : start + len(part), : best.shape[1]] = values
         return chosen, cosines
 
+    def likeness(self, item: int, others: Codes) -> Scores:
+        """Cosines of an item with others in the model's item space, (n,)."""
+        return _cosines(self._item_vectors(), item, others)
+
+    def user_likeness(self, user: int, others: Codes) -> Scores:
+        """Cosines of a user with others by their states, of a model without any by what they took, (n,)."""
+        return _cosines(self.user_vectors(), user, others)
+
+    def user_vectors(self) -> Any:
+        """What describes users, (n_users, d), dense or sparse. Here: what they interacted with."""
+        return self.seen_.astype(np.float32)
+
+    def dense_items(self, width: int = 64) -> Scores:
+        """Item vectors of few numbers, (n_items, d): the model's own, or the leading directions of its sparse ones."""
+        vectors = self._item_vectors()
+        if not sparse.issparse(vectors):
+            return np.asarray(vectors, dtype=np.float32)
+        from sklearn.utils.extmath import randomized_svd
+
+        size = min(width, *vectors.shape)
+        left, values, _ = randomized_svd(vectors, size, random_state=0)
+        return np.asarray(left * values, dtype=np.float32)
+
     def _linear(self, users: Codes) -> Linear | None:
         """The scores of `score_all` as inner products; None where they are none."""
         return None
@@ -210,12 +245,48 @@ class Recommender(ABC):
         return _checked(items, self.n_items_, "item")
 
 
+class CountScorer(Recommender):
+    """A recommender whose scores follow from how often a user chose each item, whoever it is."""
+
+    @abstractmethod
+    def score_counts(self, counts: sparse.csr_matrix) -> Scores:
+        """Scores of every item, (n, n_items), by counts (n, n_items); a row of zeros is somebody of whom nothing is known."""
+
+    def profiles(self) -> sparse.csr_matrix:
+        """The counts of the log's users that `score_all` rests on, (n_users, n_items). Here: of what they interacted with, once."""
+        return self.seen_
+
+    def score_all(self, users: Codes) -> Scores:
+        """`score_counts` of the users' profiles."""
+        return self.score_counts(self.profiles()[self._checked_users(users)])
+
+
 class RatingPredictor(ABC):
     """What a recommender also is when it predicts the outcome itself, in its own unit."""
 
     @abstractmethod
     def predict(self, users: Codes, items: Codes) -> Scores:
         """Predicted outcomes of pairs, shape (n,), in the unit of the log's outcome."""
+
+
+def without_rows(table: Any, rows: Codes) -> Any:
+    """A copy with nothing in some rows: a sparse matrix without their entries, an array with zeros."""
+    if not sparse.issparse(table):
+        copy = np.array(table)
+        copy[rows] = 0
+        return copy
+    size = np.diff(table.indptr)
+    kept = np.repeat(~np.isin(np.arange(table.shape[0]), rows), size)
+    size[rows] = 0
+    indptr = np.concatenate([[0], np.cumsum(size)]).astype(table.indptr.dtype)
+    return sparse.csr_matrix((table.data[kept], table.indices[kept], indptr), shape=table.shape)
+
+
+def _cosines(vectors: Any, row: int, others: Codes) -> Scores:
+    own = unit_rows(vectors[[row]])
+    product = unit_rows(vectors[others]) @ own.T
+    dense = product.toarray() if sparse.issparse(product) else product
+    return np.asarray(dense, dtype=np.float32).reshape(-1)
 
 
 def _checked(codes: Codes, size: int, role: str) -> Codes:

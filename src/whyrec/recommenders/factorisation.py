@@ -30,6 +30,8 @@ class ImplicitALS(Recommender):
     """
 
     popular_for_unknown = True
+    by_user = ("user_factors_",)
+    _gram: NDArray[np.float64] | None = None  # Y'Y + regularisation I: made when it is first asked for
 
     def __init__(
         self,
@@ -69,12 +71,38 @@ class ImplicitALS(Recommender):
             )
             model.fit(counts, show_progress=False)
         self.user_factors_ = np.asarray(model.user_factors, dtype=np.float32)
-        self.item_factors_ = np.asarray(model.item_factors, dtype=np.float32)
+        self.item_factors_, self._gram = np.asarray(model.item_factors, dtype=np.float32), None
 
     def score_all(self, users: Codes) -> Scores:
         """Inner products x_u . y_i."""
-        scores: Scores = self.user_factors_[self._checked_users(users)] @ self.item_factors_.T
+        return self.score_factors(self.user_factors_[self._checked_users(users)])
+
+    def score_factors(self, factors: Scores) -> Scores:
+        """Inner products of factors (n, factors) with those of all items."""
+        scores: Scores = factors @ self.item_factors_.T
         return self._filled(scores)
+
+    def fold_in(self, counts: sparse.csr_matrix) -> Scores:
+        """Factors (n, factors) that minimise the loss for counts (n, n_items) with the items' as they are (eq. 4 there).
+
+        x = (Y'Y + regularisation I + sum_i (c_i - 1) y_i y_i')^-1 sum_i c_i y_i over the items that were chosen. Every event counts
+        alike, also where `debias` weighed those of the log.
+        """
+        items = self.item_factors_.astype(np.float64)
+        base = self._gram
+        if base is None:
+            base = self._gram = items.T @ items + self.regularisation * np.eye(items.shape[1])
+        found = np.zeros((counts.shape[0], items.shape[1]), dtype=np.float32)
+        for row in np.flatnonzero(np.diff(counts.indptr)):
+            span = slice(counts.indptr[row], counts.indptr[row + 1])
+            chosen, confidence = items[counts.indices[span]], self.alpha * counts.data[span].astype(np.float64)
+            matrix = base + (chosen.T * (confidence - 1)) @ chosen
+            found[row] = np.linalg.solve(matrix, confidence @ chosen)
+        return found
+
+    def user_vectors(self) -> Scores:
+        """The users' factors."""
+        return self.user_factors_
 
     def _linear(self, users: Codes) -> Linear:
         return Linear(self.user_factors_[users], self.item_factors_)
@@ -97,6 +125,7 @@ class BPR(Recommender):
     Learns `user_factors_` (n_users, factors), `item_factors_` (n_items, factors), `item_bias_` (n_items,).
     """
 
+    by_user = ("user_factors_",)
     # PDA's forecast of each item; empty but with debias="pda".
     forecast_: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
 
@@ -180,7 +209,15 @@ class BPR(Recommender):
 
     def score_all(self, users: Codes) -> Scores:
         """p_u . q_i + b_i; its differences are log odds that the user prefers one item to another. Debiased: see `Debias`."""
-        linear = self._inner(self._checked_users(users))
+        return self._scored(self.user_factors_[self._checked_users(users)])
+
+    def score_nobody(self) -> Scores:
+        """Of factors of zeros."""
+        nobody: Scores = self._scored(np.zeros((1, self.user_factors_.shape[1]), dtype=np.float32))[0]
+        return nobody
+
+    def _scored(self, factors: Scores) -> Scores:
+        linear = self._inner(factors)
         scores: Scores = linear.queries @ linear.keys.T
         if len(self.forecast_):
             from whyrec.recommenders.debias import with_forecast
@@ -194,12 +231,15 @@ class BPR(Recommender):
         return self.debias == "none"
 
     def _linear(self, users: Codes) -> Linear | None:
-        return None if len(self.forecast_) else self._inner(users)
+        return None if len(self.forecast_) else self._inner(self.user_factors_[users])
 
-    def _inner(self, users: Codes) -> Linear:
+    def user_vectors(self) -> Scores:
+        """The users' factors."""
+        return self.user_factors_
+
+    def _inner(self, factors: Scores) -> Linear:
         """Factors with the bias as one more of them, which a user without history has only where a loss was debiased."""
-        factors = self.user_factors_[users]
-        levelled = factors.any(axis=1) if self.popular_for_unknown else np.ones(len(users), dtype=bool)
+        levelled = factors.any(axis=1) if self.popular_for_unknown else np.ones(len(factors), dtype=bool)
         queries = np.column_stack([factors, levelled.astype(np.float32)])
         return Linear(queries, np.column_stack([self.item_factors_, self.item_bias_]))
 
@@ -216,6 +256,8 @@ class BiasedMF(Recommender, RatingPredictor):
     A user or item without ratings has bias and factors zero. Without a real outcome every interaction counts as 1.
     Learns `mean_`, `user_bias_`, `item_bias_`, `user_factors_`, `item_factors_`.
     """
+
+    by_user = ("user_bias_", "user_factors_")
 
     def __init__(
         self,
@@ -261,6 +303,15 @@ class BiasedMF(Recommender, RatingPredictor):
         users = self._checked_users(users)
         level = np.float32(self.mean_) + self.user_bias_[users]
         return level[:, None] + self.item_bias_ + self.user_factors_[users] @ self.item_factors_.T
+
+    def score_nobody(self) -> Scores:
+        """The mean and the items' biases."""
+        level: Scores = np.float32(self.mean_) + self.item_bias_
+        return level
+
+    def user_vectors(self) -> Scores:
+        """The users' factors."""
+        return self.user_factors_
 
     def predict(self, users: Codes, items: Codes) -> Scores:
         """Predicted ratings of pairs, not clipped to the scale."""

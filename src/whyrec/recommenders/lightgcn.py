@@ -31,6 +31,7 @@ class LightGCN(Recommender):
     """
 
     popular_for_unknown = True
+    by_user = ("user_states_",)
 
     def __init__(
         self,
@@ -89,9 +90,20 @@ class LightGCN(Recommender):
 
     def score_all(self, users: Codes) -> Scores:
         """Inner products of states, as the debiasing ranks them."""
-        users = self._checked_users(users)
-        scores: Scores = self.user_states_[users] @ self.item_states_.T
-        silent = ~self.user_states_[users].any(axis=1)
+        return self._scored(self.user_states_[self._checked_users(users)])
+
+    def score_nobody(self) -> Scores:
+        """Of a state of zeros."""
+        nobody: Scores = self._scored(np.zeros((1, self.user_states_.shape[1]), dtype=np.float32))[0]
+        return nobody
+
+    def user_vectors(self) -> Scores:
+        """The users' states."""
+        return self.user_states_
+
+    def _scored(self, states: Scores) -> Scores:
+        scores: Scores = states @ self.item_states_.T
+        silent = ~states.any(axis=1)
         if len(self.forecast_):
             scores = with_forecast(scores, self.forecast_)
         scores[silent] = self._popularity()

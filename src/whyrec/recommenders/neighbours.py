@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.errors import BadInput
 from whyrec.progress import track
-from whyrec.recommenders.base import Recommender, Scores
+from whyrec.recommenders.base import CountScorer, Recommender, Scores, without_rows
 from whyrec.recommenders.gram import filled_product, gram
 from whyrec.recommenders.topk import largest
 
@@ -25,7 +25,7 @@ _CELLS = 1 << 23
 _DENSE_ROWS = 1 << 13
 
 
-class ItemKNN(Recommender):
+class ItemKNN(CountScorer):
     """Item neighbourhoods (Sarwar et al., 2001; top-N form of Deshpande and Karypis, 2004).
 
     s_ij = w_i . w_j / (|w_i| |w_j| + shrinkage), where w_i are the counts r_ui of item i over users, weighted as in
@@ -35,6 +35,8 @@ class ItemKNN(Recommender):
     """
 
     popular_for_unknown = True
+    by_user = ("counts_",)
+    _columns: sparse.csr_matrix | None = None  # of `similarity_`, in rows: made when it is first asked for
 
     def __init__(self, neighbours: int = 1000, shrinkage: float = 100.0, weighting: Weighting = "cosine") -> None:
         self.neighbours = neighbours
@@ -42,15 +44,22 @@ class ItemKNN(Recommender):
         self.weighting = weighting
 
     def _learn(self, dataset: Dataset) -> None:
-        self.counts_ = dataset.matrix
+        self.counts_, self._columns = dataset.matrix, None
         profiles = weighted(dataset.matrix, self.weighting).T.tocsr()
         jaccard = self.weighting == "jaccard"
         self.similarity_ = nearest(profiles, self.neighbours, self.shrinkage, "Item neighbours", jaccard)
 
-    def score_all(self, users: Codes) -> Scores:
+    def score_counts(self, counts: sparse.csr_matrix) -> Scores:
         """Sum of the similarities to what the user interacted with, weighted by how often."""
-        users = self._checked_users(users)
-        return self._filled(filled_product(self.counts_[users], self.similarity_.T.tocsr()))
+        if self._columns is None:
+            self._columns = self.similarity_.T.tocsr()
+        if counts.shape[0] == 1:  # of few rows the product touches little; handing the whole matrix over would cost more
+            return self._filled(np.asarray((counts @ self._columns).toarray(), dtype=np.float32))
+        return self._filled(filled_product(counts, self._columns))
+
+    def profiles(self) -> sparse.csr_matrix:
+        """How often each user chose what."""
+        return self.counts_
 
 
 class UserKNN(Recommender):
@@ -62,6 +71,7 @@ class UserKNN(Recommender):
     """
 
     popular_for_unknown = True
+    by_user = ("counts_",)
 
     def __init__(self, neighbours: int = 300, shrinkage: float = 1.0, weighting: Weighting = "cosine") -> None:
         self.neighbours = neighbours
@@ -79,6 +89,11 @@ class UserKNN(Recommender):
         """Sum of the neighbours' counts, weighted by their similarity."""
         users = self._checked_users(users)
         return self._filled(filled_product(self.similarity_[users], self.counts_))
+
+    def forget(self, users: Codes) -> None:
+        """Also as neighbours of others."""
+        super().forget(users)
+        self.similarity_ = without_rows(without_rows(self.similarity_, users).T.tocsr(), users).T.tocsr()
 
 
 def weighted(counts: sparse.csr_matrix, weighting: Weighting, k1: float = 1.2, b: float = 0.75) -> sparse.csr_matrix:

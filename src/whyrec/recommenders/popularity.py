@@ -25,6 +25,10 @@ class Popularity(Recommender):
         users = self._checked_users(users)
         return np.broadcast_to(self.counts_, (len(users), self.n_items_)).copy()
 
+    def score_nobody(self) -> Scores:
+        """The counts."""
+        return self.counts_
+
 
 class RecentPopularity(Recommender):
     """Score of an item: its interactions, each worth half as much for every `half_life_days` before the log's last one.
@@ -49,6 +53,10 @@ class RecentPopularity(Recommender):
         """The aged counts, once per user."""
         users = self._checked_users(users)
         return np.broadcast_to(self.counts_, (len(users), self.n_items_)).copy()
+
+    def score_nobody(self) -> Scores:
+        """The aged counts."""
+        return self.counts_
 
 
 class SegmentPopularity(Recommender):
@@ -92,3 +100,15 @@ class SegmentPopularity(Recommender):
         """Shares, between 0 and 1, of the user's segment."""
         shares: Scores = self.shares_[self.segments_[self._checked_users(users)]]
         return shares
+
+    def score_nobody(self) -> Scores:
+        """The share of all."""
+        shares: Scores = self.shares_[-1]
+        return shares
+
+    def forget(self, users: Codes) -> None:
+        """Their segment, too."""
+        super().forget(users)
+        segments = self.segments_.copy()
+        segments[users] = len(self.shares_) - 1
+        self.segments_ = segments

@@ -91,6 +91,7 @@ class SequenceRecommender(Recommender):
     random_state: int
 
     network_: SequenceNetwork
+    by_user = ("user_states_",)
 
     @abstractmethod
     def _network(self) -> SequenceNetwork:
@@ -199,6 +200,21 @@ class SequenceRecommender(Recommender):
         """Logits of the item that comes next; log(1 + interactions) for a user without history."""
         product: Scores = self.user_states_[self._checked_users(users)] @ self.item_states_.T
         return product
+
+    def score_nobody(self) -> Scores:
+        """log(1 + interactions)."""
+        level: Scores = self.item_states_[:, -1]
+        return level
+
+    def forget(self, users: Codes) -> None:
+        """Their states become nobody's: 0, 0, 1."""
+        super().forget(users)
+        self.user_states_[users, -1] = 1
+
+    def user_vectors(self) -> NDArray[np.float32]:
+        """The users' states without what stands for the items' levels."""
+        vectors: NDArray[np.float32] = self.user_states_[:, : self.width]
+        return vectors
 
     def _linear(self, users: Codes) -> Linear:
         return Linear(self.user_states_[users], self.item_states_)

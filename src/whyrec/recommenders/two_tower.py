@@ -179,6 +179,21 @@ class TwoTowerRecommender(Recommender):
         scores: Scores = self.queries_[self._checked_users(users)] @ self.keys_.T + self.levels_
         return scores
 
+    def score_nobody(self) -> Scores:
+        """`score_for` nobody."""
+        return self.score_for()
+
+    def forget(self, users: Codes) -> None:
+        """Their queries become nobody's."""
+        super().forget(users)
+        queries = self.queries_.copy()
+        queries[users] = self._queries(np.zeros((1, 1), np.int32), np.zeros((1, 1), bool), self.user_code_.encode_one({}, "user")[None])
+        self.queries_ = queries
+
+    def user_vectors(self) -> NDArray[np.float32]:
+        """The users' queries."""
+        return self.queries_
+
     def _linear(self, users: Codes) -> Linear:
         return Linear(self.queries_[users], self.keys_, self.levels_)
 

@@ -345,11 +345,17 @@ def create_app(
 
     @app.post("/v1/items", tags=["items"])
     async def add_items(form: ItemsForm) -> Response:
-        """Items that came after the model was fitted: known by their text, recommended from the next request on."""
+        """Items that came after the model was fitted: known by their text, recommended from the next request on.
+
+        `not_ranked_by` names the models in memory whose ranker ranks the items of its log alone: in their lists they do not stand.
+        """
         rows = [item.model_dump(exclude_none=True) for item in form.items]
         await asyncio.wrap_future(service.store.put_items(rows))
         await aside(lambda: service.registry.add_items(rows))
-        return _json({"items": [row["id"] for row in rows], "catalogue": service.registry.roles.primary.scorer.n_items})
+        deaf = [served.name for served in service.registry.loaded() if not served.scorer.live.can("new items")]
+        return _json(
+            {"items": [row["id"] for row in rows], "catalogue": service.registry.roles.primary.scorer.n_items, "not_ranked_by": deaf}
+        )
 
     @app.get("/v1/items", tags=["items"])
     async def items(

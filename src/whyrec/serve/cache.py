@@ -48,7 +48,7 @@ class Cache(Protocol):
 class Memory:
     """The server's own memory, the users who were active last. length: acts kept of a user."""
 
-    def __init__(self, length: int = 100, users: int = _USERS) -> None:
+    def __init__(self, length: int = 200, users: int = _USERS) -> None:
         self.length, self.users = length, users
         # Tuples: the collector lets go of those that hold no container, so that users who are live cost it nothing.
         self._acts: OrderedDict[str, tuple[Act, ...]] = OrderedDict()
@@ -92,7 +92,7 @@ class Memory:
 class Redis:
     """A Redis server. Where it does not answer the service goes on from the store, slower, and says so in its log."""
 
-    def __init__(self, url: str, length: int = 100, name: str = "whyrec") -> None:
+    def __init__(self, url: str, length: int = 200, name: str = "whyrec") -> None:
         try:
             import redis
         except ImportError as error:
@@ -168,7 +168,7 @@ class Redis:
             return otherwise
 
 
-def open_cache(url: str | None, length: int = 100) -> Cache:
+def open_cache(url: str | None, length: int = 200) -> Cache:
     """The server's own memory, or redis://..."""
     if url is None:
         return Memory(length)

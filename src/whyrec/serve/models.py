@@ -197,7 +197,8 @@ class Registry:
                 model = served.scorer.model
                 row |= {
                     "role": role_of.get(id(served)), "users": model.dataset_.n_users, "items": served.scorer.n_items,
-                    "rows": model.dataset_.log.height, "effects": model.effects_ is not None, "loaded_at": served.loaded,
+                    "rows": model.dataset_.log.height, "effects": model.effects_ is not None, "ranker": model.ranker_.name,
+                    "abilities": sorted(model.ranker_.abilities), "loaded_at": served.loaded,
                     "baselines": model.notes_.get("baselines"), "moments": model.moments_.to_dict(),
                 }  # fmt: skip
             rows.append(row)

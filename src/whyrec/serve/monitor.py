@@ -209,7 +209,7 @@ def reference_of(scorer: Scorer, random_state: int = 0) -> dict[str, Reference]:
         ranked = scorer.rank(user, 10, barred=barred)
         rows["history_length"].append(user.remembered)
         rows["shown.preference"].extend(ranked.preference)
-        rows["shown.popularity"].extend(scorer.level[ranked.codes].tolist())
+        rows["shown.popularity"].extend(scorer.live.level(ranked.codes).tolist())
         if scorer.effects is not None:
             rows["shown.effect"].extend(scorer.effects.predict(user, ranked.codes)[0])
     values |= {name: np.array(found, dtype=np.float64) for name, found in rows.items()}

@@ -25,7 +25,7 @@ _NO_CATEGORY = "the items of this model have no category; name item_category in 
 
 def preferences(scorer: Scorer, user: User, items: Sequence[str], moment: Moment = NOW) -> list[dict[str, Any]]:
     """What a user would think of items: rank and log chance among all, expected outcome, and in each arm of the treatment."""
-    codes = np.array([scorer.code(item) for item in items], dtype=np.int64)
+    codes = np.array([scorer.ranked_code(item) for item in items], dtype=np.int64)
     z, offset = scorer.score(user, moment)
     outcomes = scorer.outcome(user, codes, moment)
     ordered = np.sort(z)
@@ -34,10 +34,15 @@ def preferences(scorer: Scorer, user: User, items: Sequence[str], moment: Moment
     for place, item in enumerate(items):
         row = {
             "user": user.id, "item": item, "rank": int(rank[place]), "of": scorer.n_items,
-            "preference": float(z[codes[place]]) + offset, "expected_outcome": float(outcomes[place, 0]),
+            "preference": float(z[codes[place]]) + offset, "expected_outcome": _number(outcomes[place, 0]),
         }  # fmt: skip
         rows.append(row | arms_of(scorer, outcomes[place]))
     return rows
+
+
+def _number(value: float) -> float | None:
+    """A number, None where nothing predicts it."""
+    return None if np.isnan(value) else float(value)
 
 
 def arms_of(scorer: Scorer, outcome: FloatArray) -> dict[str, dict[str, float]]:
@@ -151,12 +156,12 @@ def pair_counterfactual(scorer: Scorer, user: User, item: str, do: Mapping[str, 
     code = np.array([scorer.code(item)], dtype=np.int64)
     outcome = scorer.outcome(user, code)[0]
     arms = {
-        f"{arm:g}": float(v) for arm, v in zip(scorer.arms, outcome[1:] if len(outcome) > 1 else outcome, strict=True)
+        f"{arm:g}": _number(v) for arm, v in zip(scorer.arms, outcome[1:] if len(outcome) > 1 else outcome, strict=True)
     }
     answer: dict[str, Any] = {
         "user": user.id,
         "item": item,
-        "expected_outcome": float(outcome[0]),
+        "expected_outcome": _number(outcome[0]),
         "outcome_by_arm": arms,
     }
     if "treatment" in wanted:

@@ -1,10 +1,7 @@
 """One fitted model as the service asks it: one user at this moment against every item.
 
 The same figures as `CausalRecommender` gives, and more than it can: a user's acts since the log ended, users that the log
-never saw, and items that came later, known by their text. All items are scored exactly. A product of one query with
-100,000 x 64 single-precision states takes about 1 ms where the states lie dimension by dimension, less than the rest of a
-request; an approximate index would be quicker and would know neither the log chance, which sums over all items, nor the
-terms of habit.
+never saw, and items that came later. How one user is ranked is the ranker's (`whyrec.live`); here are ids, the moment, effects and reasons.
 """
 
 from __future__ import annotations
@@ -18,21 +15,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from numpy.typing import NDArray
 from scipy import sparse
-from scipy.special import erf
 
 from whyrec.decide.causal_recommender import CausalRecommender, Why, shares_of_effect
 from whyrec.decide.forgetting import is_erased
 from whyrec.decide.log_effects import LogEffects
 from whyrec.errors import UnknownId
 from whyrec.estimate import FloatArray, IntArray
-from whyrec.recommenders.two_headed import TwoHeadedRecommender
-from whyrec.represent.history import in_history_order
+from whyrec.live.contract import Float32, Past, Pasts, State, live_of
+from whyrec.live.two_headed import Heads, at_places, enlarged, row_of_matrix, unit
 from whyrec.represent.text import TextEncoder
 from whyrec.serve.cache import Act
 
-Float32 = NDArray[np.float32]
 _DAY = 86_400.0
 _BLOCK = 128
 _AXES = 8
@@ -40,26 +34,25 @@ _AXES = 8
 
 @dataclass(frozen=True)
 class User:
-    """What a model knows of one user now. Weights of memory by item and by category; query: (width,).
+    """What a model knows of one user now.
 
-    code: in the model's log, None for a user that it never saw. acts: codes of what was done since, oldest first.
+    code: in the model's log, None for a user that it never saw. acts: codes of what was done since, oldest first. state: the ranker's.
     """
 
     id: str
     code: int | None
     acts: IntArray
-    query: Float32
-    items: IntArray
-    item_weights: Float32
-    categories: IntArray
-    category_weights: Float32
-    remembered: int
-    value: float
+    state: State
+
+    @property
+    def remembered(self) -> int:
+        """How many choices the ranker knows of."""
+        return self.state.remembered
 
     @property
     def cold(self) -> bool:
-        """Whether nothing at all is known of the user."""
-        return self.remembered == 0
+        """Whether the ranker knows nothing at all of the user."""
+        return self.state.remembered == 0
 
 
 @dataclass(frozen=True)
@@ -76,77 +69,10 @@ NOW = Moment()
 
 @dataclass(frozen=True)
 class Ranked:
-    """Items in order of preference: codes, and the log of each one's chance to be chosen next."""
+    """Items in order of preference: codes, and the preference of each (of the two-headed ranker the log of its chance to be chosen next)."""
 
     codes: IntArray
     preference: FloatArray
-
-
-class Heads:
-    """The exposure and outcome heads of a network on arrays (see `Network.heads`)."""
-
-    def __init__(self, model: TwoHeadedRecommender) -> None:
-        network = model.network_
-        weights = {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
-        parts = np.split(weights["hidden.weight"].T, [model.width, 2 * model.width, 3 * model.width])
-        self.of_product, self.of_query, self.of_state, self.of_features = (part.copy() for part in parts)
-        self.hidden_bias = weights["hidden.bias"]
-        self.exposure, self.exposure_bias = weights["exposure.weight"][0], float(weights["exposure.bias"][0])
-        self.outcome, self.outcome_bias = weights["outcome.weight"].T.copy(), weights["outcome.bias"]
-        self.offsets = (np.asarray(model.exposure_offset_), np.asarray(model.outcome_offset_))
-        self.real, self.scale, self.centre = bool(model.shape_["real"]), model.scale_, model.center_
-
-    def __call__(self, query: Float32, states: Float32, features: Float32) -> tuple[Float32, Float32]:
-        """query (width,), states (n, width), features (n, 7) -> exposure log odds (n,), outcome (n, arms).
-
-        The hidden layer of [query * states, query, states, features], with the query put into the weights: half the work.
-        """
-        z = states @ (query[:, None] * self.of_product + self.of_state)
-        z += features @ self.of_features
-        z += query @ self.of_query + self.hidden_bias
-        hidden = z * np.float32(0.5) * (1 + erf(z * np.float32(math.sqrt(0.5))))
-        exposure = hidden @ self.exposure + self.exposure_bias + self.offsets[0]
-        outcome = hidden @ self.outcome + self.outcome_bias + self.offsets[1]
-        return exposure, outcome * self.scale + self.centre if self.real else outcome
-
-
-class History:
-    """`Network.users` with one layer on arrays, for the last place alone: only its row of the attention is needed."""
-
-    def __init__(self, model: TwoHeadedRecommender) -> None:
-        self.w = {name: tensor.detach().cpu().numpy() for name, tensor in model.network_.state_dict().items()}
-        self.heads, self.real = int(model.attention_heads), bool(model.shape_["real"])
-
-    def __call__(self, states: Float32, days: Float32, values: Float32) -> Float32:
-        """states (n, width) of the events, oldest first, n at least 1; days, values (n,) -> query (width,)."""
-        w, (n, width) = self.w, states.shape
-        inputs = states + values[:, None] * w["value.weight"][:, 0] if self.real else states
-        gaps = np.log1p(np.maximum(np.diff(days, prepend=days[:1]), 0))
-        gap = gaps[:, None] * w["history.gap.weight"][:, 0] + w["history.gap.bias"]
-        hidden = inputs + w["history.place.weight"][:n] + gap
-        block = "history.blocks.0."
-        seen = self._norm(hidden, block + "before_attention")
-        weight, bias = w[block + "project.weight"], w[block + "project.bias"]
-        query = (seen[-1] @ weight[:width].T + bias[:width]).reshape(self.heads, -1)
-        key, value = (
-            (seen @ weight[p : p + width].T + bias[p : p + width]).reshape(n, self.heads, -1)
-            for p in (width, 2 * width)
-        )
-        logit = np.einsum("hd,nhd->hn", query, key) / math.sqrt(query.shape[1])
-        chance = np.exp(logit - logit.max(axis=1, keepdims=True))
-        chance /= chance.sum(axis=1, keepdims=True)
-        joined = np.einsum("hn,nhd->hd", chance, value).reshape(-1)
-        last = hidden[-1] + joined @ w[block + "join.weight"].T + w[block + "join.bias"]
-        z = self._norm(last, block + "before_mix") @ w[block + "mix.0.weight"].T + w[block + "mix.0.bias"]
-        z = z * 0.5 * (1 + erf(z / math.sqrt(2)))
-        last = self._norm(last + z @ w[block + "mix.2.weight"].T + w[block + "mix.2.bias"], "history.norm")
-        both = np.concatenate([last, states.mean(axis=0)])
-        return np.asarray(both @ w["query.weight"].T + w["query.bias"] - w["center"], dtype=np.float32)
-
-    def _norm(self, x: Float32, name: str) -> Float32:
-        centred = x - x.mean(axis=-1, keepdims=True)
-        scaled = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5)
-        return np.asarray(scaled * self.w[f"{name}.weight"] + self.w[f"{name}.bias"], dtype=np.float32)
 
 
 class Scorer:
@@ -155,43 +81,40 @@ class Scorer:
     def __init__(self, model: CausalRecommender) -> None:
         self.model = model
         self._lock = threading.Lock()
-        dataset, recommender = model.dataset_, model.recommender_
+        dataset = model.dataset_
+        self.live = live_of(model.recommender_, dataset)
         self.n_known = self.n_items = dataset.n_items
-        self.length = recommender.length
         self.ids = [str(item) for item in dataset.items["item"].to_list()]
         self.texts = dataset.items["text"].to_list()
         self.item_code = {item: code for code, item in enumerate(self.ids)}
         self.user_code = {
             str(user): code for code, user in enumerate(dataset.users["user"].to_list()) if not is_erased(str(user))
         }
+        # One more category, of items whose category the log does not have.
+        self._n_categories = int(dataset.category_codes.max(initial=0)) + 2
         self._room(self.n_items + max(256, self.n_items // 16))
-        self.keys[:, : self.n_items] = recommender.item_states_.T
-        self.states[: self.n_items] = recommender.item_states_
-        scale = recommender.network_.popularity_scale.detach().cpu().numpy()
-        self.popularity[: self.n_items] = recommender.popularity_
-        self.level[: self.n_items] = recommender.popularity_ @ scale
-        self.category[: self.n_items] = recommender.categories_
+        self.category[: self.n_items] = dataset.category_codes
         self.category_of = _category_names(model)
-        self.category_scale = float(recommender.network_.category_scale.detach())
-        self.novelty = math.exp(float(recommender.network_.log_novelty.detach()))
-        self.memories = tuple(
-            (np.log1p(np.exp(memory.raw.detach().cpu().numpy().astype(np.float64))), np.array(memory.rates))
-            for memory in (recommender.network_.item_memory, recommender.network_.category_memory)
-        )
-        self.heads = Heads(recommender)
-        self.history = History(recommender) if recommender.layers == 1 else None
-        self.nobody = recommender.encode_history(np.zeros(0, dtype=np.int32))
-        self.axes_origin, self.axes = _axes(recommender.user_states_)
-        self.arms = recommender.arms_
         self.start = _epoch(dataset.log["time"].min()) if dataset.has("time") else None
         self.last_day = float(dataset.histories.days.max(initial=0))
         totals = np.asarray(dataset.matrix.sum(axis=0)).ravel()
         self.taken, self._sorted_taken = totals, np.sort(totals)
         if model.taste_ is not None:
             self.tilt[:, : self.n_items] = model.taste_.item_tilt_.T
-        self._values = _values(model)
+        self._pasts = Pasts(dataset)
         self.effects = None if model.effects_ is None else EffectScorer(model.effects_)
-        self.encoder = TextEncoder(recommender.text_model, cache=model.cache, keep=True)
+        self.arms = model.arms_
+        vectors = self.live.vectors()
+        self._axes = None if vectors is None else _axes(vectors)
+        self.encoder = TextEncoder(model.text_model, cache=model.cache, keep=True)
+
+    category: IntArray
+    tilt: Float32  # (features of the moment, items)
+
+    @property
+    def length(self) -> int:
+        """Of a user's acts since the log, how many can matter."""
+        return self.live.length
 
     # Users -------------------------------------------------------------------------------------------------------
 
@@ -208,58 +131,28 @@ class Scorer:
             for item, when, value in acts
             if item in self.item_code and value > self.model.dataset_.schema.choice_above
         ]
-        model = self.model.recommender_
-        if code is not None and not known and now is None:
-            row, kinds = _row(model.item_repeats_, code), _row(model.category_repeats_, code)
-            return User(
-                identity, code, np.zeros(0, dtype=np.int64), model.user_states_[code], *row, *kinds,
-                int(model.user_counts_[code]), float(model.user_values_[code]),
-            )  # fmt: skip
-        items, days, values = self._history(code, known)
-        query = self._encode(items, days, values)
-        moment = (
-            max(self.last_day, float(days.max(initial=0)))
-            if now is None or self.start is None
-            else (now - self.start) / _DAY
-        )
-        ages = np.maximum(moment - days.astype(np.float64), 0)
-        at, weights = _summed(items, _memory(ages, *self.memories[0]))
-        categories, category_weights = _summed(self.category[items], _memory(ages, *self.memories[1]))
         mine = np.array([entry[0] for entry in known], dtype=np.int64)
-        return User(
-            identity, code, mine, query, at, weights, categories, category_weights, len(items),
-            float(values.sum() / (len(items) + 5.0)),
-        )  # fmt: skip
+        live = self.live
+        heard = known if live.can("new items") else [entry for entry in known if entry[0] < live.n_items]
+        if not live.can("live") or (not heard and not (live.timed and now is not None)):
+            return User(identity, code, mine, live.stored(code))
+        day = None if now is None or self.start is None else (now - self.start) / _DAY
+        return User(identity, code, mine, live.state(self._past(code, heard), day))
 
-    def _history(self, code: int | None, acts: list[tuple[int, float, float]]) -> tuple[IntArray, Float32, Float32]:
-        """Codes, days and values of the last `length` choices, those of the log first."""
-        histories, model = self.model.dataset_.histories, self.model.recommender_
-        part = slice(0, 0) if code is None else slice(histories.offsets[code], histories.offsets[code + 1])
-        part = slice(max(part.start, part.stop - self.length), part.stop)
-        new_days = [(when - self.start) / _DAY if self.start is not None else 0.0 for _, when, _ in acts]
-        new_values = [(value - model.center_) / model.scale_ if self.heads.real else 0.0 for *_, value in acts]
-        items = np.concatenate([histories.items[part], np.array([item for item, *_ in acts], dtype=np.int64)])
-        days = np.concatenate([histories.days[part], np.array(new_days, dtype=np.float32)])
-        values = np.concatenate([self._values[part], np.array(new_values, dtype=np.float32)])
-        kept = slice(-self.length, None)
-        return items[kept].astype(np.int64), days[kept].astype(np.float32), values[kept].astype(np.float32)
-
-    def _encode(self, items: IntArray, days: Float32, values: Float32) -> Float32:
-        """The network's query after a history."""
-        if len(items) == 0:
-            return self.nobody
-        states = self.states[items]
-        if self.history is not None:
-            return self.history(states, days, values)
-        network = self.model.recommender_.network_
-        present = torch.ones((1, len(items)), dtype=torch.bool)
-        x, when, known = (torch.from_numpy(array)[None] for array in (states, days, values))
-        with torch.inference_mode():
-            return np.asarray(network.users(x, when, known, present)[0, -1].numpy())
+    def _past(self, code: int | None, acts: list[tuple[int, float, float]]) -> Past:
+        """All choices of the log and of these acts."""
+        days = [(when - self.start) / _DAY if self.start is not None else 0.0 for _, when, _ in acts]
+        return self._pasts.of(code).after(Past.of([item for item, *_ in acts], days, [value for *_, value in acts]))
 
     def vector(self, user: User) -> FloatArray:
-        """1, and the user's query along the directions in which users differ most, in standard deviations: for `LinearBandit`."""
-        x = np.concatenate([[1.0], np.clip((user.query - self.axes_origin) @ self.axes, -3, 3)])
+        """1, and the user's state along the directions in which users differ most, in standard deviations: for `LinearBandit`.
+
+        1 alone where the ranker has no states of users: the bandit then learns of the moment only.
+        """
+        if self._axes is None:
+            return np.ones(1)
+        origin, axes = self._axes
+        x = np.concatenate([[1.0], np.clip((user.state.query - origin) @ axes, -3, 3)])
         return np.asarray(x.round(4), dtype=np.float64)
 
     # Preference --------------------------------------------------------------------------------------------------
@@ -280,31 +173,15 @@ class Scorer:
         return Moment(taste, effect, tuple(sorted(used)))
 
     def score(self, user: User, moment: Moment = NOW) -> tuple[Float32, float]:
-        """Scores of all items, and what to add to one for the log of its chance (`TwoHeadedRecommender.score_all`).
-
-        p_i = (c softmax(z)_i + R_i) / (c + sum R). Where R_i is 0 that is z_i plus a constant, so only the few items with a
-        past are computed apart, and z is lifted there to what gives the same p.
-        """
-        n = self.n_items
-        z = user.query @ self.keys[:, :n]
-        z += self.level[:n]
-        if len(user.categories):
-            bonus = np.zeros(self._n_categories, dtype=np.float32)
-            bonus[user.categories] = self.category_scale * np.log1p(user.category_weights)
-            z += bonus[self.category[:n]]
-        best = float(z.max())
-        mass = z - best
-        log_sum = best + math.log(float(np.exp(mass, out=mass).sum(dtype=np.float64)))
-        total = self.novelty + float(user.item_weights.sum(dtype=np.float64))
-        offset = math.log(self.novelty) - log_sum - math.log(total)
-        if len(user.items):
-            chance = np.exp(z[user.items].astype(np.float64) + math.log(self.novelty) - log_sum) + user.item_weights
-            z[user.items] = np.log(chance) - math.log(self.novelty) + log_sum
+        """Scores of all items, and what to add to each for its preference; minus infinity for new items that the ranker cannot rank."""
+        z, offset = self.live.scores(user.state)
         if moment.taste is not None:
-            z += moment.taste @ self.tilt[:, :n]
-            best = float(z.max())
-            np.subtract(z, best, out=mass)
-            offset = -best - math.log(float(np.exp(mass, out=mass).sum(dtype=np.float64)))
+            z += moment.taste @ self.tilt[:, : len(z)]
+            if self.live.chances:
+                best = float(z.max())
+                offset = -best - math.log(float(np.exp(z - best).sum(dtype=np.float64)))
+        if len(z) < self.n_items:
+            z = np.concatenate([z, np.full(self.n_items - len(z), -np.inf, dtype=np.float32)])
         return z, offset
 
     def rank(
@@ -330,34 +207,17 @@ class Scorer:
 
     def seen(self, user: User) -> IntArray:
         """What the user has taken already."""
-        past = np.zeros(0, dtype=np.int64) if user.code is None else _row(self.model.recommender_.seen_, user.code)[0]
+        past = np.zeros(0, dtype=np.int64) if user.code is None else row_of_matrix(self.model.recommender_.seen_, user.code)[0]
         return np.concatenate([past, user.acts])
 
     def outcome(self, user: User, codes: IntArray, moment: Moment = NOW) -> FloatArray:
         """Expected outcome of pairs as things are, then in each arm of the treatment, (n, 1 + arms), in the outcome's unit.
 
-        By the model of effects where there is one, so that the arms differ by the effect; else by the outcome head.
+        By the model of effects where there is one, so that the arms differ by the effect; else by the ranker's outcome head, without which
+        it is not a number, (n, 1).
         """
         told = None if self.effects is None else self.effects.outcome(user, codes, moment)
-        return self._by_heads(user, codes) if told is None else told
-
-    def _by_heads(self, user: User, codes: IntArray) -> FloatArray:
-        features = np.column_stack(
-            [
-                np.log1p(_at(user.items, user.item_weights, codes)),
-                np.log1p(_at(user.categories, user.category_weights, self.category[codes])),
-                self.popularity[codes],
-                np.full(len(codes), math.log1p(user.remembered)),
-                np.full(len(codes), user.value),
-            ]
-        ).astype(np.float32)
-        exposure, outcome = self.heads(user.query, self.states[codes], features)
-        level = outcome if self.heads.real else 1 / (1 + np.exp(-outcome))
-        if level.shape[1] == 1:
-            return np.asarray(level, dtype=np.float64)
-        treated = 1 / (1 + np.exp(-exposure))
-        mean = (1 - treated) * level[:, 0] + treated * level[:, 1:].mean(axis=1)
-        return np.column_stack([mean, level]).astype(np.float64)
+        return self.live.outcome(user.state, codes) if told is None else told
 
     def code(self, item: str) -> int:
         """Code of an item; UnknownId where the model does not know it."""
@@ -366,33 +226,42 @@ class Scorer:
             raise UnknownId(f"item {item!r} is not in the model's catalogue; add it with POST /v1/items, with its text")
         return found
 
+    def ranked_code(self, item: str) -> int:
+        """Code of an item that the ranker ranks; UnknownId where it came after the log and the ranker knows the log's items alone."""
+        found = self.code(item)
+        if found >= self.live.n_items:
+            raise UnknownId(
+                f"item {item!r} came after the model was fitted, and its ranker ({self.live.row.name}) ranks the items of its log alone; fit "
+                "again with it, or take a ranker that knows items by their text (two-headed)"
+            )
+        return found
+
     # Items -------------------------------------------------------------------------------------------------------
 
     def add(self, items: Sequence[dict[str, Any]]) -> list[int]:
         """Take in items by text (and category): usable in the next request. Known ids are left as they are.
 
-        An item's state is the projection of its text: no identity was learnt and no user has brought a message.
+        A ranker that cannot rank them leaves them out of its lists; what treating them changes is told all the same.
         """
         fresh = [item for item in items if item["id"] not in self.item_code]
         if not fresh:
             return []
         states = self.encoder.encode([str(item.get("text") or "") for item in fresh])
-        with torch.inference_mode():
-            projected = self.model.recommender_.network_.text(torch.from_numpy(states)).cpu().numpy()
         with self._lock:
             first = self.n_items
-            if first + len(fresh) > self.keys.shape[1]:
+            if first + len(fresh) > len(self.category):
                 self._room((first + len(fresh)) * 5 // 4)
             for place, item in enumerate(fresh):
                 code = first + place
-                self.keys[:, code] = self.states[code] = projected[place]
-                if self.model.taste_ is not None:
-                    self.tilt[:, code] = self.model.taste_.of_states(projected[[place]])[0]
                 self.category[code] = self.category_of.get(str(item.get("category") or ""), self._n_categories - 1)
                 self.ids.append(item["id"])
                 self.texts.append(str(item.get("text") or ""))
             if self.effects is not None:
                 self.effects.add(states, self.category[first : first + len(fresh)], self._attributes(fresh))
+            if self.live.can("new items"):
+                own = self.live.add(states, self.category[first : first + len(fresh)])
+                if self.model.taste_ is not None:
+                    self.tilt[:, first : first + len(fresh)] = self.model.taste_.of_states(own).T
             self.n_items = first + len(fresh)  # from here on the items are ranked
             self.item_code |= {item["id"]: first + place for place, item in enumerate(fresh)}
         return list(range(first, self.n_items))
@@ -404,43 +273,22 @@ class Scorer:
 
     def _room(self, size: int) -> None:
         """Arrays for `size` items, with what was there; a request in flight keeps the arrays that it has."""
-        recommender = self.model.recommender_
-        shapes: dict[str, tuple[tuple[int, ...], Any]] = {
-            "keys": ((recommender.width, size), np.float32),
-            "states": ((size, recommender.width), np.float32),
-            "popularity": ((size, recommender.popularity_.shape[1]), np.float32),
-            "level": ((size,), np.float32),
-            "category": ((size,), np.int64),
-            "tilt": ((0 if self.model.taste_ is None else len(self.model.moments_.names), size), np.float32),
-        }
-        for name, (shape, dtype) in shapes.items():
-            larger = np.zeros(shape, dtype=dtype)
-            old = getattr(self, name, None)
-            if old is not None:
-                larger[tuple(slice(0, n) for n in old.shape)] = old
-            setattr(self, name, larger)
-        # One more category, of items whose category the log does not have.
-        self._n_categories = int(recommender.categories_.max(initial=0)) + 2
-
-    keys: Float32  # (width, items): a query against all of them
-    states: Float32  # (items, width): the same, to pick a few from
-    popularity: Float32
-    level: Float32
-    category: IntArray
-    tilt: Float32  # (features of the moment, items)
+        features = 0 if self.model.taste_ is None else len(self.model.moments_.names)
+        self.category = enlarged(getattr(self, "category", None), (size,), np.int64)
+        self.tilt = enlarged(getattr(self, "tilt", None), (features, size), np.float32)
 
     # Reasons -----------------------------------------------------------------------------------------------------
 
     def why(self, user: User, item: str, moment: Moment = NOW) -> Why:
         """What `CausalRecommender.why` answers, of the user as of now."""
-        code = self.code(item)
+        code = self.ranked_code(item)
         z, offset = self.score(user, moment)
         dataset = self.model.dataset_
         past = np.zeros(0, dtype=np.int64) if user.code is None else dataset.histories.of(user.code)
         history = np.concatenate([past, user.acts]).astype(np.int64)
         distinct = np.unique(history)
-        states = _unit(self.states[distinct])
-        cosine = states @ _unit(self.states[[code]])[0] if len(distinct) else np.zeros(0)
+        distinct = distinct[distinct < self.live.n_items]
+        cosine = self.live.likeness(code, distinct) if len(distinct) else np.zeros(0)
         nearest = [j for j in np.argsort(-cosine, kind="stable") if distinct[j] != code][:3]
         effect: list[float | None] = [None, None, None]
         average, drivers = None, dict[str, float]()
@@ -531,7 +379,7 @@ class EffectScorer:
         summed = self.text[acts].sum(axis=0)
         count = float(len(user.acts))
         if code is not None:
-            items, counts = _row(recent.pair_counts_, code)
+            items, counts = row_of_matrix(recent.pair_counts_, code)
             summed = summed + counts @ self.text[items]
             count += float(recent.user_count_[code])
         taste = summed / max(float(np.linalg.norm(summed)), 1e-12)
@@ -554,7 +402,7 @@ class EffectScorer:
         placed = states @ self.effects.directions_
         with torch.inference_mode():
             projected = early.network_.text(torch.from_numpy(states)).cpu().numpy()
-        self.text = np.concatenate([self.text, _unit(placed)])
+        self.text = np.concatenate([self.text, unit(placed)])
         self.components = np.concatenate([self.components, recent.place(placed)])
         self.item_count = np.concatenate([self.item_count, np.zeros(n)])
         self.item_treated = np.concatenate([self.item_treated, np.full(n, recent.treated_mean_)])
@@ -600,39 +448,12 @@ def top(scores: Float32, k: int) -> IntArray:
     return places[np.argsort(-scores[places], kind="stable")[:k]]
 
 
-def _row(matrix: sparse.csr_matrix, row: int) -> tuple[IntArray, Any]:
-    part = slice(matrix.indptr[row], matrix.indptr[row + 1])
-    return matrix.indices[part].astype(np.int64), matrix.data[part]
-
-
-def _at(places: IntArray, values: Any, wanted: IntArray) -> Float32:
-    """Values at wanted places, 0 where there is none; places sorted."""
-    if len(places) == 0:
-        return np.zeros(len(wanted), dtype=np.float32)
-    found = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
-    return np.where(places[found] == wanted, values[found], 0.0).astype(np.float32)
-
-
 def _counted(matrix: sparse.csr_matrix, row: int | None, acts: Any, wanted: IntArray) -> Float32:
     """A row of counts at wanted columns, with one more for each act; single precision as in the library."""
-    found = np.zeros(len(wanted), dtype=np.float32) if row is None else _at(*_row(matrix, row), wanted)
+    found = np.zeros(len(wanted), dtype=np.float32) if row is None else at_places(*row_of_matrix(matrix, row), wanted)
     if len(acts):
         found += (np.asarray(acts)[None] == wanted[:, None]).sum(axis=1).astype(np.float32)
     return found
-
-
-def _memory(ages: FloatArray, parts: FloatArray, rates: FloatArray) -> Float32:
-    """`Memory` on arrays: sum_k c_k exp(-rate_k age)."""
-    return np.asarray(np.exp(-ages[:, None] * rates) @ parts, dtype=np.float32)
-
-
-def _summed(places: IntArray, weights: Float32) -> tuple[IntArray, Float32]:
-    distinct, which = np.unique(places, return_inverse=True)
-    return distinct.astype(np.int64), np.bincount(which, weights=weights, minlength=len(distinct)).astype(np.float32)
-
-
-def _unit(states: Any) -> Any:
-    return states / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-12)
 
 
 def _axes(states: Float32) -> tuple[Float32, Float32]:
@@ -653,13 +474,4 @@ def _category_names(model: CausalRecommender) -> dict[str, int]:
     if column is None or column not in model.dataset_.items.columns:
         return {}
     names = model.dataset_.items[column].cast(pl.String).fill_null("").to_list()
-    return {str(name): int(code) for name, code in zip(names, model.recommender_.categories_, strict=True)}
-
-
-def _values(model: CausalRecommender) -> Float32:
-    """The standardised outcome of each event of the log where it is a real number, else zeros."""
-    dataset, recommender = model.dataset_, model.recommender_
-    if not recommender.shape_["real"]:
-        return np.zeros(len(dataset.histories.items), dtype=np.float32)
-    outcome = dataset.log["outcome"].to_numpy().astype(np.float64)
-    return in_history_order(dataset, ((outcome - recommender.center_) / recommender.scale_).astype(np.float32))
+    return {str(name): int(code) for name, code in zip(names, model.dataset_.category_codes, strict=True)}

@@ -250,7 +250,7 @@ class Service:
             self.drift.see("history_length", (user.remembered,))
             self.drift.see("shown.preference", preference)
             self.drift.see("shown.effect", effect)
-            self.drift.see("shown.popularity", scorer.level[codes].tolist())
+            self.drift.see("shown.popularity", scorer.live.level(codes).tolist())
             for name, value in context.items():
                 self.drift.see(f"context.{name}", (value,))
             self.calibration.show(identity, now, {i: e for i, e in zip(ids, expected, strict=True) if e is not None})
@@ -262,6 +262,11 @@ class Service:
 
     def _found(self, scorer: Scorer, user: User, wish: Wish, rules: tuple[Rule, ...], moment: Moment) -> Candidates:
         """The candidates of a wish, in the order of each rule."""
+        if rules == ("softmax",) and not scorer.live.can("log odds"):
+            raise BadInput(
+                f"by=softmax draws by log odds, and the scores of this model's ranker ({scorer.live.row.name}) are none; ask by preference, "
+                "or put a model in force whose ranker gives log odds (two-headed, SASRec)"
+            )
         if scorer.effects is None and rules != ("softmax",):
             if "preference" not in rules:
                 raise NotIdentified(
