@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -19,7 +20,7 @@ from whyrec.decide.comparisons import keep
 from whyrec.errors import BadInput, WhyrecError
 from whyrec.estimate import Estimate
 from whyrec.explain.failures import failures
-from whyrec.explain.rankers import ranker_words
+from whyrec.explain.rankers import COLUMNS, choice_rows, choice_words, ranker_words
 from whyrec.files import atomic_file, write_json
 from whyrec.recommenders.store import parameters
 from whyrec.saved import check_free
@@ -90,7 +91,10 @@ class Fitted:
             "attributes": (self.model.estimates_ or {}).get("attributes"),
             "failures": failures(self.model.estimates_),
             "baselines": self.model.notes_.get("baselines"),
-            "ranker": {"name": self.model.ranker_.name, "settings": parameters(self.model.recommender_)},
+            "ranker": {
+                "name": self.model.ranker_.name, "settings": parameters(self.model.recommender_),
+                "choice": self.model.choice_ and self.model.choice_.to_dict(),
+            },
             "validation": self.validation.to_dict(),
         }
 
@@ -98,6 +102,10 @@ class Fitted:
         """A summary of a few lines."""
         effects = self.model.effects_
         words = [repr(self.validation), repr(self.model.dataset_), *ranker_words(self.model.ranker_)]
+        if self.model.choice_ is not None:
+            rows, chosen = choice_rows(self.model.choice_)
+            told = [f"{'*' if place == chosen else ' '} {'  '.join(row)}" for place, row in enumerate(rows)]
+            words += [*choice_words(self.model.choice_), "  " + "  ".join(COLUMNS["en"]), *told]
         words += (
             [repr(effects.effect_), repr(effects.naive_)] if effects else [f"No effects: {self.model.no_effects_}."]
         )
@@ -178,6 +186,7 @@ def fit(
     strict: bool = False,
     ranker: str | Recommender | None = None,
     settings: Mapping[str, Any] | str | Path | None = None,
+    budget: float | None = None,
     epochs: int = 6,
     compare: bool = False,
     random_state: int = 0,
@@ -185,7 +194,8 @@ def fit(
     """Fit the causal recommender on a log (file or frame) and save it in `out`.
 
     ranker: what lists come from, by its name in `whyrec.recommenders.catalogue` ("EASE", "SASRec", "item-kNN" ...), or an unfitted
-    recommender of it; the two-headed one by default. Effects are the same whichever it is. settings: of the ranker, by name, or the file
+    recommender of it; the two-headed one by default. "auto" lets the log choose: see `whyrec.decide.choice.choose`. Effects are the same
+    whichever it is. budget: CPU seconds that choosing and fitting an "auto" ranker may take, about, or that a transformer trains. settings: of the ranker, by name, or the file
     that `whyrec tune --out` wrote, which also names the ranker.
     schema: roles of the columns, or a TOML file of them; inferred from usual names where absent. strict: raise
     BadInput for the first faulty row instead of leaving it out of the model and in the report. compare: also rank the last fifth of the
@@ -193,12 +203,12 @@ def fit(
     """
     from whyrec.decide.causal_recommender import CausalRecommender
 
-    chosen, given = _ranker_and_settings(ranker, settings)
+    chosen, given = _ranker_and_settings(ranker, settings, budget)
     if out is not None:
         check_free(Path(out))
     roles = Schema.read(Path(schema)) if isinstance(schema, str | Path) else schema
     dataset, validation = read_dataset(log, items=items, users=users, schema=roles, strict=strict)
-    model = CausalRecommender(ranker=chosen, settings=given, epochs=epochs, random_state=random_state).fit(dataset)
+    model = CausalRecommender(ranker=chosen, settings=given, budget=budget, epochs=epochs, random_state=random_state).fit(dataset)
     model.notes_ = {"validation": without_people(validation.to_dict())}
     if compare:
         from whyrec.studies.beside import beside_baselines
@@ -210,7 +220,7 @@ def fit(
 
 
 def _ranker_and_settings(
-    ranker: str | Recommender | None, settings: Mapping[str, Any] | str | Path | None
+    ranker: str | Recommender | None, settings: Mapping[str, Any] | str | Path | None, budget: float | None
 ) -> tuple[str | Recommender, Mapping[str, Any] | None]:
     """The ranker and its settings, checked before the log is read; a file of `tune` names both."""
     from whyrec.recommenders.catalogue import ranker as row_named
@@ -227,9 +237,16 @@ def _ranker_and_settings(
             raise BadInput(f"the settings are of {named}, the ranker is {ranker}; name the one that they were found for")
     if ranker is None:
         ranker = "two-headed"
+    if budget is not None and not (budget > 0 and isfinite(budget)):
+        raise BadInput(f"budget={budget}: CPU seconds, above 0")
+    if isinstance(ranker, str) and ranker.lower() == "auto":
+        refuse_unused({"settings": settings}, "an auto ranker is chosen with its settings")
+        return "auto", None
     if isinstance(ranker, str):
         ranker = row_named(ranker).name
-        row_named(ranker).make(settings)
+        made = row_named(ranker).make(settings)
+        if not hasattr(made, "budget_seconds"):
+            refuse_unused({"budget": budget}, f"{ranker} takes the time that it takes")
     return ranker, settings
 
 

@@ -65,6 +65,11 @@ def ranker_name(text: str) -> str:
         raise typer.BadParameter(str(error)) from error
 
 
+def ranker_or_auto(text: str) -> str:
+    """The same, or "auto"."""
+    return "auto" if text.lower() == "auto" else ranker_name(text)
+
+
 def answer(question: Callable[[Any], Any], as_json: bool) -> None:
     """Ask the function, with progress on standard error, and print its answer as text or as one JSON object."""
     try:

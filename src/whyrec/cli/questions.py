@@ -19,7 +19,7 @@ from whyrec.cli.options import (
     Seed,
     answer,
     names,
-    ranker_name,
+    ranker_or_auto,
     tell,
 )
 from whyrec.recommenders.catalogue import RANKERS
@@ -68,7 +68,14 @@ def fit(
     ] = False,
     ranker: Annotated[
         str | None,
-        typer.Option(parser=ranker_name, help=f"What lists come from: {', '.join(row.name for row in RANKERS)}. Default: two-headed."),
+        typer.Option(
+            parser=ranker_or_auto,
+            help=f"What lists come from: {', '.join(row.name for row in RANKERS)}; or auto, and the log chooses. Default: two-headed.",
+        ),
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(help="CPU seconds, about, of choosing and fitting an auto ranker, or of training a transformer by name."),
     ] = None,
     settings: Annotated[
         Path | None, typer.Option(help="Settings of the ranker: the file that whyrec tune --out wrote, which also names it.")
@@ -90,6 +97,7 @@ def fit(
             strict=strict,
             ranker=ranker,
             settings=settings,
+            budget=budget,
             compare=compare,
             random_state=seed,
         ),

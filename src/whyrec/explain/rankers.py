@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
+from whyrec.decide.choice import Choice
 from whyrec.recommenders.catalogue import Ability, Ranker
 
 Lang = Literal["en", "zh"]
@@ -39,3 +41,80 @@ def ranker_words(row: Ranker, lang: Lang = "en") -> list[str]:
     """The ranker's name, and a sentence for everything that it cannot."""
     missing = [words[lang] for ability, words in _WITHOUT.items() if ability not in row.abilities]
     return [_HEAD[lang].format(name=row.name), *missing]
+
+
+_CHOICE = {
+    "en": {
+        "how": "Chosen by the log: {choices:,} choices of {users:,} users, each asked for after all that the user chose before it",
+        "since": ", from {since} UTC on, by rankers fitted on what came before.",
+        "random": ", held out at random, by rankers fitted on the rest.",
+        "best": "{ranker} finds them best (NDCG@10 {ndcg:.4f}).",
+        "simple": "{best} finds them best (NDCG@10 {top:.4f}), but not surely better than {ranker} ({ndcg:.4f}; paired test, p {p:.2f}), which is "
+        "simpler.",
+        "blend": "The blend adds up: {parts}.",
+        "part": "{weight:.3g} times {ranker}",
+        "cost": "The choice took {seconds:,.0f} CPU seconds.",
+        "left_out": "{name} was not tried: {why}.",
+        "times": "the log has no times",
+        "items": "{items:,} items were chosen, and it is offered up to {most:,}",
+        "budget": "it would take about {seconds:,.0f} of the {budget:,.0f} CPU seconds",
+        "refused": "{words}",
+    },
+    "zh": {
+        "how": "由日志选出：{users:,} 个用户的 {choices:,} 次选择，每次都依据该用户此前的全部选择来预测",
+        "since": "，自 {since}（UTC）起，所用排序器只用此前的数据拟合。",
+        "random": "，随机留出，所用排序器用其余数据拟合。",
+        "best": "{ranker} 的预测最好（NDCG@10 为 {ndcg:.4f}）。",
+        "simple": "{best} 的预测最好（NDCG@10 为 {top:.4f}），但并不确定优于更简单的 {ranker}（{ndcg:.4f}；配对检验 p 为 {p:.2f}）。",
+        "blend": "混合为以下各项之和：{parts}。",
+        "part": "{weight:.3g} 倍 {ranker}",
+        "cost": "选择用了 {seconds:,.0f} CPU 秒。",
+        "left_out": "未尝试 {name}：{why}。",
+        "times": "日志没有时间",
+        "items": "有 {items:,} 个商品被选择过，它至多用于 {most:,} 个",
+        "budget": "它约需 {budget:,.0f} CPU 秒中的 {seconds:,.0f} 秒",
+        "refused": "{words}",
+    },
+}
+# Columns of the table of candidates.
+COLUMNS = {
+    "en": ("ranker", "NDCG@10", "hit rate", "less the best", "p", "CPU seconds"),
+    "zh": ("排序器", "NDCG@10", "命中率", "与最佳之差", "p 值", "CPU 秒"),
+}
+
+
+def choice_words(choice: Choice, lang: Lang = "en") -> list[str]:
+    """How a ranker was chosen, what was found, what it cost, and what was not tried."""
+    words = _CHOICE[lang]
+    rows = {row["method"]: row for row in choice.methods}
+    chosen = rows[choice.ranker]
+    how = words["how"].format(choices=choice.choices, users=choice.users)
+    how += words["random"] if choice.since is None else words["since"].format(since=choice.since)
+    verdict = words["best" if choice.best == choice.ranker else "simple"].format(
+        ranker=choice.ranker, ndcg=chosen["ndcg"], best=choice.best, top=rows[choice.best]["ndcg"], p=chosen["p_value"] or 0.0
+    )
+    told = [how, verdict]
+    if choice.ranker == "blend":
+        named = zip(choice.settings["parts"], choice.settings["weights"], strict=True)
+        parts = [words["part"].format(weight=weight, ranker=part["ranker"]) for part, weight in named]
+        told.append(words["blend"].format(parts=("; " if lang == "en" else "；").join(parts)))
+    told.append(words["cost"].format(seconds=choice.seconds))
+    for name, why in choice.left_out.items():
+        told.append(words["left_out"].format(name=name, why=words[str(why["reason"])].format(**why)))
+    return told
+
+
+def choice_rows(choice: Choice) -> tuple[list[Sequence[str]], int]:
+    """The table of candidates in the columns of `COLUMNS`, the simplest first, and the row of the chosen."""
+
+    def within(row: dict[str, Any], name: str, sign: str = "") -> str:
+        return f"{row[name]:{sign}.4f} [{row[f'{name}_low']:{sign}.4f}, {row[f'{name}_high']:{sign}.4f}]"
+
+    rows: list[Sequence[str]] = [
+        (
+            row["method"], within(row, "ndcg"), f"{row['hit_rate']:.4f}", "–" if row["p_value"] is None else within(row, "difference", "+"),
+            "–" if row["p_value"] is None else f"{row['p_value']:.4f}", f"{row['fit_seconds']:,.1f}",
+        )
+        for row in choice.methods
+    ]  # fmt: skip
+    return rows, [row["method"] for row in choice.methods].index(choice.ranker)

@@ -17,7 +17,7 @@ from whyrec.explain.failures import CHECKS, VERDICTS, failures
 from whyrec.explain.graph_picture import graph_picture, rejected_lines
 from whyrec.explain.page import Page, Words, hidden_share, hidden_share_words, number, with_interval
 from whyrec.explain.policy_plots import decision_part
-from whyrec.explain.rankers import ranker_words
+from whyrec.explain.rankers import COLUMNS, choice_rows, choice_words, ranker_words
 from whyrec.explain.reasons import group_name, sentences, short_reasons
 
 if TYPE_CHECKING:
@@ -442,7 +442,12 @@ def graph_checks_part(page: Page, checks: Sequence[Mapping[str, Any]], t: Words)
 def recommendations_section(page: Page, model: CausalRecommender, t: Words, lang: Lang, people: int = 2) -> None:
     """Top lists of the most active users, with reasons, and the drivers of one effect."""
     page.section(t("Recommendations and their reasons", "推荐及其理由"))
-    page.text(" ".join(ranker_words(model.ranker_, lang)) if lang == "en" else "".join(ranker_words(model.ranker_, lang)))
+    space = " " if lang == "en" else ""
+    page.text(space.join(ranker_words(model.ranker_, lang)))
+    if model.choice_ is not None:
+        page.text(space.join(choice_words(model.choice_, lang)))
+        rows, chosen = choice_rows(model.choice_)
+        page.table(t("Rankers that were tried, the simplest first", "所尝试的排序器，从最简单的开始"), COLUMNS[lang], rows, 1, chosen)
     busiest = np.argsort(-np.diff(model.dataset_.histories.offsets), kind="stable")[:people]
     ids = [model.dataset_.users["user"][int(code)] for code in busiest]
     rankings: tuple[Ranking, ...] = ("preference", "effect") if model.effects_ else ("preference",)

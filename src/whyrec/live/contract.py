@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,13 @@ _NO_ITEMS = np.zeros(0, dtype=np.int64)
 @dataclass(frozen=True)
 class Past:
     """Choices of one user, oldest first, all (n,). items: codes. days: since the log's first event. outcomes: in the log's unit,
-    not a number where it is not told.
+    not a number where it is not told. code: of the log's user whose past it is, or was; None for somebody whom the log does not know.
     """
 
     items: IntArray
     days: Float32
     outcomes: FloatArray
+    code: int | None = None
 
     @classmethod
     def of(cls, items: Sequence[int] | NDArray[np.integer], days: Any = None, outcomes: Any = None) -> Past:
@@ -51,11 +52,16 @@ class Past:
 
     def after(self, more: Past) -> Past:
         """This past and what came after it."""
-        return Past(*(np.concatenate(both) for both in zip(vars(self).values(), vars(more).values(), strict=True)))
+        return Past(
+            np.concatenate([self.items, more.items]),
+            np.concatenate([self.days, more.days]),
+            np.concatenate([self.outcomes, more.outcomes]),
+            self.code,
+        )
 
     def where(self, kept: NDArray[np.bool_]) -> Past:
         """Some of the choices."""
-        return Past(self.items[kept], self.days[kept], self.outcomes[kept])
+        return Past(self.items[kept], self.days[kept], self.outcomes[kept], self.code)
 
 
 class Pasts:
@@ -71,7 +77,7 @@ class Pasts:
         """Of a user; of nobody an empty one."""
         offsets = self.histories.offsets
         part = slice(0, 0) if code is None else slice(offsets[code], offsets[code + 1])
-        return Past(self.histories.items[part].astype(np.int64), self.histories.days[part], self._outcomes[part])
+        return Past(self.histories.items[part].astype(np.int64), self.histories.days[part], self._outcomes[part], code)
 
 
 @dataclass(frozen=True)
@@ -90,8 +96,8 @@ class Live(ABC, Generic[StateOf]):
 
     length: int = 200
     # Whether scores, with their offset, are the logs of chances that sum to one; and whether the time that has passed changes them.
-    chances: ClassVar[bool] = False
-    timed: ClassVar[bool] = False
+    chances: bool = False
+    timed: bool = False
 
     def __init__(self, recommender: Recommender, dataset: Dataset) -> None:
         self.recommender, self.row = recommender, row_of(recommender)
@@ -110,6 +116,10 @@ class Live(ABC, Generic[StateOf]):
     @abstractmethod
     def state(self, past: Past, now: float | None = None) -> StateOf:
         """Somebody after these choices. now: the day, since the log's first event, at which their age is taken; by default the last one's."""
+
+    def states_of(self, pasts: Sequence[Past], days: Sequence[float | None]) -> list[StateOf]:
+        """`state` of many, each at its day."""
+        return [self.state(past, day) for past, day in zip(pasts, days, strict=True)]
 
     @abstractmethod
     def scores(self, state: StateOf) -> tuple[Float32, float]:
@@ -157,8 +167,8 @@ class Fixed(Live[Known]):
         return Known(0 if code is None else int(self._events[code]), query, code)
 
     def state(self, past: Past, now: float | None = None) -> Known:
-        """Nobody: what the past says cannot be used."""
-        return self.stored(None)
+        """As the log has the user: what the past says cannot be used."""
+        return self.stored(past.code)
 
     def scores(self, state: Known) -> tuple[Float32, float]:
         """`score_all`, or `score_nobody`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence as Many
+
 import numpy as np
 
 from whyrec.data.dataset import Dataset
@@ -28,11 +30,14 @@ class Sequence(Live[State]):
 
     def state(self, past: Past, now: float | None = None) -> State:
         """The latest `length` events through the transformer."""
-        if len(past.items) == 0:
-            return self.stored(None)
+        return self.states_of([past], [0.0])[0]
+
+    def states_of(self, pasts: Many[Past], days: Many[float | None]) -> list[State]:
+        """In batches of like length."""
         kept = slice(-self.length, None)
-        found = self.recommender.represent([past.items[kept].astype(np.int32)], [past.days[kept]])
-        return State(len(past.items), found[0])
+        items, when = [past.items[kept].astype(np.int32) for past in pasts], [past.days[kept] for past in pasts]
+        found = self.recommender.represent(items, when)
+        return [State(len(past.items), query) for past, query in zip(pasts, found, strict=True)]
 
     def scores(self, state: State) -> tuple[Float32, float]:
         """Logits of the item that comes next; of nobody's the popular."""

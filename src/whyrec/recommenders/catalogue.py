@@ -132,6 +132,7 @@ RANKERS: tuple[Ranker, ...] = (
         settings={**_TRANSFORMER, "loss": "gbce", "negatives": 1024}, live=_SEQUENCES,
     ),
     Ranker("BERT4Rec", f"{_HOME}.bert4rec:BERT4Rec", "minutes", _SEQUENCE, settings=_TRANSFORMER, live=_SEQUENCES),
+    Ranker("blend", f"{_HOME}.blend:Blend", "that of its parts", _FOLLOWS, live="whyrec.live.blend:Blended"),
     Ranker(
         "two-headed", f"{_HOME}.two_headed:TwoHeadedRecommender", "minutes, and the item texts once", frozenset(get_args(Ability)),
         live="whyrec.live.two_headed:TwoHeaded",

@@ -12,14 +12,15 @@ from whyrec.decide.causal_recommender import CausalRecommender
 from whyrec.decide.comparisons import kept
 from whyrec.estimate import jsonable
 from whyrec.explain.chinese import Lang, validation_in
-from whyrec.explain.rankers import ranker_words
+from whyrec.explain.rankers import choice_words, ranker_words
 from whyrec.recommenders.store import parameters
 
 _SPANS = 40  # bins of the log's time
 
 
 def model_card(model: CausalRecommender, folder: Path | None = None, lang: Lang = "en") -> dict[str, Any]:
-    """ranker: its name, settings, abilities, and what it cannot in words. log: see `log_card`. training: loss by epoch and arms. validation: as it was when it was fitted; baselines: what was compared
+    """ranker: its name, settings, abilities, what it cannot in words, and its choice (`Choice.to_dict`, and in words; None where it was
+    named). log: see `log_card`. training: loss by epoch and arms. validation: as it was when it was fitted; baselines: what was compared
     with it, then and since by `whyrec evaluate` (kept in its folder). None of what was not kept.
     """
     recommender, dataset, row = model.recommender_, model.dataset_, model.ranker_
@@ -28,7 +29,8 @@ def model_card(model: CausalRecommender, folder: Path | None = None, lang: Lang 
         {
             "parameters": {"epochs": model.epochs, "text_model": model.text_model, "random_state": model.random_state},
             "ranker": {
-                "name": row.name, "settings": parameters(recommender), "abilities": sorted(row.abilities), "told": ranker_words(row, lang)
+                "name": row.name, "settings": parameters(recommender), "abilities": sorted(row.abilities), "told": ranker_words(row, lang),
+                "choice": model.choice_ and {**model.choice_.to_dict(), "told": choice_words(model.choice_, lang)},
             },
             "training": {"losses": [float(loss) for loss in getattr(recommender, "losses_", [])], "arms": arms},
             "no_effects": model.no_effects_ or None,

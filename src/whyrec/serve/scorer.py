@@ -134,7 +134,7 @@ class Scorer:
         mine = np.array([entry[0] for entry in known], dtype=np.int64)
         live = self.live
         heard = known if live.can("new items") else [entry for entry in known if entry[0] < live.n_items]
-        if not live.can("live") or (not heard and not (live.timed and now is not None)):
+        if not heard and not (live.timed and now is not None):
             return User(identity, code, mine, live.stored(code))
         day = None if now is None or self.start is None else (now - self.start) / _DAY
         return User(identity, code, mine, live.state(self._past(code, heard), day))
