@@ -148,6 +148,19 @@ def check_tiny_log(make: Make, tiny: Dataset) -> None:
     assert items[1].tolist() == [1, -1]
 
 
+def given_by_others(dataset: Dataset, folder: Path) -> dict[str, str]:
+    """A file of scores and a folder of states for users with a past, as another system would write them: settings by name."""
+    rng = np.random.default_rng(3)
+    active = np.flatnonzero(np.diff(dataset.matrix.indptr))
+    users, items = dataset.users["user"].gather(active), dataset.items["item"]
+    pairs = pl.DataFrame({"user": users}).join(pl.DataFrame({"item": items[::2]}), how="cross")
+    pairs.with_columns(score=pl.Series(rng.normal(size=pairs.height))).write_parquet(folder / "scores.parquet")
+    for role, ids in (("user", users), ("item", items[:-1])):
+        states = rng.normal(size=(len(ids), 3)).tolist()
+        pl.DataFrame({role: ids, "state": states}).write_parquet(folder / f"{role}s.parquet")
+    return {"scores": str(folder / "scores.parquet"), "states": str(folder)}
+
+
 def small_dataset() -> Dataset:
     """Twelve users (the last without history) and eight items (the last without interactions), binary outcome with zeros."""
     from datetime import datetime, timedelta

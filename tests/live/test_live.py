@@ -1,11 +1,14 @@
 """Every ranker of the catalogue as it is asked for one user now: what it says it can, it can, and nothing else."""
 
+import inspect
+import tempfile
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import sparse
-from tests.estimator_checks import small_dataset
+from tests.estimator_checks import given_by_others, small_dataset
 
 from whyrec.errors import BadInput
 from whyrec.live.contract import Live, Past, Pasts, live_of
@@ -27,10 +30,10 @@ def text_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 def made(row: Ranker) -> Recommender:
-    import inspect
-
     known = inspect.signature(row.recommender).parameters
-    return row.make({name: value for name, value in SMALL.items() if name in known}).fit(DATA)
+    with tempfile.TemporaryDirectory() as folder:
+        given = SMALL | given_by_others(DATA, Path(folder))
+        return row.make({name: value for name, value in given.items() if name in known}).fit(DATA)
 
 
 fitted = cache(made)

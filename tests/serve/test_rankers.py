@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy import sparse
+from tests.estimator_checks import given_by_others
 from tests.serve.conftest import Running, shop_dataset, shop_log
 
 from whyrec import api
@@ -206,7 +207,7 @@ def test_every_other_ranker_is_fitted_saved_loaded_and_asked(
     dataset, _ = shop_dataset(shop_log(rows=900, users=30).with_columns(treatment=pl.lit(1)))
     small = {"epochs": 2, "width": 8, "negatives": 4, "factors": 4, "iterations": 3, "l1": 0.1, "l2": 1.0, "patience": None}
     known = inspect.signature(row.recommender).parameters
-    settings = {name: value for name, value in small.items() if name in known}
+    settings = {name: value for name, value in (small | given_by_others(dataset, tmp_path)).items() if name in known}
     model = CausalRecommender(ranker=row.name, settings=settings, text_model=str(text_model), cache=str(tmp_path / "texts")).fit(dataset)
     model.save(tmp_path / "m")
     again = CausalRecommender.load(tmp_path / "m")

@@ -187,6 +187,8 @@ def fit(
     ranker: str | Recommender | None = None,
     settings: Mapping[str, Any] | str | Path | None = None,
     budget: float | None = None,
+    scores: str | Path | None = None,
+    states: str | Path | None = None,
     epochs: int = 6,
     compare: bool = False,
     random_state: int = 0,
@@ -195,7 +197,8 @@ def fit(
 
     ranker: what lists come from, by its name in `whyrec.recommenders.catalogue` ("EASE", "SASRec", "item-kNN" ...), or an unfitted
     recommender of it; the two-headed one by default. "auto" lets the log choose: see `whyrec.decide.choice.choose`. Effects are the same
-    whichever it is. budget: CPU seconds that choosing and fitting an "auto" ranker may take, about, or that a transformer trains. settings: of the ranker, by name, or the file
+    whichever it is. budget: CPU seconds that choosing and fitting an "auto" ranker may take, about, or that a transformer trains. scores, states: instead, what another system says: a file of user, item and
+    score, or a folder with vectors of users and items (`whyrec.recommenders.given`). settings: of the ranker, by name, or the file
     that `whyrec tune --out` wrote, which also names the ranker.
     schema: roles of the columns, or a TOML file of them; inferred from usual names where absent. strict: raise
     BadInput for the first faulty row instead of leaving it out of the model and in the report. compare: also rank the last fifth of the
@@ -203,7 +206,7 @@ def fit(
     """
     from whyrec.decide.causal_recommender import CausalRecommender
 
-    chosen, given = _ranker_and_settings(ranker, settings, budget)
+    chosen, given = _ranker_and_settings(*_foreign(ranker, settings, scores, states), budget)
     if out is not None:
         check_free(Path(out))
     roles = Schema.read(Path(schema)) if isinstance(schema, str | Path) else schema
@@ -217,6 +220,20 @@ def fit(
     if out is not None:
         model.save(Path(out))
     return Fitted(model, validation, None if out is None else Path(out))
+
+
+def _foreign(
+    ranker: str | Recommender | None,
+    settings: Mapping[str, Any] | str | Path | None,
+    scores: str | Path | None,
+    states: str | Path | None,
+) -> tuple[str | Recommender | None, Mapping[str, Any] | str | Path | None]:
+    """The ranker and the settings that stand for what another system says, or those that were given."""
+    if scores is None and states is None:
+        return ranker, settings
+    both = states if scores is not None else None
+    refuse_unused({"ranker": ranker, "settings": settings, "states": both}, "lists come from what another system says")
+    return ("given scores", {"scores": str(scores)}) if scores is not None else ("given states", {"states": str(states)})
 
 
 def _ranker_and_settings(

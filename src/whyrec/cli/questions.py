@@ -77,6 +77,12 @@ def fit(
         float | None,
         typer.Option(help="CPU seconds, about, of choosing and fitting an auto ranker, or of training a transformer by name."),
     ] = None,
+    scores: Annotated[
+        Path | None, typer.Option(help="Lists of another system instead: a file with user, item and score in each row.")
+    ] = None,
+    states: Annotated[
+        Path | None, typer.Option(help="Vectors of another system instead: a folder with users.parquet and items.parquet (id, state).")
+    ] = None,
     settings: Annotated[
         Path | None, typer.Option(help="Settings of the ranker: the file that whyrec tune --out wrote, which also names it.")
     ] = None,
@@ -98,6 +104,8 @@ def fit(
             ranker=ranker,
             settings=settings,
             budget=budget,
+            scores=scores,
+            states=states,
             compare=compare,
             random_state=seed,
         ),

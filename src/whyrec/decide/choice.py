@@ -260,6 +260,8 @@ def listed(asked: Mapping[str, Live[Any]], cases: Cases, repeats: bool) -> tuple
             lists[name][place, : len(row[:K])] = row[:K]
         pool = np.unique(best[best >= 0])
         codes[place, : len(pool)], scores[place, : len(pool)] = pool, every[:, pool].T
+    widest = int((codes >= 0).sum(axis=1).max(initial=1))
+    codes, scores = codes[:, :widest], scores[:, :widest]
     found = codes == cases.targets[:, None]
     return lists, Pools(codes, scores, np.where(found.any(axis=1), found.argmax(axis=1), -1))
 

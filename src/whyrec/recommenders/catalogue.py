@@ -133,6 +133,8 @@ RANKERS: tuple[Ranker, ...] = (
     ),
     Ranker("BERT4Rec", f"{_HOME}.bert4rec:BERT4Rec", "minutes", _SEQUENCE, settings=_TRANSFORMER, live=_SEQUENCES),
     Ranker("blend", f"{_HOME}.blend:Blend", "that of its parts", _FOLLOWS, live="whyrec.live.blend:Blended"),
+    Ranker("given scores", f"{_HOME}.given:GivenScores", "nothing; another system's"),
+    Ranker("given states", f"{_HOME}.given:GivenStates", "nothing; another system's", _STATES),
     Ranker(
         "two-headed", f"{_HOME}.two_headed:TwoHeadedRecommender", "minutes, and the item texts once", frozenset(get_args(Ability)),
         live="whyrec.live.two_headed:TwoHeaded",
