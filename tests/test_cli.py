@@ -98,6 +98,26 @@ def test_fit_prints_one_object_and_progress_elsewhere(folder):
     assert (folder / "model" / "model.json").is_file()
 
 
+def test_another_ranker_of_another_system_and_one_that_the_log_chooses(folder, tmp_path, whyrec):
+    log = pl.read_csv(folder / "log.csv").drop("treatment")
+    log.write_csv(tmp_path / "log.csv")
+    pairs = log.select("user", "item").unique(maintain_order=True).with_row_index("score")
+    pairs.write_csv(tmp_path / "scores.csv")
+    (tmp_path / "tuned.json").write_text(json.dumps({"model": "EASE", "parameters": {"regularisation": 9.0}}))
+    given = {
+        "item-kNN": ("--ranker", "itemknn"), "EASE": ("--settings", tmp_path / "tuned.json"), "given scores": ("--scores", tmp_path / "scores.csv"),
+        None: ("--ranker", "AUTO", "--budget", "2"),
+    }  # fmt: skip
+    for name, arguments in given.items():
+        code, out, err = whyrec("fit", tmp_path / "log.csv", "--out", tmp_path / "m", *arguments, "--json")
+        assert code == 0, err
+        ranker = json.loads(out)["ranker"]
+        assert name in (None, ranker["name"]) and (ranker["choice"] is None) == (name is not None)
+        code, out, err = whyrec("evaluate", tmp_path / "m", "--test", folder / "later.csv", "--json")
+        assert code == 0, err
+        assert {row["method"] for row in json.loads(out)["methods"]} == {"causal recommender", "popularity"}
+
+
 def test_model_in_another_folder_recommends_the_same_to_the_last_digit(folder, tmp_path):
     shutil.copytree(folder / "model", tmp_path / "elsewhere")
     first = run("recommend", folder / "model", "--by", "mix", "--out", tmp_path / "first.parquet", "--json")
@@ -203,6 +223,8 @@ def test_what_cannot_be_answered_exits_1_and_says_why(folder, whyrec, arguments,
         ("recommend", "model", "--by", "luck"),
         ("recommend", "model", "--by", "mix", "--mix", "1.5"),
         ("fit", "log.csv"),
+        ("fit", "log.csv", "--out", "m", "--ranker", "best"),
+        ("tune", "auto", "log.csv"),
     ],
 )
 def test_bad_usage_exits_2(whyrec, arguments):

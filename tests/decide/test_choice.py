@@ -169,6 +169,7 @@ def test_words_of_every_kind_in_both_languages() -> None:
         assert len(told["en"]) == len(told["zh"]) == 7 + (chosen == "blend")
         assert all(any("一" <= letter <= "鿿" for letter in line) for line in told["zh"])
         rows, place = choice_rows(choice)
+        assert choice_rows(choice, "zh")[0][1][0] == "混合"
         assert rows[place][0] == chosen and rows[1][4] == "–"
         assert Choice.from_dict(json.loads(json.dumps(choice.to_dict()))) == choice
 

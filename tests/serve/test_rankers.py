@@ -159,6 +159,22 @@ def test_an_erased_user_is_nobody_here_and_in_the_folder(serve: Callable[..., Ru
     np.testing.assert_allclose(again.recommender_.score_all(code)[0], again.recommender_.score_nobody(), rtol=1e-4, atol=1e-4)
 
 
+def test_a_folder_of_before_there_were_rankers_is_two_headed(folder: Path, tmp_path: Path) -> None:
+    import json
+    import shutil
+
+    from whyrec import saved
+
+    old = shutil.copytree(folder / "two-headed", tmp_path / "old")
+    manifest = json.loads((old / "model.json").read_text())
+    del manifest["content"]["ranker"], manifest["content"]["choice"]
+    manifest["seal"] = saved._seal(manifest)
+    (old / "model.json").write_text(json.dumps(manifest))
+    again, now = CausalRecommender.load(old), CausalRecommender.load(folder / "two-headed")
+    assert again.ranker_.name == "two-headed" and again.choice_ is None
+    assert again.recommend(["u1", "u2"], by="mix").equals(now.recommend(["u1", "u2"], by="mix"))
+
+
 def test_one_ranker_after_another_answers(serve: Callable[..., Running], folder: Path) -> None:
     server = serve(model=folder, explore=0.0)
     with Client(server.url) as client:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from whyrec.decide.choice import Choice
 from whyrec.recommenders.catalogue import Ability, Ranker
+
+if TYPE_CHECKING:
+    from whyrec.decide.choice import Choice
 
 Lang = Literal["en", "zh"]
 
+# Names of rankers that are words; the others are called by their English names in both languages.
+NAMES = {
+    "popularity": "热度", "recent popularity": "近期热度", "content-based": "基于内容", "user-kNN": "用户近邻", "item-kNN": "商品近邻",
+    "biased MF": "带偏置的矩阵分解", "two-tower": "双塔", "two-headed": "双头网络", "blend": "混合", "given scores": "外部得分",
+    "given states": "外部向量",
+}  # fmt: skip
 _HEAD = {"en": "Lists come from {name}.", "zh": "列表由 {name} 给出。"}
 # By the ability that is missing: what follows from it.
 _WITHOUT: dict[Ability, dict[Lang, str]] = {
@@ -40,7 +48,12 @@ _WITHOUT: dict[Ability, dict[Lang, str]] = {
 def ranker_words(row: Ranker, lang: Lang = "en") -> list[str]:
     """The ranker's name, and a sentence for everything that it cannot."""
     missing = [words[lang] for ability, words in _WITHOUT.items() if ability not in row.abilities]
-    return [_HEAD[lang].format(name=row.name), *missing]
+    return [_HEAD[lang].format(name=ranker_name(row.name, lang)), *missing]
+
+
+def ranker_name(name: str, lang: Lang) -> str:
+    """A ranker's name in a language."""
+    return NAMES.get(name, name) if lang == "zh" else name
 
 
 _CHOICE = {
@@ -91,20 +104,20 @@ def choice_words(choice: Choice, lang: Lang = "en") -> list[str]:
     how = words["how"].format(choices=choice.choices, users=choice.users)
     how += words["random"] if choice.since is None else words["since"].format(since=choice.since)
     verdict = words["best" if choice.best == choice.ranker else "simple"].format(
-        ranker=choice.ranker, ndcg=chosen["ndcg"], best=choice.best, top=rows[choice.best]["ndcg"], p=chosen["p_value"] or 0.0
+        ranker=ranker_name(choice.ranker, lang), ndcg=chosen["ndcg"], best=ranker_name(choice.best, lang), top=rows[choice.best]["ndcg"], p=chosen["p_value"] or 0.0
     )
     told = [how, verdict]
     if choice.ranker == "blend":
         named = zip(choice.settings["parts"], choice.settings["weights"], strict=True)
-        parts = [words["part"].format(weight=weight, ranker=part["ranker"]) for part, weight in named]
+        parts = [words["part"].format(weight=weight, ranker=ranker_name(part["ranker"], lang)) for part, weight in named]
         told.append(words["blend"].format(parts=("; " if lang == "en" else "；").join(parts)))
     told.append(words["cost"].format(seconds=choice.seconds))
     for name, why in choice.left_out.items():
-        told.append(words["left_out"].format(name=name, why=words[str(why["reason"])].format(**why)))
+        told.append(words["left_out"].format(name=ranker_name(name, lang), why=words[str(why["reason"])].format(**why)))
     return told
 
 
-def choice_rows(choice: Choice) -> tuple[list[Sequence[str]], int]:
+def choice_rows(choice: Choice, lang: Lang = "en") -> tuple[list[Sequence[str]], int]:
     """The table of candidates in the columns of `COLUMNS`, the simplest first, and the row of the chosen."""
 
     def within(row: dict[str, Any], name: str, sign: str = "") -> str:
@@ -112,7 +125,7 @@ def choice_rows(choice: Choice) -> tuple[list[Sequence[str]], int]:
 
     rows: list[Sequence[str]] = [
         (
-            row["method"], within(row, "ndcg"), f"{row['hit_rate']:.4f}", "–" if row["p_value"] is None else within(row, "difference", "+"),
+            ranker_name(row["method"], lang), within(row, "ndcg"), f"{row['hit_rate']:.4f}", "–" if row["p_value"] is None else within(row, "difference", "+"),
             "–" if row["p_value"] is None else f"{row['p_value']:.4f}", f"{row['fit_seconds']:,.1f}",
         )
         for row in choice.methods

@@ -17,7 +17,7 @@ from whyrec.explain.failures import CHECKS, VERDICTS, failures
 from whyrec.explain.graph_picture import graph_picture, rejected_lines
 from whyrec.explain.page import Page, Words, hidden_share, hidden_share_words, number, with_interval
 from whyrec.explain.policy_plots import decision_part
-from whyrec.explain.rankers import COLUMNS, choice_rows, choice_words, ranker_words
+from whyrec.explain.rankers import COLUMNS, NAMES, choice_rows, choice_words, ranker_words
 from whyrec.explain.reasons import group_name, sentences, short_reasons
 
 if TYPE_CHECKING:
@@ -37,10 +37,7 @@ _METHODS = {
     "by preference": "按偏好",
     "by effect": "按效应",
     "by both": "两者结合",
-    "popularity": "热度",
-    "content-based": "基于内容",
-    "user-kNN": "用户近邻",
-    "item-kNN": "商品近邻",
+    **NAMES,
     "matrix factorisation": "矩阵分解",
     "causal recommender": "因果推荐",
     "random": "随机",
@@ -446,7 +443,7 @@ def recommendations_section(page: Page, model: CausalRecommender, t: Words, lang
     page.text(space.join(ranker_words(model.ranker_, lang)))
     if model.choice_ is not None:
         page.text(space.join(choice_words(model.choice_, lang)))
-        rows, chosen = choice_rows(model.choice_)
+        rows, chosen = choice_rows(model.choice_, lang)
         page.table(t("Rankers that were tried, the simplest first", "所尝试的排序器，从最简单的开始"), COLUMNS[lang], rows, 1, chosen)
     busiest = np.argsort(-np.diff(model.dataset_.histories.offsets), kind="stable")[:people]
     ids = [model.dataset_.users["user"][int(code)] for code in busiest]
