@@ -65,6 +65,7 @@ __all__ = [
     "recommenders_benchmark",
     "refute",
     "report",
+    "similar",
     "tune",
     "uplift",
     "why",
@@ -76,6 +77,7 @@ if TYPE_CHECKING:  # what type checkers see of names that load when they are fir
     from whyrec.api.cases import counterfactual, refute, why_not
     from whyrec.api.effects import arms, dose, effects_benchmark, league, preference, uplift
     from whyrec.api.graphs import graph_benchmark, graph_check, graph_identify, graph_learn, graph_show
+    from whyrec.api.lists import similar
     from whyrec.api.model import article, demo, effect, evaluate, fit, load, proof, recommend, report, why
     from whyrec.api.policies import deploy_check, policy_benchmark, policy_compare, policy_evaluate, policy_learn
     from whyrec.api.recommenders import recommenders_benchmark, tune

@@ -20,6 +20,7 @@ HOMES = {
         ("fit", "load", "recommend", "effect", "why", "evaluate", "report", "demo", "article", "proof", "write_table"),
         "whyrec.api.model",
     ),
+    "similar": "whyrec.api.lists",
     **dict.fromkeys(("counterfactual", "refute", "why_not"), "whyrec.api.cases"),
     **dict.fromkeys(
         ("graph_learn", "graph_check", "graph_show", "graph_identify", "graph_benchmark"), "whyrec.api.graphs"

@@ -289,6 +289,9 @@ def recommend(
     lang: Lang = "en",
     context: Mapping[str, Any] | None = None,
     history: Mapping[Any, Sequence[Any]] | None = None,
+    candidates: Sequence[Any] | None = None,
+    exclude: Sequence[Any] | None = None,
+    where: Sequence[str] = (),
 ) -> Table:
     """Top k items of users, with effects and a reason each; see `CausalRecommender.recommend` for the columns, and `known`.
 
@@ -297,6 +300,8 @@ def recommend(
     see `whyrec.decide.constrained_lists`; what they cost stands in the answer's `constraints`. picture: .svg or .html of the
     Pareto front of score and diversity, or of gain against budget. context: of the moment, {"weather": "rain"}; which of its columns
     change anything in this model stands in `context_used`. BadInput for a column or a level that the log does not have.
+    candidates, exclude: ids of the items that lists may draw on, and may not; where: conditions on the item table, ["price<=5", "kind=dairy|bread"]
+    (see `whyrec.data.where`).
 
     Users who are not in the log are answered beside those who are, by preference and without effects, and `known` is false in
     their rows; history: what they took, user to item ids, oldest first. UnknownId where no user is known and nothing is told of
@@ -304,6 +309,7 @@ def recommend(
     """
     from whyrec.decide.causal_recommender import Ranking
     from whyrec.decide.constrained_lists import best_ranking, constrained, words_of
+    from whyrec.decide.eligible import allowed_items
     from whyrec.explain.reasons import short_reasons, stranger_reasons
 
     fitted = _model(model)
@@ -322,6 +328,7 @@ def recommend(
             f"user {strangers[0]!r} is not in the log: lists under constraints are of its users; ask for the others apart"
         )
     ranking: Ranking = "effect" if by == "uplift" else best_ranking(fitted) if by == "policy" else by
+    allowed = allowed_items(fitted.dataset_, candidates, exclude, where)
     among = [user for user, seen in zip(asked, known, strict=True) if seen]
     found = constrained(
         fitted,
@@ -333,13 +340,14 @@ def recommend(
         budget=budget,
         cost=cost,
         context=context,
+        candidates=allowed,
     )
     frame = found.frame.with_columns(reason=short_reasons(fitted, found.frame, lang), known=pl.lit(True))
     if strangers:
         from whyrec.decide.strangers import recommend_strangers
 
         told = [list((history or {}).get(user, ())) for user in strangers]
-        more_rows = recommend_strangers(fitted, told, k, context=context)
+        more_rows = recommend_strangers(fitted, told, k, context=context, candidates=allowed)
         reasons = stranger_reasons(fitted, more_rows, told, lang)
         frame = _in_order(asked, known, frame, more_rows.with_columns(reason=reasons, known=pl.lit(False)))
     if out is not None:

@@ -35,6 +35,13 @@ Missing = Annotated[
         help="Rows without a value of a confounder: left out and made up for by weights; left out (complete); or missing is a value of its own.",
     ),
 ]  # fmt: skip
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        help='Only items of the item table that hold this: "price<=5", "kind=dairy|bread", "stock>0", "brand!=own"; may be repeated.',
+    ),
+]
 By = Annotated[
     Literal["preference", "uplift", "policy", "effect", "mix"],
     typer.Option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -17,6 +17,7 @@ from whyrec.cli.options import (
     Positive,
     Reference,
     Seed,
+    Where,
     answer,
     names,
     ranker_or_auto,
@@ -135,21 +136,37 @@ def recommend(
     context: Annotated[
         list[str] | None, typer.Option(help='The moment: a context column of the log, "weather=rain"; may be repeated.')
     ] = None,
+    users: Annotated[
+        Path | None, typer.Option(help="File of users: a table with the log's user column, or one id a line.")
+    ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(help="Choices of people who are not in the log, oldest first: a table of user and item in the log's columns."),
+    ] = None,
+    items: Annotated[Path | None, typer.Option(help="File of the items to choose from, such as what is in stock.")] = None,
+    exclude: Annotated[Path | None, typer.Option(help="File of items to leave out.")] = None,
+    where: Where = None,
     out: Annotated[Path | None, typer.Option(help="Write the table to this .parquet or .csv file.")] = None,
     lang: Lang = "en",
     as_json: Json = False,
 ) -> None:
     """The top k items of users, with effects, intervals and reasons; diverse, or within a budget."""
+    from whyrec.data.id_files import histories_in, ids_in
     from whyrec.represent.moment import read_context
 
     try:
         price: float | str = float(cost)
     except ValueError:
         price = cost
-    answer(
-        lambda api: api.recommend(
-            model,
-            user,
+
+    def asked(api: Any) -> Any:
+        fitted = api.load(model)
+        schema = fitted.dataset_.schema
+        told = histories_in(history, schema.user, schema.item) if history is not None else None
+        named = [*(user or ()), *(ids_in(users, schema.user) if users is not None else ()), *(told or ())]
+        return api.recommend(
+            fitted,
+            list(dict.fromkeys(named)) or None,
             k=k,
             by=by,
             mix=mix,
@@ -160,9 +177,26 @@ def recommend(
             picture=picture,
             lang=lang,
             context=read_context(context or []),
-        ),
-        as_json,
-    )
+            history=told,
+            candidates=ids_in(items, schema.item) if items is not None else None,
+            exclude=ids_in(exclude, schema.item) if exclude is not None else None,
+            where=where or (),
+        )
+
+    answer(asked, as_json)
+
+
+@app.command()
+def similar(
+    model: Model,
+    item: Annotated[list[str], typer.Option(help="An item's id; may be repeated.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="Items for each.")] = 10,
+    where: Where = None,
+    out: Annotated[Path | None, typer.Option(help="Write the table to this .parquet or .csv file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Items like an item, nearest first in the ranker's item space: "people who look at this may want these"."""
+    answer(lambda api: api.similar(model, item, k=k, where=where or (), out=out), as_json)
 
 
 @app.command()

@@ -5,7 +5,7 @@ Both start from the ranking of a fitted `CausalRecommender` and say what the con
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -60,6 +60,7 @@ def constrained(
     budget: float | None = None,
     cost: float | str = 1.0,
     context: Mapping[str, Any] | None = None,
+    candidates: Sequence[Any] | None = None,
 ) -> Constrained:
     """Top k of each user, made diverse, then cut to a budget.
 
@@ -71,9 +72,9 @@ def constrained(
     front: tuple[tuple[str, float, float], ...] = ()
     curve = None
     if diversity is None:
-        frame = model.recommend(users, k, by=by, mix=mix, context=context)
+        frame = model.recommend(users, k, by=by, mix=mix, context=context, candidates=candidates)
     else:
-        frame, told["diversity"], front = _diverse(model, users, k, by, mix, diversity, context)
+        frame, told["diversity"], front = _diverse(model, users, k, by, mix, diversity, context, candidates)
     if budget is not None:
         frame, told["budget"], curve = _within_budget(model, frame, budget, cost)
     return Constrained(frame, told, front, curve)
@@ -87,8 +88,9 @@ def _diverse(
     mix: float,
     diversity: float,
     context: Mapping[str, Any] | None,
+    candidates: Sequence[Any] | None,
 ) -> tuple[pl.DataFrame, dict[str, Any], tuple[tuple[str, float, float], ...]]:
-    deep = model.recommend(users, max(_CANDIDATES, k), by=by, mix=mix, context=context).with_row_index("_row")
+    deep = model.recommend(users, max(_CANDIDATES, k), by=by, mix=mix, context=context, candidates=candidates).with_row_index("_row")
     order = deep["user"].unique(maintain_order=True)
     user = deep["user"].replace_strict(order, np.arange(len(order)), return_dtype=pl.Int64).to_numpy()
     place = deep["rank"].to_numpy().astype(np.int64) - 1

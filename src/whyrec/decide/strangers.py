@@ -20,17 +20,21 @@ def recommend_strangers(
     k: int = 10,
     *,
     context: Mapping[str, Any] | None = None,
+    candidates: Sequence[Any] | None = None,
 ) -> pl.DataFrame:
     """Top k of people who are not in the log, by preference, in the columns of `CausalRecommender.recommend`.
 
     histories: of each, the ids of the items that they took, oldest first; of nobody's the popular lead. `user` is the place in
     `histories`; of a ranker that knows the users of its log alone everybody gets what is popular. Effects are null: they are of pairs with
-    a user of the log. UnknownId for an item that the log does not have.
+    a user of the log. candidates: item ids to choose from; None: all. UnknownId for an item that the log does not have.
     """
     dataset = model.dataset_
     moment = None
     if context and model.taste_ is not None:
         moment = model.taste_.item_tilt_ @ model.moments_.encode(context)[0].astype(np.float32)
+    barred = np.zeros(dataset.n_items, dtype=bool)
+    if candidates is not None:
+        barred = np.isin(np.arange(dataset.n_items), dataset.item_codes(candidates), invert=True)
     parts = []
     for place, past in enumerate(histories):
         if isinstance(past, str) or not isinstance(past, Sequence):
@@ -45,6 +49,7 @@ def recommend_strangers(
                 scores -= np.log(np.exp(scores, dtype=np.float64).sum(axis=1, keepdims=True)).astype(np.float32)
         if not model.repeats_:
             scores[0, codes] = -np.inf
+        scores[0, barred] = -np.inf
         items, values = (found[0] for found in top_k(scores, k))
         items, values = items[items >= 0], values[items >= 0]
         parts.append(
