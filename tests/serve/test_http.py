@@ -548,3 +548,18 @@ def test_logged_first_is_in_the_log_when_it_is_given(serve: Callable[..., Runnin
     assert answer["logged"] is True
     assert running.service.store.decision(answer["id"]) is not None
     running.stop()
+
+
+def test_conditions_on_the_item_table_and_items_like_an_item(client: Client, http: httpx.Client) -> None:
+    """`where` bars the rest, by the table's own columns; a bad condition is a 422 that names it; the nearest items are told of any item."""
+    table = http.get("/v1/items", params={"limit": 100}).json()["items"]
+    texts = {row["item"]: row["text"] for row in table}
+    wanted = next(iter(texts.values()))
+    found = client.recommend("u4", 10, where=[f"text={wanted}"], exclude_seen=False)
+    assert {texts[row.item] for row in found.items} == {wanted}
+    refused = http.post("/v1/recommend", json={"user": "u4", "where": ["colour=red"]})
+    assert refused.status_code == 422 and "colour" in refused.json()["detail"]
+    near = client.similar("i1", 3)
+    assert len(near) == 3 and "i1" not in {row["item"] for row in near}
+    assert [row["cosine"] for row in near] == sorted((row["cosine"] for row in near), reverse=True)
+    assert http.get("/v1/items/unheard-of/similar").status_code == 404

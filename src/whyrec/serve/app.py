@@ -375,6 +375,14 @@ def create_app(
 
         return _json(await aside(work))
 
+    @app.get("/v1/items/{item:path}/similar", tags=["items"])
+    async def similar(
+        item: Id, k: Annotated[int, Query(ge=1, le=100)] = 10, model: Model = None
+    ) -> Response:  # fmt: skip
+        """Items like an item, nearest first in the ranker's item space."""
+        served = service.registry.roles.primary if model is None else service.registry.named(model)
+        return _json({"item": item, "similar": await aside(lambda: served.scorer.similar(item, k)), "model": served.to_dict()})
+
     @app.get("/v1/users", tags=["users"])
     async def users(
         after: After = 0, limit: Limit = 100, search: Annotated[str | None, Query(max_length=100)] = None

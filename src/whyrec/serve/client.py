@@ -113,7 +113,7 @@ class Client:
     def recommend(
         self, user: str | int, k: int = 10, *, by: By = "preference", context: Mapping[str, Any] | None = None, **more: Any
     ) -> Recommendation:  # fmt: skip
-        """Items for a user; more: the other fields of the endpoint (mix, explore, exclude, candidates, lang ...)."""
+        """Items for a user; more: the other fields of the endpoint (mix, explore, exclude, candidates, where, lang ...)."""
         form = {"user": str(user), "k": k, "by": by, "context": dict(context or {}), **more}
         return Recommendation.of(self._ask("POST", "/v1/recommend", form, again=f"c_{secrets.token_hex(12)}"))
 
@@ -125,6 +125,12 @@ class Client:
         return [
             Recommendation.of(row) if "items" in row else ServiceError(row["status"], row) for row in found["results"]
         ]
+
+    def similar(self, item: str, k: int = 10, *, model: str | None = None) -> list[dict[str, Any]]:
+        """Items like an item, nearest first: item, text, cosine."""
+        asked = {"k": k} | ({} if model is None else {"model": model})
+        found: list[dict[str, Any]] = self._ask("GET", f"/v1/items/{quote(item, safe='')}/similar", params=asked)["similar"]
+        return found
 
     def event_page(self, after: int = 0, limit: int = 100) -> dict[str, Any]:
         """A page of stored events, and `next`, where the next begins."""

@@ -135,6 +135,9 @@ class RecommendForm(Form):
     exclude_seen: bool | None = Field(None, description="By default only where the model's log has no repeat choices.")
     exclude: Annotated[list[Id], Field(max_length=1000)] = []
     candidates: Annotated[list[Id], Field(min_length=1, max_length=5000)] | None = None
+    where: Annotated[list[Annotated[str, StringConstraints(min_length=3, max_length=500)]], Field(max_length=20)] = Field(
+        [], description='Only items of the item table that hold all of these: "price<=5", "kind=dairy|bread"; items that came later have no columns.'
+    )
     context: Context = {}
     reasons: bool = True
     lang: Lang = "en"

@@ -279,6 +279,14 @@ class Scorer:
 
     # Reasons -----------------------------------------------------------------------------------------------------
 
+    def similar(self, item: str, k: int) -> list[dict[str, Any]]:
+        """The k items nearest to an item in the ranker's item space, new ones included where it ranks them; UnknownId for one that it does not know."""
+        code = self.ranked_code(item)
+        others = np.delete(np.arange(self.live.n_items), code)
+        cosine = self.live.likeness(code, others)
+        best = np.argsort(-cosine, kind="stable")[:k]
+        return [{"item": self.ids[others[j]], "text": self.texts[others[j]], "cosine": float(cosine[j])} for j in best]
+
     def why(self, user: User, item: str, moment: Moment = NOW) -> Why:
         """What `CausalRecommender.why` answers, of the user as of now."""
         code = self.ranked_code(item)

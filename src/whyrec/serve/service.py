@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from whyrec.data.where import rows_where
 from whyrec.decide.deploy import Deployment, deploy_check
 from whyrec.decide.forgetting import forget_users, user_ids
 from whyrec.decide.off_policy.rounds import Rounds
@@ -86,6 +87,7 @@ class Wish:
     exclude_seen: bool | None = None
     exclude: Sequence[str] = ()
     candidates: Sequence[str] | None = None
+    where: Sequence[str] = ()
     context: Mapping[str, Any] | None = None
     reasons: bool = True
     lang: str = "en"
@@ -280,6 +282,9 @@ class Service:
         if wish.candidates is not None:
             known = [scorer.item_code[item] for item in wish.candidates if item in scorer.item_code]
             allowed = np.unique(np.array(known, dtype=np.int64))
+        if wish.where:
+            holding = rows_where(scorer.model.dataset_.items, wish.where, "item").arg_true().to_numpy().astype(np.int64)
+            allowed = holding if allowed is None else np.intersect1d(allowed, holding)
         depth = max(DEPTH, 2 * wish.k)
         compared = rules not in (("preference",), ("softmax",))
         deep = max(POOL, depth) if compared else depth
