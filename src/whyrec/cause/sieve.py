@@ -75,16 +75,17 @@ class Sieve:
         rows = np.arange(len(features)) if rows is None else rows
         a, w = treatment.astype(np.float64), weight / weight.mean()
         self._straighten(features, a, outcome, w, binned)
-        if self.scored_:
-            features = self._with_scores(features)
-            binned, rows = binned.beside(rows, features[:, len(binned.columns) :]), np.arange(len(features))
-        self.edges_ = [column.edges for column in binned.columns]
+        features = self._with_scores(features)
+        scores = Binned.of(features[:, len(binned.columns) :])
+        self.edges_ = [column.edges for column in (*binned.columns, *scores.columns)]
         some = _thinned(len(a), self.random_state)
-        self._search(binned, rows[some], a[some], outcome[some], w[some])
+        self._search(binned, rows[some], scores, some, features[some], a[some], outcome[some], w[some])
         designs = self._regress(features, a, outcome, w)
         self.trees_: tuple[Any, Any] = (None, None)
         if self.trees:
-            codes = np.column_stack([column.codes[rows[some]] for column in binned.columns]).astype(np.float32)
+            codes = np.column_stack(
+                [*(c.codes[rows[some]] for c in binned.columns), *(c.codes[some] for c in scores.columns)]
+            ).astype(np.float32)
             both = np.column_stack([codes, a[some].astype(np.float32)])
             self.trees_ = (
                 self._grow(codes, designs[0], self.coefficients_[0], a, w, some, True),
@@ -158,8 +159,14 @@ class Sieve:
         inputs = np.column_stack(codes if part == 0 else [*codes, np.full(len(features), arm)]).astype(np.float32)
         return np.asarray(trees.predict(inputs, raw_score=True), dtype=np.float64)
 
-    def _search(self, binned: Binned, rows: IntArray, a: FloatArray, y: FloatArray, w: FloatArray) -> None:
-        """Choose the terms of both models."""
+    def _search(
+        self, binned: Binned, rows: IntArray, scores: Binned, some: IntArray, x: FloatArray, a: FloatArray, y: FloatArray,
+        w: FloatArray,
+    ) -> None:  # fmt: skip
+        """Choose the terms of both models, of the columns first and of the straight scores in what those leave.
+
+        A score that competed with the columns would stand for whatever it resembles, and hide a rule of several columns.
+        """
         d = len(binned.columns)
         share = float(np.average(a, weights=w))
         penalty = 2 * np.log(max(d, 2))
@@ -177,6 +184,11 @@ class Sieve:
         found_a += _cut_terms(binned, rows, left_a, w, least_a)
         found_y += _cut_terms(binned, rows, left_y, w, least_y)
         found_effect += _cut_terms(binned, rows, left_y * slope / (share * (1 - share)), w, 2 * least_y)
+        if self.scored_:
+            left_a = _left(x, found_a, a - share, w)
+            found_a += _terms(scores, curves(scores, [Target(some, left_a, w)], penalty=penalty)[0][0], first=d)
+            left_y = _left(x, found_y, value, w, found_effect, slope)
+            found_y += _terms(scores, curves(scores, [Target(some, left_y, w)], penalty=penalty)[0][0], first=d)
         events = float(min(y.sum(), len(y) - y.sum())) if self.binary else len(y) / 2
         most = max(_MOST_COEFFICIENTS, d + _MOST_COEFFICIENTS / 2)
         budget_a, budget_y = (min(found / _ROWS_A_COEFFICIENT, most) for found in (small, events))
@@ -326,23 +338,35 @@ def _without_far(binned: Binned, rows: IntArray, y: FloatArray, a: FloatArray, w
     return straight + np.clip(left, -_FAR * size, _FAR * size)
 
 
-def _line(binned: Binned, j: int) -> Line:
+def _line(binned: Binned, j: int, place: int | None = None) -> Line:
     column = binned.columns[j]
     share = column.mass / column.mass.sum()
     centre = float(share @ column.values)
-    return Line(j, centre, float(np.sqrt(share @ (column.values - centre) ** 2)) or 1.0)
+    return Line(j if place is None else place, centre, float(np.sqrt(share @ (column.values - centre) ** 2)) or 1.0)
 
 
-def _terms(binned: Binned, chosen: Sequence[Chosen | None]) -> list[_Found]:
-    """The bases that backfitting chose, as terms."""
+def _left(
+    x: FloatArray, found: Sequence[_Found], values: FloatArray, w: FloatArray, more: Sequence[_Found] = (), slope: FloatArray | None = None
+) -> FloatArray:  # fmt: skip
+    """What a regression on the terms found, and on `more` of them times a slope, leaves of the values (n,)."""
+    table = design(tuple({repr(f.term): f.term for f in found}.values()), x)
+    if slope is not None:
+        changed = design(tuple({repr(f.term): f.term for f in more}.values()), x)
+        table = np.column_stack([table, changed * slope[:, None]])
+    result: FloatArray = values - table @ _fitted(table, values, w, False)
+    return result
+
+
+def _terms(binned: Binned, chosen: Sequence[Chosen | None], first: int = 0) -> list[_Found]:
+    """The bases that backfitting chose, as terms; first: the place of the first binned column among the features."""
     found = []
-    for j, choice in enumerate(chosen):
+    for k, choice in enumerate(chosen):
         if choice is None:
             continue
-        column = binned.columns[j]
+        column, j = binned.columns[k], first + k
         term: Term
         if choice.basis == 0:
-            term, size = _line(binned, j), 1
+            term, size = _line(binned, k, j), 1
         elif choice.basis == -2:
             term, size = Step(j, float(column.edges[choice.bin - 1])), 1
         elif choice.basis < 0:
