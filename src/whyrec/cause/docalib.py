@@ -34,6 +34,7 @@ from whyrec.cause.positivity import positivity
 from whyrec.cause.rare import kept_open
 from whyrec.cause.relatives import EFFECT, implied_weights, relatives
 from whyrec.cause.remainder import MULTIPLE, allowing, missed, remainder
+from whyrec.cause.second_order import second_order
 from whyrec.cause.scores import (
     OUTCOME_ENDS,
     Log,
@@ -237,6 +238,11 @@ class DoCalib:
             )
             * share[:, None]
         )
+
+        if self.mix_.gains is not None and not self.nuisances_.logged:
+            self.second_order_ = second_order(self.features_, self.log_, calibrated, self.mix_.gains, self.clusters_)
+            means = means - self.second_order_.share * self.second_order_.bias
+            influence = influence - self.second_order_.share * self.second_order_.influence * share[:, None]
 
         def wald(value: float, of_row: FloatArray, estimand: str) -> Estimate:
             return Estimate.from_influence(
