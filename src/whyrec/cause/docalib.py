@@ -34,7 +34,6 @@ from whyrec.cause.positivity import positivity
 from whyrec.cause.rare import kept_open
 from whyrec.cause.relatives import EFFECT, implied_weights, relatives
 from whyrec.cause.remainder import MULTIPLE, allowing, missed, remainder
-from whyrec.cause.second_order import second_order
 from whyrec.cause.scores import (
     OUTCOME_ENDS,
     Log,
@@ -43,6 +42,7 @@ from whyrec.cause.scores import (
     calibrate,
     residual_and_representer,
 )
+from whyrec.cause.second_order import second_order
 from whyrec.errors import BadInput, NoOverlap
 from whyrec.estimate import Estimate, FloatArray, IntArray, jsonable
 from whyrec.metrics.calibration import Reliability, reliability

@@ -105,7 +105,7 @@ def _functions(x: FloatArray, gains: FloatArray, generator: np.random.Generator,
     moving = np.flatnonzero(np.ptp(x, axis=0) > 0)
     chance = np.sqrt(np.maximum(gains[moving], 0.0))
     chance = chance / chance.sum() if chance.sum() > 0 else np.full(len(moving), 1 / max(len(moving), 1))
-    several = int(min(_COLUMNS, np.count_nonzero(chance)))
+    several = min(_COLUMNS, int(np.count_nonzero(chance)))
     table = np.column_stack([_even(x[:, j]) for j in moving]) if len(moving) else np.zeros((len(x), 0))
     made = [np.ones((len(x), 1))]
     if several:
