@@ -42,7 +42,7 @@ from whyrec.cause.scores import (
     calibrate,
     residual_and_representer,
 )
-from whyrec.cause.second_order import second_order
+from whyrec.cause.second_order import SecondOrder, second_order
 from whyrec.errors import BadInput, NoOverlap
 from whyrec.estimate import Estimate, FloatArray, IntArray, jsonable
 from whyrec.metrics.calibration import Reliability, reliability
@@ -221,6 +221,14 @@ class DoCalib:
             )
         except NoOverlap as error:
             raise NoOverlap(f"{error}{self._given_away()}") from None
+        self.second_order_: SecondOrder | None = None
+        missed_together = np.zeros((len(self.log_.outcome), 2))
+        if self.mix_.gains is not None and not self.nuisances_.logged:
+            part = second_order(self.features_, self.log_, calibrated, self.mix_.gains, self.clusters_)
+            self.second_order_ = part
+            if part.share > 0:
+                calibrated = replace(calibrated, outcomes=calibrated.outcomes + part.outcomes, outcome_steps=(False, False))
+                self.outcomes_, missed_together = calibrated.outcomes, part.influence
         self.scores_, means = arm_scores(calibrated, self.log_)
         share = self.log_.weight / self.log_.weight.mean()
         diagnostics = {
@@ -236,13 +244,8 @@ class DoCalib:
                 outcome_design=design if self.outcome in _REGRESSIONS else None,
                 propensity_design=design if self.propensity == "logistic" and not self.nuisances_.logged else None,
             )
-            * share[:, None]
-        )
-
-        if self.mix_.gains is not None and not self.nuisances_.logged:
-            self.second_order_ = second_order(self.features_, self.log_, calibrated, self.mix_.gains, self.clusters_)
-            means = means - self.second_order_.share * self.second_order_.bias
-            influence = influence - self.second_order_.share * self.second_order_.influence * share[:, None]
+            + missed_together
+        ) * share[:, None]
 
         def wald(value: float, of_row: FloatArray, estimand: str) -> Estimate:
             return Estimate.from_influence(
@@ -331,6 +334,8 @@ class DoCalib:
                 self.outcome_calibrated_,
                 self.propensity_calibrated_,
             )
+            if self.second_order_ is not None:
+                redone = replace(redone, outcomes=redone.outcomes + self.second_order_.outcomes)
             result[draw] = arm_scores(redone, log)[1]
         return result
 
