@@ -49,7 +49,7 @@ from whyrec.metrics.calibration import Reliability, reliability
 from whyrec.metrics.ratings import pooled_auc
 
 _REGRESSIONS = ("linear", "logistic")
-_CELLS_OF_REPEATS, _MOST_REPEATS = 240_000, 4
+_CELLS_OF_REPEATS, _MOST_REPEATS = 240_000, 2
 GIVEN_AWAY = 0.98  # AUC from which a feature alone is said to state the treatment
 _ASSUMPTIONS = (
     "nothing unmeasured drives both treatment and outcome, given the features",
