@@ -16,7 +16,7 @@ from whyrec.data.report import ValidationReport, without_people
 from whyrec.data.schema import Schema
 from whyrec.decide.comparisons import keep
 from whyrec.errors import BadInput, WhyrecError
-from whyrec.estimate import Estimate
+from whyrec.estimate import FEW_CLUSTERS, Estimate
 from whyrec.explain.failures import failures
 from whyrec.files import atomic_file, write_json
 from whyrec.saved import check_free
@@ -487,7 +487,7 @@ def evaluate(
     fitted = _model(model)
     dataset = fitted.dataset_
     roles = dataset.schema.without("treatment", "propensity", "weight", "position", "session")
-    later, _ = read_dataset(test, schema=replace(roles, context=(), item_text=(), item_category=None))
+    later, _ = read_dataset(test, schema=replace(roles, context=(), item_text=(), item_category=None), fewest=1)
     log = later.log.drop("user_code", "item_code")
     try:
         known = log.join(_codes(dataset, "user"), on="user").join(_codes(dataset, "item"), on="item")
@@ -504,6 +504,10 @@ def evaluate(
         if outside
         else ()
     )
+    users = int(compared["users"][0])
+    if users < FEW_CLUSTERS:
+        told = "an interval takes two or more" if users == 1 else "intervals over so few cover less than they say"
+        notes = (*notes, f"WARNING: {users} user{'s' if users > 1 else ''} with something to find; {told}: evaluate on a log of more users")
     if isinstance(model, str | Path):
         named = Path(test).name if isinstance(test, str | Path) else "a later log"
         how = f"{named}: {held.interactions.height:,} later rows of users and items of the model, NDCG and its like at {k}"

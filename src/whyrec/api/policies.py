@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from whyrec.decide.off_policy.rounds import Rounds, effective_sample_size
 from whyrec.decide.off_policy.select import Choice, choose_estimator
 from whyrec.decide.off_policy.value import difference, off_policy_values, terms_of, weights_of
 from whyrec.decide.policy_gradient import learn_greedy, learn_softmax
-from whyrec.decide.policy_log import LearntPolicy, PolicyLog, chances_of, feature_matrix, feature_names, read_policy
+from whyrec.decide.policy_log import LearntPolicy, PolicyLog, chances_of, feature_matrix, feature_names, levels_of, read_policy
 from whyrec.decide.policy_tree import learn_tree
 from whyrec.errors import BadInput
 from whyrec.estimate import Estimate, FloatArray, in_brackets, jsonable, normal_quantile, two_sided
@@ -304,6 +304,7 @@ def policy_learn(
         found = learn_greedy(x, scores, feature_names=names, action_names=actions)
     else:
         found = learn_softmax(x, scores, penalty=penalty, feature_names=names, action_names=actions)
+    found = replace(found, levels=levels_of(frame, features))
     rounds = _modelled(held, found, model, random_state, tolls)
     deployment = check(rounds, random_state=random_state)
     if out is not None:

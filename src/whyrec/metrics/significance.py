@@ -22,9 +22,12 @@ def bootstrap(
 ) -> tuple[FloatArray, FloatArray]:
     """Percentile bootstrap interval of means over users (Efron and Tibshirani, 1993, ch. 13).
 
-    values: (n_users,) or (n_users, m), the m columns resampled together. Returns low and high, each of shape (m,).
+    values: (n_users,) or (n_users, m), the m columns resampled together. Returns low and high, each of shape (m,): not a
+    number where there is one user, of which no interval is known.
     """
     table = values[:, None] if values.ndim == 1 else values
+    if len(table) == 1:
+        return np.full(table.shape[1], np.nan), np.full(table.shape[1], np.nan)
     means = np.concatenate([weights @ table for weights in resamples(len(table), draws, random_state)]) / len(table)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high

@@ -113,6 +113,8 @@ def table_arms(
     )  # fmt: skip
     if reference is not None:
         level_of(known(frame[treatment]).drop_nulls().unique().sort().to_list(), reference, treatment)
+    if np.ptp(units.outcome) == 0:
+        raise BadInput(f"column {outcome!r}: every row has {units.outcome[0]:g}; a constant outcome has no effect to estimate")
     model = ArmEffects(over=over, random_state=random_state).fit(
         units.features, units.treatment, units.outcome, clusters=units.clusters, propensity=units.propensity,
         weights=units.weights,
@@ -133,7 +135,7 @@ def table_arms(
     if len(model.labels_) <= MOST_ARMS:
         content["contrasts"] = arm_contrasts(
             frame, treatment, outcome, columns, reference=reference, positive=positive, cluster=cluster, weight=weight,
-            missing=missing, random_state=random_state,
+            propensity=propensity, missing=missing, random_state=random_state,
         )  # fmt: skip
     elif reference is not None:
         raise BadInput(

@@ -156,7 +156,7 @@ def refuted_effect(
     )  # fmt: skip
     order = np.arange(len(model.outcome_)) if model.clusters_ is None else np.argsort(model.clusters_, kind="stable")
     rows = frame[units.kept]
-    controls = {name: outcome_numbers(rows, name)[0] for name in (negative_outcome, negative_exposure) if name}
+    controls = {name: outcome_numbers(rows, name, role="a negative control")[0] for name in (negative_outcome, negative_exposure) if name}
     attempts = refute(model, random_state, runs=min(runs, 200))
     found = placebo_runs(model, runs, random_state)
     attempts[0] = found.refutation()
