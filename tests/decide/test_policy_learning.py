@@ -305,6 +305,6 @@ def test_a_policy_refuses_values_that_it_never_saw(tmp_path: Path) -> None:
     for learner in ("tree", "greedy", "softmax"):
         file = tmp_path / f"{learner}.json"
         whyrec.policy_learn(log, features=["city"], learner=learner, out=file, **given)
-        with pytest.raises(BadInput, match="'city', row 2: the policy learnt from .*a, b and never saw 'new' .200 such rows"):
+        with pytest.raises(BadInput, match=r"'city', row 2: the policy learnt from .*a, b and never saw 'new' .200 such rows"):
             whyrec.policy_evaluate(later, policy=file, **given)
         assert whyrec.policy_evaluate(log, policy=file, **given).to_dict()["values"]

@@ -268,6 +268,7 @@ def refute(
     negative_outcome: str | None = None,
     negative_exposure: str | None = None,
     missing: Literal["weights", "complete", "indicator"] = "weights",
+    measured_after: Sequence[str] = (),
     runs: int = _RUNS,
     pictures: str | Path | None = None,
     lang: Literal["en", "zh"] = "en",
@@ -291,6 +292,7 @@ def refute(
             "positive": positive, "cluster": cluster, "weight": weight, "propensity": propensity,
             "negative_outcome": negative_outcome, "negative_exposure": negative_exposure, "pictures": pictures,
             "runs": None if runs == _RUNS else runs, "missing": None if missing == "weights" else missing,
+            "measured_after": measured_after or None,
         }  # fmt: skip
         refuse_unused(asked, "a fitted model was refuted when it was fitted, and tells what was found")
         return _of_model(
@@ -309,7 +311,7 @@ def refute(
     found = refuted_effect(
         table, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, reference=reference, positive=positive,
         cluster=cluster, weight=weight, propensity=propensity, negative_outcome=negative_outcome,
-        negative_exposure=negative_exposure, missing=missing, runs=runs, random_state=random_state,
+        negative_exposure=negative_exposure, missing=missing, measured_after=measured_after, runs=runs, random_state=random_state,
     )  # fmt: skip
     return RefuteAnswer(found, () if pictures is None else draw(found, Path(pictures), lang), drawn)
 

@@ -44,12 +44,12 @@ class TableAnswer:
 def uplift(
     source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
     graph: GraphSource | None = None, segment: str | None = None, reference: Any = None, positive: Any = None,
-    cluster: str | None = None, propensity: str | None = None, missing: Missing = "weights",
+    cluster: str | None = None, propensity: str | None = None, missing: Missing = "weights", measured_after: Sequence[str] = (),
     out: str | Path | None = None, picture: str | Path | None = None, lang: str = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
     """What a two-valued treatment changes for each row of a table, with intervals; how well effects rank and are calibrated.
 
-    reference, positive, missing: as in `effect`.
+    reference, positive, missing, measured_after: as in `effect`.
     out: write the rows with their effects (.parquet or .csv). picture: write a page of pictures (.html).
     """
     refuse_idle_language(lang, picture)
@@ -61,7 +61,7 @@ def uplift(
     drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     content, rows = table_uplift(
         frame, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, segment=segment, reference=reference,
-        positive=positive, cluster=cluster, propensity=propensity, missing=missing, random_state=random_state,
+        positive=positive, cluster=cluster, propensity=propensity, missing=missing, measured_after=measured_after, random_state=random_state,
     )  # fmt: skip
     content["graph"] = drawn and drawn.to_dict()
     lines = [_line("effect (DoCalib)", content["effect"]), _line("naive difference", content["naive"])]
@@ -91,7 +91,7 @@ def uplift(
 def arms(
     source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
     graph: GraphSource | None = None, reference: Any = None, positive: Any = None, cluster: str | None = None, weight: str | None = None,
-    propensity: str | None = None, missing: Missing = "weights", over: Over = "population", out: str | Path | None = None, picture: str | Path | None = None,
+    propensity: str | None = None, missing: Missing = "weights", measured_after: Sequence[str] = (), over: Over = "population", out: str | Path | None = None, picture: str | Path | None = None,
     lang: str = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
     """What each of many arms (items, offers) would yield if everybody got it, shrunk, with discoveries at a false-discovery rate;
@@ -108,7 +108,7 @@ def arms(
     drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     content, rows = table_arms(
         frame, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, reference=reference, positive=positive,
-        cluster=cluster, weight=weight, propensity=propensity, missing=missing, over=over, random_state=random_state,
+        cluster=cluster, weight=weight, propensity=propensity, missing=missing, measured_after=measured_after, over=over, random_state=random_state,
     )  # fmt: skip
     content["graph"] = drawn and drawn.to_dict()
     d = content["diagnostics"]
@@ -123,16 +123,18 @@ def arms(
         f"{row['arm']!s:<24} {row['shrunk']:.4g}  [{row['shrunk_low']:.4g}, {row['shrunk_high']:.4g}]"
         for row in content["arms"]
     ]
+    said = [f"WARNING: {words}" for words in d["warnings"]]
+    lines += said
     better = content["better_than_logged"]
     lines.append(
         f"better than the log at a false-discovery rate of 10%: {', '.join(str(row['arm']) for row in better) or 'none'}"
     )
-    lines += _contrast_lines(content["contrasts"]) if content["contrasts"] else []
+    lines += _contrast_lines(content["contrasts"], said) if content["contrasts"] else []
     return TableAnswer(content, tuple(lines), rows, _written(content, rows, out, picture, lang))
 
 
-def _contrast_lines(content: dict[str, Any]) -> list[str]:
-    """The contrasts: effect with its simultaneous interval, the naive one, what failed, and what a hidden cause must be."""
+def _contrast_lines(content: dict[str, Any], said: Sequence[str]) -> list[str]:
+    """The contrasts: effect with its simultaneous interval, the naive one, what failed, and what a hidden cause must be; but for what was said."""
     lines = [f"against {content['reference']}, all intervals at once at {content['level']:.0%}:"]
     for row in content["contrasts"]:
         low, high = row["simultaneous"]
@@ -142,7 +144,7 @@ def _contrast_lines(content: dict[str, Any]) -> list[str]:
         lines.append(
             f"  {row['arm']!s:<22} {row['effect']['estimate']:+.4g}  [{low:.4g}, {high:.4g}]; naive {naive:+.4g}; {tried}"
         )
-        lines += [f"    {words}" for words in warning_lines(row["effect"])]
+        lines += [f"    {words}" for words in warning_lines(row["effect"]) if words not in said]
         lines += [f"    FAILED: {attempt['words']}" for attempt in row["refutations"] if not attempt["passed"]]
         if row["sensitivity"].get("words"):
             lines.append(f"    {row['sensitivity']['words']}")
@@ -152,8 +154,8 @@ def _contrast_lines(content: dict[str, Any]) -> list[str]:
 
 def dose(
     source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
-    graph: GraphSource | None = None, positive: Any = None, cluster: str | None = None, missing: Missing = "weights",
-    picture: str | Path | None = None, lang: str = "en", random_state: int = 0,
+    graph: GraphSource | None = None, positive: Any = None, cluster: str | None = None, weight: str | None = None,
+    missing: Missing = "weights", measured_after: Sequence[str] = (), picture: str | Path | None = None, lang: str = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
     """The dose-response curve of a continuous treatment (price, discount, hours)."""
     refuse_idle_language(lang, picture)
@@ -165,7 +167,7 @@ def dose(
     drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     content = table_dose(
         frame, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, positive=positive, cluster=cluster,
-        missing=missing, random_state=random_state,
+        weight=weight, missing=missing, measured_after=measured_after, random_state=random_state,
     )  # fmt: skip
     content["graph"] = drawn and drawn.to_dict()
     lines = [_line("average change per unit", content["slope"]), *reading(content), *told_gaps(content["graph"])]

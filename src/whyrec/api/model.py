@@ -394,6 +394,7 @@ def effect(
     propensity: str | None = None,
     kind: Literal["auto", "binary", "arms", "dose"] = "auto",
     missing: Literal["weights", "complete", "indicator"] = "weights",
+    measured_after: Sequence[str] = (),
     over: Literal["population", "rows"] = "population",
     picture: str | Path | None = None,
     lang: Lang = "en",
@@ -407,7 +408,8 @@ def effect(
 
     adjust: columns to adjust for, of any type; or graph: a causal graph (a text in any form, a file of one, an object; see
     `read_graph`), from which they follow (NotIdentified where no set of columns suffices). missing: what to do about rows that
-    miss a value of them, see `whyrec.cause.table.read_units`.
+    miss a value of them, see `whyrec.cause.table.read_units`. measured_after: columns that were measured after the treatment: to adjust for one
+    fails a check and is warned of, and none is taken from a graph.
     """
     refuse_idle_language(lang, picture)
     from whyrec.cause.graph.read import GraphOnTable
@@ -419,7 +421,7 @@ def effect(
             "treatment": treatment, "outcome": outcome, "adjust": adjust, "graph": graph, "reference": reference,
             "positive": positive, "cluster": cluster, "weight": weight, "propensity": propensity, "picture": picture,
             "kind": None if kind == "auto" else kind, "missing": None if missing == "weights" else missing,
-            "over": None if over == "population" else over,
+            "over": None if over == "population" else over, "measured_after": measured_after or None,
         }  # fmt: skip
         refuse_unused(asked, f"{source} is a fitted model, which tells its own effect")
         content = load(Path(source)).estimates_
@@ -433,7 +435,8 @@ def effect(
     if treatment in frame.columns and kind == "auto":
         read_as = treatment_kind(frame[treatment])
     common: dict[str, Any] = {
-        "adjust": adjust, "graph": graph, "positive": positive, "cluster": cluster, "missing": missing, "random_state": random_state,
+        "adjust": adjust, "graph": graph, "positive": positive, "cluster": cluster, "missing": missing,
+        "measured_after": measured_after, "random_state": random_state,
     }  # fmt: skip
     aside = None if over == "population" else over
     if read_as == "binary":
@@ -443,9 +446,9 @@ def effect(
 
         common |= {"picture": picture, "lang": lang}
         if read_as == "dose":
-            unused = {"reference": reference, "weight": weight, "propensity": propensity, "over": aside}
+            unused = {"reference": reference, "propensity": propensity, "over": aside}
             refuse_unused(unused, f"column {treatment!r} is read as a dose")
-            return effects.dose(frame, treatment, outcome, **common)
+            return effects.dose(frame, treatment, outcome, weight=weight, **common)
         return effects.arms(
             frame, treatment, outcome, reference=reference, weight=weight, propensity=propensity, over=over, **common
         )

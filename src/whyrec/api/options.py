@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,20 +35,19 @@ def keep_inputs(given: Mapping[str, Any]) -> None:
     read = {name: value if isinstance(value, list | tuple) else (value,) for name, value in given.items() if name not in WRITTEN}
     for name, place in written.items():
         for source, values in read.items():
-            for path in filter(None, map(_place, values)):
-                if not os.path.exists(path):
-                    continue
+            for path in filter(None, (_place(value, there=True) for value in values)):
                 anew = part_of(place, place / "model.json") and path.is_relative_to(place)
                 if anew or (place.is_file() and (path.samefile(place) or part_of(path, place))):
                     raise BadInput(f"{name}: {place} is, or holds, what {source} names, which would be lost; name another place")
 
 
-def _place(path: Any) -> Path | None:
-    """Where a path leads; None for what is none, such as a graph's text or a table."""
+def _place(path: Any, *, there: bool = False) -> Path | None:
+    """Where a path leads; None for what is none, such as a graph's text or a table. there: None where nothing is, too."""
     if not isinstance(path, str | Path) or not str(path):
         return None
     try:
-        return Path(path).resolve()
+        place = Path(path).resolve()
+        return place if not there or place.exists() else None
     except (OSError, ValueError, RuntimeError):
         return None
 

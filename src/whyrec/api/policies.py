@@ -21,7 +21,15 @@ from whyrec.decide.off_policy.rounds import Rounds, effective_sample_size
 from whyrec.decide.off_policy.select import Choice, choose_estimator
 from whyrec.decide.off_policy.value import difference, off_policy_values, terms_of, weights_of
 from whyrec.decide.policy_gradient import learn_greedy, learn_softmax
-from whyrec.decide.policy_log import LearntPolicy, PolicyLog, chances_of, feature_matrix, feature_names, levels_of, read_policy
+from whyrec.decide.policy_log import (
+    LearntPolicy,
+    PolicyLog,
+    chances_of,
+    feature_matrix,
+    feature_names,
+    levels_of,
+    read_policy,
+)
 from whyrec.decide.policy_tree import learn_tree
 from whyrec.errors import BadInput
 from whyrec.estimate import Estimate, FloatArray, in_brackets, jsonable, normal_quantile, two_sided

@@ -11,6 +11,7 @@ from whyrec.cli.options import (
     By,
     Json,
     Lang,
+    MeasuredAfter,
     Missing,
     Model,
     PictureLang,
@@ -157,6 +158,7 @@ def effect(
         ),
     ] = "auto",
     missing: Missing = "weights",
+    measured_after: MeasuredAfter = None,
     over: Annotated[
         Literal["population", "rows"],
         typer.Option(help="Whose mean an arm's is: everybody that the rows were drawn from, or the rows at hand."),
@@ -180,6 +182,7 @@ def effect(
             reference=reference,
             positive=positive,
             missing=missing,
+            measured_after=names(measured_after) or (),
             cluster=cluster,
             weight=weight,
             propensity=propensity,

@@ -66,15 +66,14 @@ def read_dataset(
     for role, table in (("user", people), ("item", described)):
         ids[role], tables[role], found = _with_table(logged, table, schema, role)
         issues += [*found, *_spelt_alike(logged, ids[role], tables[role], getattr(schema, role))]
+    known = [None if (given := tables[role]) is None else given[getattr(schema, role)] for role in ("item", "user")]
     kept, report = validate(
         logged,
         ids,
         schema,
         _utc(now),
-        *(
-            None if t is None else t[getattr(schema, role)]
-            for role, t in (("item", tables["item"]), ("user", tables["user"]))
-        ),
+        known[0],
+        known[1],
         fewest,
     )
     report = replace(report, issues=(*report.issues, *issues))

@@ -33,6 +33,7 @@ def arm_contrasts(
     weight: str | None = None,
     propensity: str | None = None,
     missing: MissingRule = "weights",
+    measured_after: Sequence[str] = (),
     level: float = 0.95,
     random_state: int = 0,
 ) -> dict[str, Any]:
@@ -60,12 +61,12 @@ def arm_contrasts(
         try:
             units = read_units(
                 frame[mine], treatment, outcome, columns, reference=base, positive=positive, cluster=cluster, weight=weight,
-                missing=missing,
+                missing=missing, measured_after=measured_after,
             )  # fmt: skip
             if propensity is not None:
                 units = _for_everybody(units, numeric(frame[mine], propensity))
             model = fit_units(units, random_state)
-            content = effect_content(model, random_state)
+            content = effect_content(model, random_state, units.after)
         except WhyrecError as error:
             not_told.append({"arm": str(arm), "why": str(error)})
             first = first or error

@@ -29,24 +29,25 @@ def table_effect(
     weight: str | None = None,
     propensity: str | None = None,
     missing: MissingRule = "weights",
+    measured_after: Sequence[str] = (),
     random_state: int = 0,
 ) -> dict[str, Any]:
     """Average effect of a two-valued column `treatment` on column `outcome`, with refutations and sensitivity, JSON-ready.
 
     adjust: the confounders, of any type (see `whyrec.data.columns.covariates`). graph: a causal graph (see `read_graph`), from
-    which the adjustment set follows instead. reference, positive, missing: see `whyrec.cause.table.read_units`. Raises BadInput,
+    which the adjustment set follows instead. reference, positive, missing, measured_after: see `whyrec.cause.table.read_units`. Raises BadInput,
     NoOverlap and NotIdentified.
     """
-    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, weight, propensity)
+    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, weight, propensity, measured_after=measured_after)
     units = read_units(
         frame, treatment, outcome, columns, reference=reference, positive=positive, cluster=cluster, weight=weight,
-        propensity=propensity, missing=missing,
+        propensity=propensity, missing=missing, measured_after=measured_after,
     )  # fmt: skip
     model = fit_units(units, random_state)
-    return {**effect_content(model, random_state), "adjustment": columns, **units.to_dict()}
+    return {**effect_content(model, random_state, units.after), "adjustment": columns, **units.to_dict()}
 
 
-def effect_content(model: DoCalib, random_state: int = 0) -> dict[str, Any]:
+def effect_content(model: DoCalib, random_state: int = 0, measured_after: Sequence[str] = ()) -> dict[str, Any]:
     """A fitted DoCalib with its attempts and its sensitivity, JSON-ready."""
     return {
         "effect": model.effect_.to_dict(),
@@ -57,7 +58,7 @@ def effect_content(model: DoCalib, random_state: int = 0) -> dict[str, Any]:
             part: {when: curve.to_dict() for when, curve in curves.items()}
             for part, curves in model.calibration_.items()
         },
-        "refutations": [refutation.to_dict() for refutation in refute(model, random_state=random_state)],
+        "refutations": [refutation.to_dict() for refutation in refute(model, random_state=random_state, measured_after=measured_after)],
         "sensitivity": sensitivity(model).to_dict(),
     }
 
@@ -81,9 +82,10 @@ def checked_columns(
     graph: GraphSource | None,
     cluster: str | None,
     *others: str | None,
+    measured_after: Sequence[str] = (),
 ) -> list[str]:
-    """The columns to adjust for, after every named column was found; from the graph where one is given."""
-    for name in (treatment, outcome, *(adjust or ()), *filter(None, (cluster, *others))):
+    """The columns to adjust for, after every named column was found; from the graph where one is given, and then none of `measured_after`."""
+    for name in (treatment, outcome, *(adjust or ()), *filter(None, (cluster, *others)), *measured_after):
         if name not in frame.columns:
             raise BadInput(f"no column {name!r}; the columns are {', '.join(frame.columns)}")
     named = [treatment, outcome, *(adjust or ())]
@@ -94,12 +96,14 @@ def checked_columns(
         raise BadInput("give either --adjust or --graph, not both: the graph says what to adjust for")
     if graph is None:
         return list(adjust or ())
-    observed = [name for name in frame.columns if name not in (treatment, outcome)]
+    observed = [name for name in frame.columns if name not in (treatment, outcome, *measured_after)]
     drawn = GraphOnTable.of(graph, frame.columns)
     try:
         return sorted(drawn.graph.adjustment_set(treatment, outcome, observed))
     except NotIdentified as error:
-        raise NotIdentified("; ".join((str(error), *drawn.lines()))) from error
+        late = [name for name in measured_after if name in drawn.graph.nodes]
+        aside = [f"not used, as declared to be measured after the treatment: {', '.join(late)}"] if late else []
+        raise NotIdentified("; ".join((str(error), *aside, *drawn.lines()))) from error
 
 
 def describe(content: Mapping[str, Any]) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ _MOST_ARMS_SHOWN = 20
 def table_uplift(
     frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, graph: GraphSource | None = None,
     segment: str | None = None, reference: Any = None, positive: Any = None, cluster: str | None = None,
-    propensity: str | None = None, missing: MissingRule = "weights", random_state: int = 0,
+    propensity: str | None = None, missing: MissingRule = "weights", measured_after: Sequence[str] = (), random_state: int = 0,
 ) -> tuple[dict[str, Any], pl.DataFrame]:  # fmt: skip
     """What treating changes for each row: the answer, and the table of rows with effect, low, high and rank.
 
@@ -46,11 +46,11 @@ def table_uplift(
     balance before and after, features that give the treatment away, segments with effect and bounds. All judgements are of
     rankings that were learnt on other rows (`PairEffects.judged`).
     """
-    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, propensity, segment)
+    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, propensity, segment, measured_after=measured_after)
     free_names(frame, ("effect", "effect_low", "effect_high", "effect_rank"))
     units = read_units(
         frame, treatment, outcome, columns, reference=reference, positive=positive, cluster=cluster, propensity=propensity,
-        missing=missing,
+        missing=missing, measured_after=measured_after,
     )  # fmt: skip
     features = units.features
     if not np.ptp(features, axis=0).any():
@@ -97,7 +97,7 @@ def table_uplift(
 def table_arms(
     frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, graph: GraphSource | None = None,
     reference: Any = None, positive: Any = None, cluster: str | None = None, weight: str | None = None,
-    propensity: str | None = None, missing: MissingRule = "weights", over: Over = "population", random_state: int = 0,
+    propensity: str | None = None, missing: MissingRule = "weights", measured_after: Sequence[str] = (), over: Over = "population", random_state: int = 0,
 ) -> tuple[dict[str, Any], pl.DataFrame]:  # fmt: skip
     """What each of many arms would yield for everybody: the answer, and one row an arm (see `ArmEffects.to_frame`).
 
@@ -106,10 +106,10 @@ def table_arms(
     """
     if over not in ESTIMANDS:
         raise BadInput(f"over={over!r}: choose {' or '.join(ESTIMANDS)}")
-    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, propensity, weight)
+    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, propensity, weight, measured_after=measured_after)
     units = read_units(
         frame, treatment, outcome, columns, kind="arms", positive=positive, cluster=cluster, weight=weight,
-        propensity=propensity, missing=missing,
+        propensity=propensity, missing=missing, measured_after=measured_after,
     )  # fmt: skip
     if reference is not None:
         level_of(known(frame[treatment]).drop_nulls().unique().sort().to_list(), reference, treatment)
@@ -128,14 +128,14 @@ def table_arms(
         "better_than_logged": found.to_dicts(),
         "false_discovery_rate": 0.1,
         "adjustment": columns,
-        "diagnostics": model.diagnostics_.to_dict(),
+        "diagnostics": {**model.diagnostics_.to_dict(), "warnings": list(units.warnings)},
         "spread_between_arms": model.prior_sd_,
         **units.to_dict(),
     }
     if len(model.labels_) <= MOST_ARMS:
         content["contrasts"] = arm_contrasts(
             frame, treatment, outcome, columns, reference=reference, positive=positive, cluster=cluster, weight=weight,
-            propensity=propensity, missing=missing, random_state=random_state,
+            propensity=propensity, missing=missing, measured_after=measured_after, random_state=random_state,
         )  # fmt: skip
     elif reference is not None:
         raise BadInput(
@@ -149,17 +149,19 @@ def table_arms(
 
 def table_dose(
     frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, graph: GraphSource | None = None,
-    cluster: str | None = None, positive: Any = None, missing: MissingRule = "weights", random_state: int = 0,
+    cluster: str | None = None, weight: str | None = None, positive: Any = None, missing: MissingRule = "weights",
+    measured_after: Sequence[str] = (), random_state: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """The dose-response curve of a continuous treatment at its deciles, and the average change per unit."""
-    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, None, None)
+    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, weight, measured_after=measured_after)
     units = read_units(
-        frame, treatment, outcome, columns, kind="dose", positive=positive, cluster=cluster, missing=missing
-    )
+        frame, treatment, outcome, columns, kind="dose", positive=positive, cluster=cluster, weight=weight, missing=missing,
+        measured_after=measured_after,
+    )  # fmt: skip
     model = DoseResponse(random_state=random_state).fit(
-        units.features, units.treatment, units.outcome, clusters=units.clusters
+        units.features, units.treatment, units.outcome, clusters=units.clusters, weights=units.weights
     )
-    return {**model.to_dict(), "adjustment": columns, **units.to_dict()}
+    return {**model.to_dict(told=units.told), "adjustment": columns, **units.to_dict()}
 
 
 def free_names(frame: pl.DataFrame, names: Sequence[str]) -> None:

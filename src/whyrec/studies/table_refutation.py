@@ -131,6 +131,7 @@ def refuted_effect(
     negative_outcome: str | None = None,
     negative_exposure: str | None = None,
     missing: MissingRule = "weights",
+    measured_after: Sequence[str] = (),
     runs: int = 1_000,
     random_state: int = 0,
 ) -> RefutedEffect:
@@ -143,11 +144,12 @@ def refuted_effect(
         if name is not None and name in (treatment, outcome, *(adjust or ())):
             raise BadInput(f"column {name!r} is in the question already; a negative control is a column of its own")
     columns = checked_columns(
-        frame, treatment, outcome, adjust, graph, cluster, weight, propensity, negative_outcome, negative_exposure
-    )
+        frame, treatment, outcome, adjust, graph, cluster, weight, propensity, negative_outcome, negative_exposure,
+        measured_after=measured_after,
+    )  # fmt: skip
     units = read_units(
         frame, treatment, outcome, columns, reference=reference, positive=positive, cluster=cluster, weight=weight,
-        propensity=propensity, missing=missing,
+        propensity=propensity, missing=missing, measured_after=measured_after,
     )  # fmt: skip
     model = fit_units(units, random_state)
     line = LinearEffect.of(
@@ -157,7 +159,7 @@ def refuted_effect(
     order = np.arange(len(model.outcome_)) if model.clusters_ is None else np.argsort(model.clusters_, kind="stable")
     rows = frame[units.kept]
     controls = {name: outcome_numbers(rows, name, role="a negative control")[0] for name in (negative_outcome, negative_exposure) if name}
-    attempts = refute(model, random_state, runs=min(runs, 200))
+    attempts = refute(model, random_state, runs=min(runs, 200), measured_after=units.after)
     found = placebo_runs(model, runs, random_state)
     attempts[0] = found.refutation()
     if negative_outcome:
