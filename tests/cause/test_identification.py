@@ -430,7 +430,7 @@ def test_the_text_says_what_the_answer_knows_of_its_weakness() -> None:
     assert "WARNING: the instrument moves the treatment by" in text
     gaps = frame.with_columns(u=pl.when(pl.int_range(n) % 5 == 0).then(None).otherwise("u"), t=pl.Series(["yes" if a else "no" for a in t]))
     text = whyrec.graph_identify("u -> t; u -> y; t -> y", "t", "y", data=gaps).to_text()
-    assert "MISSING: of 400 rows 80 have no u" in text and "t: yes (1) against no (0, the reference)" in text
+    assert "MISSING: values missing in 400 rows: u 80; " in text and "t: yes (1) against no (0, the reference)" in text
     gaps = frame.with_columns(z=pl.when(pl.int_range(n) % 4 == 0).then(None).otherwise("z"))
     text = whyrec.graph_identify("z -> t -> y; t <-> y", "t", "y", data=gaps, strategy="instrument").to_text()
     assert "MISSING: 100 rows without a value" in text

@@ -34,7 +34,7 @@ def test_missing_confounders_are_told_and_the_truth_is_covered_at_every_door() -
     assert low <= 1 <= high, "a fill says 1.29 [1.20, 1.38]"
     assert content["missing"]["missing"] == {"x": missing} and content["missing"]["complete"] == 3_000 - missing
     assert content["effect"]["n"] == 3_000 - missing
-    assert f"MISSING: of 3,000 rows {missing:,} have no x" in answer.to_text() and "assumed: whether" in answer.to_text()
+    assert f"MISSING: values missing in 3,000 rows: x {missing:,}; the rows" in answer.to_text() and "assumed: whether" in answer.to_text()
     assert content["missing"]["assumption"] in content["effect"]["assumptions"]
     doors = {
         "refute": api.refute(frame, "t", "y", adjust=["x"], runs=20).to_dict()["effect"],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import polars as pl
 
-from whyrec.api.options import as_path, refuse_idle_language, refuse_unused
+from whyrec.api.options import as_path, refuse_unused
 from whyrec.data.dataset import Dataset
 from whyrec.data.read import frame_of, read_dataset
 from whyrec.data.report import ValidationReport, without_people
@@ -19,6 +19,7 @@ from whyrec.errors import BadInput, WhyrecError
 from whyrec.estimate import FEW_CLUSTERS, Estimate
 from whyrec.explain.failures import failures
 from whyrec.files import atomic_file, write_json
+from whyrec.metrics.ranking import tied
 from whyrec.saved import check_free
 
 if TYPE_CHECKING:
@@ -282,14 +283,15 @@ def recommend(
     more: dict[str, Any] = {"constraints": found.told} if found.told else {}
     notes = words_of(found.told)
     if ranking == "effect":
-        more["ties"] = tied = ties(frame)
-        if tied:
+        more["ties"] = same = sum(tied(part["effect"]) for part in frame.select("user", "effect").partition_by("user"))
+        if same:
             notes.append(
-                f"ties: {tied:,} of {frame.height:,} recommendations have the same effect as another of their user's; they stand in the order of "
+                f"ties: {same:,} of {frame.height:,} recommendations have the same effect as another of their user's; they stand in the order of "
                 "the effect before calibration, then of preference"
             )
     if fitted.effects_ is not None:
-        notes += [f"warning: {words}" for words in failures(fitted.estimates_)]
+        more["warnings"] = failures(fitted.estimates_)
+        notes += [f"warning: {words}" for words in more["warnings"]]
     if strangers:
         notes.append(
             f"not in the log: {', '.join(map(str, strangers[:10]))}{' ...' if len(strangers) > 10 else ''}; answered by preference, "
@@ -305,12 +307,6 @@ def recommend(
         more["policy"] = ranking
         notes.insert(0, f"policy: by {ranking}, of whose value the log is surest")
     return Table(frame, "recommendations", as_path(out), more, tuple(notes))
-
-
-def ties(frame: pl.DataFrame) -> int:
-    """How many recommendations have the same effect, to nine digits, as another of the same user."""
-    same = pl.struct("user", pl.col("effect").round_sig_figs(9)).is_duplicated()
-    return int(frame.filter(pl.col("effect").is_not_null()).select(same.sum()).item())
 
 
 def attributes_told(content: Mapping[str, Any] | None) -> list[str]:
@@ -411,9 +407,9 @@ def effect(
     miss a value of them, see `whyrec.cause.table.read_units`. measured_after: columns that were measured after the treatment: to adjust for one
     fails a check and is warned of, and none is taken from a graph.
     """
-    refuse_idle_language(lang, picture)
     from whyrec.cause.graph.read import GraphOnTable
     from whyrec.cause.table import treatment_kind
+    from whyrec.explain.chinese import content_in
     from whyrec.studies.table_effect import describe, table_effect
 
     if isinstance(source, str | Path) and (Path(source) / "model.json").exists():
@@ -427,7 +423,7 @@ def effect(
         content = load(Path(source)).estimates_
         if content is None:
             raise BadInput(f"{source} has no effects: its log had no comparable treatment")
-        return EffectAnswer(content, describe(content))
+        return EffectAnswer(content_in(content, lang), describe(content, lang))
     if treatment is None or outcome is None:
         raise BadInput("name the columns: --treatment COLUMN --outcome COLUMN, and --adjust or --graph")
     frame = frame_of(source, cluster)
@@ -465,7 +461,7 @@ def effect(
         if Path(picture).suffix != ".html":
             raise BadInput(f"{picture}: pictures are written as one .html file")
         write_text(Path(picture), effect_page(content, lang))
-    return EffectAnswer(content, describe(content))
+    return EffectAnswer(content_in(content, lang), describe(content, lang))
 
 
 def why(model: CausalRecommender | str | Path, user: Any, item: Any, *, k: int = 10, lang: Lang = "en") -> WhyAnswer:

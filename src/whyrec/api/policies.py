@@ -32,7 +32,7 @@ from whyrec.decide.policy_log import (
 )
 from whyrec.decide.policy_tree import learn_tree
 from whyrec.errors import BadInput
-from whyrec.estimate import Estimate, FloatArray, in_brackets, jsonable, normal_quantile, two_sided
+from whyrec.estimate import Estimate, FloatArray, assumption_lines, in_brackets, jsonable, normal_quantile, two_sided
 from whyrec.files import write_json, write_text
 from whyrec.metrics.significance import holm
 
@@ -80,6 +80,7 @@ class PolicyValues:
             f"chosen by the data: {self.chosen.method}, {self.chosen.value:.4g} (least estimated error; its interval does not know that it was chosen)"
         )
         lines += [f"  {e!r}" for e in self.tail]
+        lines += assumption_lines({**self.values, **{e.method: e for e in self.tail}})
         lines += [f"warning: {words}" for words in self.warnings]
         return "\n".join(lines + ([f"picture: {self.picture}"] if self.picture else []))
 
@@ -155,6 +156,7 @@ class Comparison:
             f"  {name:<34} {e.estimate:>+10.4g}  [{e.interval[0]:+.4g}, {e.interval[1]:+.4g}]  p = {p:.3g}"
             for (name, e), p in zip(self.against.items(), self.p_values, strict=True)
         ]
+        lines += assumption_lines(self.values)
         lines += [f"warning: {words}" for words in self.warnings]
         return "\n".join(lines + ([f"picture: {self.picture}"] if self.picture else []))
 

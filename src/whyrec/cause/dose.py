@@ -218,7 +218,7 @@ class DoseResponse:
             value, influence, estimand=estimand, method="DoCalib (dose)", clusters=self.units_, level=self.level,
             assumptions=(
                 "nothing unmeasured drives both dose and outcome, given the features",
-                "every dose was possible for every row (see effective_)",
+                "every dose was possible for every row (see the rows that weighting leaves)",
             ),
         )  # fmt: skip
 

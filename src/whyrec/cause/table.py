@@ -74,9 +74,9 @@ class Gaps:
     @property
     def words(self) -> str:
         """In a sentence: how many values of which column, what was done, what that assumes."""
-        told = ", ".join(f"{count:,} have no {name}" for name, count in self.missing.items())
+        told = ", ".join(f"{name} {count:,}" for name, count in self.missing.items())
         worth = f" ({self.complete:,} rows, worth {self.effective:,.0f})" if self.rule != "indicator" else ""
-        return f"of {self.rows:,} rows {told}; {_DONE[self.rule]}{worth}; assumed: {self.assumption}"
+        return f"values missing in {self.rows:,} rows: {told}; {_DONE[self.rule]}{worth}; assumed: {self.assumption}"
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -250,7 +250,7 @@ def _labels(column: pl.Series) -> NDArray[Any]:
 def attributes(frame: pl.DataFrame, columns: Sequence[str]) -> FloatArray:
     """Columns as numbers, (n, d), for predictions: missing is a value of its own (see `MissingRule`)."""
     read = covariates(frame, columns)
-    return _with_indicators(read).values if read.gaps else read.values
+    return with_indicators(read).values if read.gaps else read.values
 
 
 def whole_chances(whole: NDArray[np.bool_], drivers: FloatArray) -> FloatArray:
@@ -323,7 +323,7 @@ def _mended(
     n, complete = len(whole), int(whole.sum())
     if rule == "indicator":
         gaps = Gaps(read.gaps, n, complete, float(n), rule)
-        return _with_indicators(read), np.ones(n, dtype=bool), weights, gaps
+        return with_indicators(read), np.ones(n, dtype=bool), weights, gaps
     most = max(read.gaps, key=lambda name: read.gaps[name])
     remedy = f"leave {most!r} out ({read.gaps[most]:,} missing), fill in what is known, or say missing='indicator'"
     if complete < max(_FEWEST_ROWS, _FEWEST_SHARE * n):
@@ -357,7 +357,7 @@ def _drivers(read: Covariates, arm: NDArray[Any], y: FloatArray, kind: Treatment
     return np.column_stack([taken, scaled, scaled**2, taken * scaled[:, None], full])
 
 
-def _with_indicators(read: Covariates) -> Covariates:
+def with_indicators(read: Covariates) -> Covariates:
     """Each feature with its median where it is missing, and for each column with gaps whether it is known."""
     absent = np.isnan(read.values)
     filled = np.where(absent, np.nanmedian(read.values, axis=0), read.values)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from whyrec.cli.options import Json, Lang, MeasuredAfter, Missing, PictureLang, Positive, Reference, Seed, answer, names
+from whyrec.cli.options import Json, Lang, MeasuredAfter, Missing, Positive, Reference, Seed, answer, names
 
 app = typer.Typer()
 
@@ -191,7 +191,7 @@ def refute(
         typer.Option(help="With a model: tell up to which Gamma this user's recommendations stand. May be repeated."),
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="With --user: recommendations for each user.")] = 10,
-    lang: PictureLang = "en",
+    lang: Lang = "en",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:

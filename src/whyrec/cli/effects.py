@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from whyrec.cli.options import Json, MeasuredAfter, Missing, PictureLang, Positive, Reference, Seed, answer, names
+from whyrec.cli.options import Json, Lang, MeasuredAfter, Missing, Positive, Reference, Seed, answer, names
 
 app = typer.Typer()
 
@@ -33,7 +33,7 @@ def uplift(
     measured_after: MeasuredAfter = None,
     out: Rows = None,
     picture: Picture = None,
-    lang: PictureLang = "en",
+    lang: Lang = "en",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -72,7 +72,7 @@ def preference(
     ] = 0.3,
     out: Rows = None,
     picture: Picture = None,
-    lang: PictureLang = "en",
+    lang: Lang = "en",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:

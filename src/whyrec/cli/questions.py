@@ -14,7 +14,6 @@ from whyrec.cli.options import (
     MeasuredAfter,
     Missing,
     Model,
-    PictureLang,
     Positive,
     Reference,
     Seed,
@@ -164,7 +163,7 @@ def effect(
         typer.Option(help="Whose mean an arm's is: everybody that the rows were drawn from, or the rows at hand."),
     ] = "population",
     picture: Annotated[Path | None, typer.Option(help="Write a page of pictures to this .html file.")] = None,
-    lang: PictureLang = "en",
+    lang: Lang = "en",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:

@@ -40,7 +40,8 @@ def failures(content: Mapping[str, Any] | None, lang: Lang = "en") -> list[str]:
             if lang == "en"
             else f"{tried} 项反驳检验中 {len(undecided)} 项未定（{'、'.join(CHECKS.get(name, name) for name in undecided)}）。"
         )
-    for warning in (content.get("effect") or {}).get("diagnostics", {}).get("warnings") or ():
+    of_effect = (content.get("effect") or {}).get("diagnostics", {}).get("warnings") or ()
+    for warning in (*of_effect, *((content.get("pairs") or {}).get("warnings") or ())):
         told.append(str(warning) if lang == "en" else in_chinese(str(warning)))
     overlap = content.get("positivity") or {}
     if overlap.get("verdict") in ("fair", "poor"):

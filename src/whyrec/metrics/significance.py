@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyrec.errors import BadInput
-from whyrec.estimate import FloatArray
+from whyrec.estimate import FloatArray, t_quantile
 
 # Resampling weights held at once: 2^22 of them are 32 MiB.
 _CELLS = 1 << 22
@@ -98,18 +98,20 @@ def told_from_zero(
     *,
     level: float = 0.95,
     rate: float = 0.05,
+    degrees: float = np.inf,
 ) -> NDArray[np.int8]:
     """1 or -1 where an estimate's sign is told, 0 where not, so that of all that are told at once no more than `rate` are expected false.
 
-    low, high: of each one's own interval of `level`; its wider half gives the standard error. The false-discovery rate is that of
+    low, high: of each one's own interval of `level`, by Student's quantile of `degrees`; its wider half gives the standard error. The false-discovery rate is that of
     Benjamini and Yekutieli (2001), as pairs of one model share its errors. What is not a number is not told.
     """
-    from scipy.special import ndtr, ndtri
+    from scipy.special import ndtr, stdtr
 
     value = np.asarray(estimate, dtype=np.float64)
     half = np.maximum(value - low, high - value)
     known = np.isfinite(half) & (half > 0)
     sign = np.zeros(len(value), dtype=np.int8)
-    p = 2 * ndtr(-np.abs(value[known]) / half[known] * ndtri(0.5 + level / 2))
+    z = -np.abs(value[known]) / half[known] * t_quantile(level, degrees)
+    p = 2 * (stdtr(degrees, z) if np.isfinite(degrees) else ndtr(z))
     sign[known] = np.where(benjamini_yekutieli(p) <= rate, np.sign(value[known]), 0)
     return sign

@@ -48,15 +48,16 @@ def arms_of(scorer: Scorer, outcome: FloatArray) -> dict[str, dict[str, float]]:
 
 
 def uplifts(scorer: Scorer, user: User, items: Sequence[str], moment: Moment = NOW) -> list[dict[str, Any]]:
-    """What treating pairs changes, with intervals, in the outcome's unit."""
+    """What treating pairs changes, with intervals, in the outcome's unit; effect_sign: 1 or -1 where that is told among the pairs asked about."""
     effects = _effects(scorer)
     codes = np.array([scorer.code(item) for item in items], dtype=np.int64)
     effect, low, high, _ = effects.predict(user, codes, moment)
+    signs = scorer.model.signs(effect, low, high)
     rows: list[dict[str, Any]] = jsonable(
         [
             {
                 "user": user.id, "item": item, "effect": float(effect[place]), "interval": [float(low[place]), float(high[place])],
-                "level": effects.effects.pairs_.level,
+                "effect_sign": int(signs[place]) if np.isfinite(effect[place]) else None, "level": effects.effects.pairs_.level, "warnings": list(scorer.model.pair_warnings_),
             }
             for place, item in enumerate(items)
         ]

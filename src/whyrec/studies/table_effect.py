@@ -13,7 +13,8 @@ from whyrec.cause.refute import attempt_lines, refute
 from whyrec.cause.sensitivity import sensitivity
 from whyrec.cause.table import MissingRule, Units, read_units
 from whyrec.errors import BadInput, NotIdentified
-from whyrec.estimate import in_brackets, warning_lines
+from whyrec.estimate import assumption_lines, in_brackets, warning_lines
+from whyrec.explain.chinese import Lang, lines_in
 
 
 def table_effect(
@@ -106,20 +107,21 @@ def checked_columns(
         raise NotIdentified("; ".join((str(error), *aside, *drawn.lines()))) from error
 
 
-def describe(content: Mapping[str, Any]) -> tuple[str, ...]:
-    """The answer in lines: effect, naive difference, overlap, refutations, sensitivity."""
+def describe(content: Mapping[str, Any], lang: Lang = "en") -> tuple[str, ...]:
+    """The answer in lines of a language: effect, naive difference, overlap, refutations, sensitivity."""
     lines = [_line("effect (DoCalib)", content["effect"]), _line("naive difference", content["naive"])]
     lines += reading(content)
     lines += [_line(name, value) for name, value in content["relatives"].items() if name != "naive"]
+    lines += assumption_lines({"DoCalib": content["effect"], **content["relatives"]})
     if "adjustment" in content:
         lines.append("adjusted for: " + (", ".join(content["adjustment"]) or "nothing"))
-    lines += told_gaps(content.get("graph"))
+    lines += told_gaps(content.get("graph"), lang)
     lines.append("overlap: " + content["positivity"].get("words", ""))
     lines += warning_lines(content["effect"], *content["relatives"].values())
     lines += [attempt_lines(row) for row in content["refutations"]]
     if content["sensitivity"].get("words"):
         lines.append("sensitivity: " + content["sensitivity"]["words"])
-    return tuple(lines)
+    return lines_in(lines, lang)
 
 
 def reading(content: Mapping[str, Any]) -> list[str]:

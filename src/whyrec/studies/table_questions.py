@@ -20,6 +20,7 @@ from whyrec.cause.graph.read import GraphSource
 from whyrec.cause.pair_effects import PairEffects
 from whyrec.cause.pair_model import Attributes
 from whyrec.cause.preference import PreferenceModel, RatingMethod
+from whyrec.cause.segment import segment_effect
 from whyrec.cause.table import MissingRule, attributes, read_units
 from whyrec.data.columns import known, level_of, numeric, text_of
 from whyrec.errors import BadInput
@@ -29,7 +30,7 @@ from whyrec.progress import say
 from whyrec.studies.arm_contrasts import MOST_ARMS, arm_contrasts
 from whyrec.studies.table_effect import checked_columns, fit_units
 
-_MOST_ARMS_SHOWN = 20
+_MOST_ARMS_SHOWN, _FEWEST_IN_SEGMENT = 20, 50
 
 
 def table_uplift(
@@ -78,13 +79,16 @@ def table_uplift(
             "predicted": calibration.predicted.tolist(), "observed": calibration.observed.tolist(),
             "half_width": calibration.half_width.tolist(), "error": calibration.error, "slope": list(calibration.slope),
         },
+        "pairs": {"bend": effects.bend_, "warnings": list(effects.warnings)},
         "learners": dict(zip(effects.learners_, effects.mix_.tolist(), strict=True)),
         "balance": balance(model).to_dicts(),
         "given_away": list(given_away(model)),
         **units.to_dict(),
     }  # fmt: skip
     if segment is not None:
-        content["segments"] = _segments(model, frame[segment].gather(units.kept))
+        content["segments"], small = _segments(model, frame[segment].gather(units.kept))
+        if small:
+            content["notes"].append(f"{segment}: not told of segments of fewer than {_FEWEST_IN_SEGMENT} rows ({', '.join(small)})")
     order = np.empty(len(features), dtype=np.int64)
     order[np.argsort(-effects.rank_score(features), kind="stable")] = np.arange(1, len(features) + 1)
     found = pl.DataFrame(
@@ -219,6 +223,7 @@ def table_preference(
     )
     naive = Estimate.from_influence(
         float(y.mean()), y - y.mean(), estimand="mean of the ratings that were given", method="naive",
+        assumptions=("whether a pair is rated has nothing to do with the rating",),
         clusters=np.column_stack([codes[user], codes[item]]),
     )  # fmt: skip
     content: dict[str, Any] = {
@@ -299,22 +304,18 @@ def _attributes(table: pl.DataFrame, name: str) -> FloatArray | None:
     return scaled
 
 
-def _segments(model: DoCalib, segment: pl.Series) -> list[dict[str, Any]]:
-    """Effect of each segment with its interval, and, for an outcome of 0 and 1, the bounds of `cause.bounds`."""
+def _segments(model: DoCalib, segment: pl.Series) -> tuple[list[dict[str, Any]], list[str]]:
+    """Effect of each segment with its interval, and, for an outcome of 0 and 1, the bounds of `cause.bounds`; and the segments that are too small."""
     labels = text_of(known(segment)).fill_null("(missing)").to_numpy()
-    rows = []
+    rows, small = [], []
     for label in np.unique(labels):
         mine = labels == label
-        if mine.sum() < 50:
+        if mine.sum() < _FEWEST_IN_SEGMENT:
+            small.append(str(label))
             continue
-        gain, weight = model.effect_scores_[mine], model.weights_[mine]
-        mean = float(np.average(gain, weights=weight))
-        found = Estimate.from_influence(
-            mean, weight / weight.mean() * (gain - mean), estimand=f"effect in {label}", method="DoCalib",
-            clusters=None if model.clusters_ is None else model.clusters_[mine],
-        )  # fmt: skip
+        found = segment_effect(model, mine, f"effect in {label}")
         rows.append({"segment": str(label), "rows": int(mine.sum()), **found.to_dict()})
     if model.log_.binary and rows:
         bounds = {str(row["segment"]): row for row in by_segment(model, labels).to_dicts()}
         rows = [{**row, "bounds": bounds.get(row["segment"])} for row in rows]
-    return rows
+    return rows, small

@@ -36,7 +36,7 @@ from whyrec.cause.sensitivity import (
 from whyrec.cause.table import MissingRule, read_units
 from whyrec.data.columns import outcome_numbers
 from whyrec.errors import BadInput, NoOverlap
-from whyrec.estimate import Estimate, jsonable, warning_lines
+from whyrec.estimate import Estimate, assumption_lines, jsonable, warning_lines
 from whyrec.studies.table_effect import checked_columns, fit_units, reading
 
 GAMMAS = np.round(np.arange(1.0, 4.01, 0.05), 2)
@@ -91,6 +91,7 @@ class RefutedEffect:
         """Estimates, attempts, sensitivity: a line each."""
         lines = [
             *(repr(estimate) for estimate in (self.effect, self.linear, self.naive)),
+            *assumption_lines({"DoCalib": self.effect, "linear adjustment": self.linear, "naive": self.naive}),
             *reading(self.reading),
             *warning_lines(self.effect, self.linear, self.naive),
             "adjusted for: " + (", ".join(self.adjustment) or "nothing"),
