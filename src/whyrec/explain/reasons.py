@@ -88,7 +88,7 @@ GROUP_WORDS = {
         "user attributes": "用户属性",
         "item attributes": "商品属性",
         "representation": "学到的表示",
-        "moment": "时机",
+        "moment": "情境",
     },
 }
 

@@ -12,7 +12,7 @@ from whyrec.cause.graph import CausalGraph, GraphOnTable, read_graph
 from whyrec.data.dataset import Codes
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import Estimate, FloatArray, jsonable
-from whyrec.explain.chinese import refutations_in, sentences_in
+from whyrec.explain.chinese import content_in
 from whyrec.explain.failures import failures
 from whyrec.serve.cases import frame_of, harmless
 from whyrec.serve.scorer import NOW, EffectScorer, Moment, Scorer, User
@@ -72,15 +72,7 @@ def average_effect(
     content = scorer.model.effects_content()
     if content is None:
         raise NotIdentified(f"the model has no effects: {scorer.model.no_effects_}; log a treatment, and fit again")
-    answer = {
-        **content,
-        "failures": failures(content, lang),
-        "refutations": refutations_in(content.get("refutations") or [], lang),
-    }
-    answer["effect"] = {
-        **content["effect"],
-        "assumptions": sentences_in(content["effect"].get("assumptions") or [], lang),
-    }
+    answer: dict[str, Any] = {**content_in(content, lang), "failures": failures(content, lang)}
     kept = answer.pop("by_segment", None)
     if segment is not None:
         known = kept if kept is not None else dict.fromkeys(_SEGMENTS)

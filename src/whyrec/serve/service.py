@@ -27,6 +27,7 @@ from whyrec.decide.forgetting import forget_users, user_ids
 from whyrec.decide.off_policy.rounds import Rounds
 from whyrec.errors import BadInput, NotIdentified, WhyrecError
 from whyrec.estimate import FloatArray, jsonable
+from whyrec.explain.chinese import sentences_in
 from whyrec.explain.reasons import short_words
 from whyrec.metrics.ranking import tied
 from whyrec.serve.cache import Cache, open_cache
@@ -235,7 +236,7 @@ class Service:
         answer: dict[str, Any] = {
             "id": identity, "user": wish.user, "time": now, "model": served.to_dict(), "variant": variant, "by": wish.by,
             "policy": policy, "cold": user.cold, "logged": True, "ties": tied(effect) if slate.rule == "effect" else None,
-            "warnings": list(scorer.model.pair_warnings_),
+            "warnings": sentences_in(scorer.model.pair_warnings_, wish.lang),  # type: ignore[arg-type]
             "context_used": list(moment.used) if vector is None else sorted(context),
             "context_ignored": [] if vector is not None else sorted(set(context) - set(moment.used)), "items": items,
         }  # fmt: skip
