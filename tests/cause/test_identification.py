@@ -210,7 +210,7 @@ def test_every_cpdag_of_four_nodes_against_all_its_members() -> None:
 def test_an_instrument_or_treatment_of_three_words_is_refused_as_what_it_is() -> None:
     rng = np.random.default_rng(0)
     frame = pl.DataFrame({"z": rng.choice(["a", "b", "c"], 300), "x": rng.normal(size=300), "y": rng.normal(size=300)})
-    with pytest.raises(BadInput, match="column 'z', row 1: .* 3 different values; an instrument is numbers, or one of two words"):
+    with pytest.raises(BadInput, match=r"column 'z', row 1: .* 3 different values; an instrument is numbers, or one of two words"):
         graph_effect(frame, "z -> x -> y; x <-> y", "x", "y", strategy="instrument", kind="dose")
     words = frame.with_columns(x=pl.col("z"), z=pl.Series(rng.integers(0, 2, 300)))
     with pytest.raises(BadInput, match="a treatment is numbers, or one of two words"):

@@ -61,7 +61,8 @@ def uplift(
     drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     content, rows = table_uplift(
         frame, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, segment=segment, reference=reference,
-        positive=positive, cluster=cluster, propensity=propensity, missing=missing, measured_after=measured_after, random_state=random_state,
+        positive=positive, cluster=cluster, propensity=propensity, missing=missing, measured_after=measured_after,
+        random_state=random_state,
     )  # fmt: skip
     content["graph"] = drawn and drawn.to_dict()
     lines = [_line("effect (DoCalib)", content["effect"]), _line("naive difference", content["naive"])]
@@ -93,7 +94,8 @@ def uplift(
 def arms(
     source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
     graph: GraphSource | None = None, reference: Any = None, positive: Any = None, cluster: str | None = None, weight: str | None = None,
-    propensity: str | None = None, missing: Missing = "weights", measured_after: Sequence[str] = (), over: Over = "population", out: str | Path | None = None, picture: str | Path | None = None,
+    propensity: str | None = None, missing: Missing = "weights", measured_after: Sequence[str] = (), over: Over = "population",
+    out: str | Path | None = None, picture: str | Path | None = None,
     lang: Lang = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
     """What each of many arms (items, offers) would yield if everybody got it, shrunk, with discoveries at a false-discovery rate;
@@ -109,7 +111,8 @@ def arms(
     drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     content, rows = table_arms(
         frame, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, reference=reference, positive=positive,
-        cluster=cluster, weight=weight, propensity=propensity, missing=missing, measured_after=measured_after, over=over, random_state=random_state,
+        cluster=cluster, weight=weight, propensity=propensity, missing=missing, measured_after=measured_after, over=over,
+        random_state=random_state,
     )  # fmt: skip
     content["graph"] = drawn and drawn.to_dict()
     d = content["diagnostics"]
@@ -157,7 +160,8 @@ def _contrast_lines(content: dict[str, Any], said: Sequence[str]) -> list[str]:
 def dose(
     source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
     graph: GraphSource | None = None, positive: Any = None, cluster: str | None = None, weight: str | None = None,
-    missing: Missing = "weights", measured_after: Sequence[str] = (), picture: str | Path | None = None, lang: Lang = "en", random_state: int = 0,
+    missing: Missing = "weights", measured_after: Sequence[str] = (), picture: str | Path | None = None, lang: Lang = "en",
+    random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
     """The dose-response curve of a continuous treatment (price, discount, hours)."""
     from whyrec.cause.graph.read import GraphOnTable, told_gaps

@@ -44,7 +44,8 @@ def uplift(
     answer(
         lambda api: api.uplift(
             source, treatment, outcome, adjust=names(adjust), graph=graph, segment=segment, reference=reference,
-            positive=positive, missing=missing, measured_after=names(measured_after) or (), cluster=cluster, propensity=propensity, out=out, picture=picture, lang=lang, random_state=seed,
+            positive=positive, missing=missing, measured_after=names(measured_after) or (), cluster=cluster, propensity=propensity,
+            out=out, picture=picture, lang=lang, random_state=seed,
         ),
         as_json,
     )  # fmt: skip

@@ -40,7 +40,8 @@ class Why:
     (None where the log has no treatment). average_effect: of a pair at the mean of all features. drivers: group of features to its share of the pair's effect above
     `average_effect` (Shapley values; they sum to the effect of the model less the average). bought: how often
     the user took the item; expected, untreated, treated: outcome as things are and in either arm, treated - untreated being the effect
-    (None without effects, or of a model saved before they were kept). failed: checks that the log's effects did not pass. warnings: why the interval may cover less than it says. category_bought: how often one of its category (None where items have none); similar: items of the user's history most like it, with cosine.
+    (None without effects, or of a model saved before they were kept). failed: checks that the log's effects did not pass.
+    warnings: why the interval may cover less than it says. category_bought: how often one of its category (None where items have none); similar: items of the user's history most like it, with cosine.
     """
 
     user: Any

@@ -57,7 +57,8 @@ def uplifts(scorer: Scorer, user: User, items: Sequence[str], moment: Moment = N
         [
             {
                 "user": user.id, "item": item, "effect": float(effect[place]), "interval": [float(low[place]), float(high[place])],
-                "effect_sign": int(signs[place]) if np.isfinite(effect[place]) else None, "level": effects.effects.pairs_.level, "warnings": list(scorer.model.pair_warnings_),
+                "effect_sign": int(signs[place]) if np.isfinite(effect[place]) else None, "level": effects.effects.pairs_.level,
+                "warnings": list(scorer.model.pair_warnings_),
             }
             for place, item in enumerate(items)
         ]

@@ -101,7 +101,8 @@ def table_uplift(
 def table_arms(
     frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, graph: GraphSource | None = None,
     reference: Any = None, positive: Any = None, cluster: str | None = None, weight: str | None = None,
-    propensity: str | None = None, missing: MissingRule = "weights", measured_after: Sequence[str] = (), over: Over = "population", random_state: int = 0,
+    propensity: str | None = None, missing: MissingRule = "weights", measured_after: Sequence[str] = (),
+    over: Over = "population", random_state: int = 0,
 ) -> tuple[dict[str, Any], pl.DataFrame]:  # fmt: skip
     """What each of many arms would yield for everybody: the answer, and one row an arm (see `ArmEffects.to_frame`).
 
