@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -17,10 +18,12 @@ from whyrec.cause.scores import Calibrated, Log, arm_scores
 from whyrec.estimate import FloatArray, clustered_error
 
 
-def refute(model: DoCalib, random_state: int = 0, draws: int = 200, runs: int = 200) -> list[Refutation]:
+def refute(
+    model: DoCalib, random_state: int = 0, draws: int = 200, runs: int = 200, measured_after: Collection[str] = ()
+) -> list[Refutation]:
     """Placebo treatments, random common cause, random halves, a simulated confounder, data drawn from the fit, and a column after the treatment.
 
-    draws: halves. runs: placebo treatments, and half as many data sets.
+    draws: halves. runs: placebo treatments, and half as many data sets. measured_after: see `after_treatment`.
     """
     generator = np.random.default_rng(random_state)
     units = (
@@ -34,7 +37,7 @@ def refute(model: DoCalib, random_state: int = 0, draws: int = 200, runs: int = 
         _halves(model, units, generator, draws),
         _confounder(model, random_state),
         _resample(model, generator, max(runs // 2, 20)),
-        after_treatment(model),
+        after_treatment(model, measured_after),
     ]
 
 
