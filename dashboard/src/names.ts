@@ -26,6 +26,7 @@ const NAMES: Record<string, [string, string]> = {
   outcome_treated: ["Outcome, treated", "结果：干预"],
   "placebo treatment": ["Placebo treatment", "安慰剂干预"],
   "column after the treatment": ["Column after the treatment", "干预之后的列"],
+  "missed by both models": ["Missed by both models", "两个模型都遗漏的部分"],
   "random common cause": ["Random common cause", "随机共同原因"],
   "random halves": ["Random halves", "随机半样本"],
   "simulated confounder": ["Simulated confounder", "模拟混杂因素"],

@@ -181,7 +181,7 @@ def test_arms_against_a_reference() -> None:
         low, high = row["simultaneous"]
         assert low < (0.5 if row["arm"] == "mail" else 0.0) < high
         assert low < row["effect"]["interval"][0] and high > row["effect"]["interval"][1]
-        assert len(row["refutations"]) == 6 and row["sensitivity"]["words"] and row["naive"]["estimate"] is not None
+        assert len(row["refutations"]) == 7 and row["sensitivity"]["words"] and row["naive"]["estimate"] is not None
     naive = {row["arm"]: row["naive"]["estimate"] for row in found["contrasts"]}
     assert naive["mail"] > 0.8 and "against none, all intervals at once" in answer.to_text()
     other = api.effect(frame, "arm", "y", adjust=["x"], reference="mail").to_dict()["contrasts"]

@@ -150,6 +150,8 @@ _TEMPLATES = (
     ("A simulated hidden cause of * of what is left of treatment and outcome takes the effect from * to *, whose sign was open already; "
      "one as strong as @ (* and *) to *.",
      "模拟一个解释干预与结果剩余部分各 {} 的隐藏原因，效应从 {} 变为 {}，其符号本来就未定；若与 {} 同样强（{} 与 {}），则变为 {}。"),
+    ("What the models of treatment and outcome both missed moves the effect by *, give or take *; * of it is taken off.",
+     "干预模型与结果模型都遗漏的部分使效应偏移 {}，误差约 {}；已扣除其中的 {}。"),
     ("In * data sets drawn from the fitted models, * of the 95% intervals hold the effect of * that was planted.",
      "从拟合模型抽取的 {} 个数据集中，{} 的 95% 区间包含植入的效应 {}。"),
     ("In * data sets drawn from the fitted model, * of the 95% intervals hold the effect of * that was planted.",
@@ -211,6 +213,8 @@ _TEMPLATES = (
     ("one that moves the treatment in question alone", "只影响所问干预的原因"),
     ("one adjusted column that the treatment moves, where the treatment is left to chance given the others",
      "在给定其他列后干预属随机时，一个受干预影响的被调整列"),
+    ("curves and rules of a few columns that drive treatment and outcome and that neither model learnt", "驱动干预与结果、而两个模型都没有学到的曲线和少数列的规则"),
+    ("a hidden cause, or a rule of many columns that few rows show", "隐藏原因，或只有少数行体现的多列规则"),
     ("several such columns at once, or one among many causes of the treatment: adjust for what was measured before",
      "同时有几个这样的列，或干预的众多原因之一：请只调整干预之前测量的列"),
     ("nothing unmeasured drives both treatment and outcome, given the features", "给定特征后，没有未测量因素同时影响干预和结果"),

@@ -13,15 +13,17 @@ from whyrec.cause.docalib import DoCalib
 from whyrec.cause.linear_effect import LinearEffect, left_over
 from whyrec.cause.refute.after import after_treatment
 from whyrec.cause.refute.linear import hidden_cause, placebo
-from whyrec.cause.refute.results import PlaceboRuns, Refutation, two_sided
+from whyrec.cause.refute.results import LEAST, PlaceboRuns, Refutation, two_sided
 from whyrec.cause.scores import Calibrated, Log, arm_scores
-from whyrec.estimate import FloatArray, clustered_error
+from whyrec.cause.second_order import second_order
+from whyrec.estimate import FloatArray, clustered_error, normal_quantile
 
 
 def refute(
     model: DoCalib, random_state: int = 0, draws: int = 200, runs: int = 200, measured_after: Collection[str] = ()
 ) -> list[Refutation]:
-    """Placebo treatments, random common cause, random halves, a simulated confounder, data drawn from the fit, and a column after the treatment.
+    """Placebo treatments, random common cause, random halves, a simulated confounder, data drawn from the fit,
+    what both models missed (unless chances are logged), and a column after the treatment.
 
     draws: halves. runs: placebo treatments, and half as many data sets. measured_after: see `after_treatment`.
     """
@@ -37,6 +39,7 @@ def refute(
         _halves(model, units, generator, draws),
         _confounder(model, random_state),
         _resample(model, generator, max(runs // 2, 20)),
+        *([] if model.nuisances_.logged else [_missed_by_both(model)]),
         after_treatment(model, measured_after),
     ]
 
@@ -161,6 +164,21 @@ def _resample(model: DoCalib, generator: np.random.Generator, runs: int) -> Refu
         "data-generating resample", float(np.nanmean(values)), (low, high), "intervals that hold the effect planted", bool(passed),
         float("nan"),
         f"In {runs} data sets drawn from the fitted models, {rate:.1%} of the 95% intervals hold the effect of {truth:+.4g} that was planted.",
+    )  # fmt: skip
+
+
+def _missed_by_both(model: DoCalib) -> Refutation:
+    """The second-order part of the bias, which is zero but for noise unless both models miss the same things (`whyrec.cause.second_order`)."""
+    part = model.second_order_
+    if part is None:
+        calibrated = Calibrated(model.propensity_, model.outcomes_, (0.0, 0.0), (0, 0), False, (False, False), (False, False), False)
+        part = second_order(model.features_, model.log_, calibrated, np.ones(model.features_.shape[1]), model.clusters_)
+    p_value = two_sided(part.bias, part.noise) if part.noise > 0 else 1.0
+    half = normal_quantile(0.95) * part.noise
+    return Refutation(
+        "missed by both models", part.bias, (part.bias - half, part.bias + half), "0", p_value >= LEAST, p_value,
+        f"What the models of treatment and outcome both missed moves the effect by {part.bias:+.4g}, give or take {half:.2g}; "
+        f"{part.share:.0%} of it is taken off.",
     )  # fmt: skip
 
 
