@@ -391,6 +391,7 @@ def effect(
     kind: Literal["auto", "binary", "arms", "dose"] = "auto",
     missing: Literal["weights", "complete", "indicator"] = "weights",
     measured_after: Sequence[str] = (),
+    target: Literal["everybody", "treated", "untreated", "overlap"] = "everybody",
     over: Literal["population", "rows"] = "population",
     picture: str | Path | None = None,
     lang: Lang = "en",
@@ -400,7 +401,8 @@ def effect(
 
     kind: how the treatment is read (auto: two values are binary, fractions a dose, all else names of arms; see `api.effects.arms`
     and `dose` for their answers). reference: the value of a two-valued treatment, or the arm, to compare with. positive: the
-    value of a two-valued outcome that counts as 1. over: whose mean that of an arm is. picture: write a page of pictures (.html).
+    value of a two-valued outcome that counts as 1. target: of whom the effect of a two-valued treatment is: everybody, those who were treated or
+    were not, or those who might have gone either way, who can be told of where the others cannot (`whyrec.cause.target`). over: whose mean that of an arm is. picture: write a page of pictures (.html).
 
     adjust: columns to adjust for, of any type; or graph: a causal graph (a text in any form, a file of one, an object; see
     `read_graph`), from which they follow (NotIdentified where no set of columns suffices). missing: what to do about rows that
@@ -418,6 +420,7 @@ def effect(
             "positive": positive, "cluster": cluster, "weight": weight, "propensity": propensity, "picture": picture,
             "kind": None if kind == "auto" else kind, "missing": None if missing == "weights" else missing,
             "over": None if over == "population" else over, "measured_after": measured_after or None,
+            "target": None if target == "everybody" else target,
         }  # fmt: skip
         refuse_unused(asked, f"{source} is a fitted model, which tells its own effect")
         content = load(Path(source)).estimates_
@@ -440,6 +443,8 @@ def effect(
     if read_as in ("arms", "dose"):
         from whyrec.api import effects
 
+        refuse_unused({"target": None if target == "everybody" else target}, f"column {treatment!r} is read as {'a dose' if read_as == 'dose' else 'arms'}")
+
         common |= {"picture": picture, "lang": lang}
         if read_as == "dose":
             unused = {"reference": reference, "propensity": propensity, "over": aside}
@@ -451,7 +456,7 @@ def effect(
     drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     common["graph"] = drawn and drawn.graph
     content = table_effect(
-        frame, treatment, outcome, reference=reference, weight=weight, propensity=propensity, **common
+        frame, treatment, outcome, reference=reference, weight=weight, propensity=propensity, target=target, **common
     )
     content["graph"] = drawn and drawn.to_dict()
     if picture is not None:

@@ -126,13 +126,16 @@ class Units:
         late = f"{', '.join(self.after)}: {AFTER}" if self.after else None
         return (*((late,) if late else ()), *(self.gaps.warnings if self.gaps else ()))
 
-    def told(self, estimate: Estimate) -> Estimate:
-        """An estimate with what the reading of the table adds to it: names of the two arms, what is assumed of gaps, and warnings."""
+    def told(self, estimate: Estimate, among: str = "") -> Estimate:
+        """An estimate with what the reading of the table adds to it: names of the two arms, what is assumed of gaps, and warnings.
+
+        among: of whom the effect is, in words, where not of everybody.
+        """
         assumed = (*estimate.assumptions, *((self.gaps.assumption,) if self.gaps else ()))
         named = estimate.estimand
         if self.contrast is not None and not self.contrast.plain:
             c = self.contrast
-            named = f"mean outcome under {c.column} = {c.other} less that under {c.column} = {c.reference}"
+            named = f"mean outcome under {c.column} = {c.other} less that under {c.column} = {c.reference}" + (among and f", {among}")
         found = replace(estimate, assumptions=assumed, estimand=named)
         return found.told({"warnings": self.warnings}) if self.warnings else found
 

@@ -158,6 +158,15 @@ def effect(
     ] = "auto",
     missing: Missing = "weights",
     measured_after: MeasuredAfter = None,
+    target: Annotated[
+        Literal["everybody", "treated", "untreated", "overlap"],
+        typer.Option(
+            "--for",
+            "--target",
+            help="Of whom the effect of a two-valued treatment is. Overlap: those who might have gone either way, who can be told of "
+            "where the average over everybody cannot.",
+        ),
+    ] = "everybody",
     over: Annotated[
         Literal["population", "rows"],
         typer.Option(help="Whose mean an arm's is: everybody that the rows were drawn from, or the rows at hand."),
@@ -182,6 +191,7 @@ def effect(
             positive=positive,
             missing=missing,
             measured_after=names(measured_after) or (),
+            target=target,
             cluster=cluster,
             weight=weight,
             propensity=propensity,

@@ -55,6 +55,15 @@ _TEMPLATES = (
      "{} 个干预行加权后相当于 {} 行，{} 个对照行相当于 {} 行；{} 的倾向得分被抬到下限；最大的逆权重为 {}，该行的权重为本组平均的 {} 倍；"
      "校准前干预行相当于 {} 行，对照行相当于 {} 行"),
     ("A hidden cause would have to be tied to treatment and outcome by a risk ratio of * each to explain the effect away (* to make it uncertain), or "
+     "explain * of what is left of both.", "隐藏原因与干预和结果的风险比须各达 {} 才能完全解释该效应（{} 即可使其不确定），或须解释二者剩余部分的 {}。"),
+    ("the effect is that among those who were treated; the naive difference is of all rows", "该效应是受干预者中的效应；朴素差异针对所有行"),
+    ("the effect is that among those who were not treated; the naive difference is of all rows", "该效应是未受干预者中的效应；朴素差异针对所有行"),
+    ("the effect is that among those who might have gone either way (weights e (1 - e)); the naive difference is of all rows",
+     "该效应是两种情形皆有可能者中的效应（权重 e (1 - e)）；朴素差异针对所有行"),
+    ("every treated pair might have been left alone (see positivity)", "每个受干预的组合都有可能不受干预（见正值性）"),
+    ("every untreated pair might have been treated (see positivity)", "每个未受干预的组合都有可能受到干预（见正值性）"),
+    ("the effect is that of pairs that might have gone either way, and of no others", "该效应只属于两种情形皆有可能的组合"),
+    ("A hidden cause would have to be tied to treatment and outcome by a risk ratio of * each to explain the effect away (* to make it uncertain), or "
      "explain * of what is left of both. If it changes the odds of treatment * times or more, the bounds include zero (with sampling error *).",
      "隐藏原因与干预和结果的风险比须各达 {} 才能完全解释该效应（{} 即可使其不确定），或须解释二者剩余部分的 {}。若它使干预几率改变 {} 倍或更多，上下界便包含零（计入抽样误差为 {}）。"),
     ("A hidden cause would have to be tied to treatment and outcome by a risk ratio of * each to explain the effect away (* to make it uncertain), or "

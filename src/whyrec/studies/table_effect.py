@@ -12,6 +12,7 @@ from whyrec.cause.graph.read import GraphOnTable, GraphSource, told_gaps
 from whyrec.cause.refute import attempt_lines, refute
 from whyrec.cause.sensitivity import sensitivity
 from whyrec.cause.table import MissingRule, Units, read_units
+from whyrec.cause.target import WORDS, Target
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import assumption_lines, in_brackets, warning_lines
 from whyrec.explain.chinese import Lang, lines_in
@@ -31,12 +32,13 @@ def table_effect(
     propensity: str | None = None,
     missing: MissingRule = "weights",
     measured_after: Sequence[str] = (),
+    target: Target = "everybody",
     random_state: int = 0,
 ) -> dict[str, Any]:
     """Average effect of a two-valued column `treatment` on column `outcome`, with refutations and sensitivity, JSON-ready.
 
     adjust: the confounders, of any type (see `whyrec.data.columns.covariates`). graph: a causal graph (see `read_graph`), from
-    which the adjustment set follows instead. reference, positive, missing, measured_after: see `whyrec.cause.table.read_units`. Raises BadInput,
+    which the adjustment set follows instead. target: of whom the effect is (`whyrec.cause.target`). reference, positive, missing, measured_after: see `whyrec.cause.table.read_units`. Raises BadInput,
     NoOverlap and NotIdentified.
     """
     columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, weight, propensity, measured_after=measured_after)
@@ -44,8 +46,8 @@ def table_effect(
         frame, treatment, outcome, columns, reference=reference, positive=positive, cluster=cluster, weight=weight,
         propensity=propensity, missing=missing, measured_after=measured_after,
     )  # fmt: skip
-    model = fit_units(units, random_state)
-    return {**effect_content(model, random_state, units.after), "adjustment": columns, **units.to_dict()}
+    model = fit_units(units, random_state, target)
+    return {**effect_content(model, random_state, units.after), "target": target, "adjustment": columns, **units.to_dict()}
 
 
 def effect_content(model: DoCalib, random_state: int = 0, measured_after: Sequence[str] = ()) -> dict[str, Any]:
@@ -64,13 +66,13 @@ def effect_content(model: DoCalib, random_state: int = 0, measured_after: Sequen
     }
 
 
-def fit_units(units: Units, random_state: int = 0) -> DoCalib:
+def fit_units(units: Units, random_state: int = 0, target: Target = "everybody") -> DoCalib:
     """DoCalib on what was read of a table; its estimates name the arms, and assume what the reading assumes."""
-    model = DoCalib(random_state=random_state).fit(
+    model = DoCalib(target=target, random_state=random_state).fit(
         units.features, units.treatment, units.outcome, clusters=units.clusters, weights=units.weights,
         propensity=units.propensity, feature_names=units.names,
     )  # fmt: skip
-    model.effect_, model.naive_ = units.told(model.effect_), units.told(model.naive_)
+    model.effect_, model.naive_ = units.told(model.effect_, WORDS[target]), units.told(model.naive_)
     model.relatives_ = {name: units.told(estimate) for name, estimate in model.relatives_.items()}
     return model
 
@@ -110,6 +112,8 @@ def checked_columns(
 def describe(content: Mapping[str, Any], lang: Lang = "en") -> tuple[str, ...]:
     """The answer in lines of a language: effect, naive difference, overlap, refutations, sensitivity."""
     lines = [_line("effect (DoCalib)", content["effect"]), _line("naive difference", content["naive"])]
+    if content.get("target", "everybody") != "everybody":
+        lines.append(f"the effect is that {WORDS[content['target']]}; the naive difference is of all rows")
     lines += reading(content)
     lines += [_line(name, value) for name, value in content["relatives"].items() if name != "naive"]
     lines += assumption_lines({"DoCalib": content["effect"], **content["relatives"]})

@@ -14,8 +14,9 @@ from whyrec.cause.linear_effect import LinearEffect, left_over
 from whyrec.cause.refute.after import after_treatment
 from whyrec.cause.refute.linear import hidden_cause, placebo
 from whyrec.cause.refute.results import LEAST, PlaceboRuns, Refutation, two_sided
-from whyrec.cause.scores import Calibrated, Log, arm_scores
+from whyrec.cause.scores import Calibrated, Log
 from whyrec.cause.second_order import second_order
+from whyrec.cause.target import target_scores, tilt
 from whyrec.estimate import FloatArray, clustered_error, normal_quantile
 
 
@@ -67,14 +68,11 @@ def _random_cause(model: DoCalib, generator: np.random.Generator) -> Refutation:
     mu = model.outcomes_
     treated = model.treatment_.astype(float)
     moved = np.clip(e + _slope(noise, treated - e, w) * noise, e.min(), e.max())
-    scores = np.zeros((len(e), 2))
-    for arm in (0, 1):
-        inside = treated == arm
-        outcome = mu[:, arm] + _slope(noise[inside], (model.outcome_ - mu[:, arm])[inside], w[inside]) * noise
-        chance = moved if arm else 1 - moved
-        weight = w * inside / chance
-        scores[:, arm] = outcome + inside / chance * (model.outcome_ - outcome) * w.sum() / weight.sum()
-    value = float(np.average(scores[:, 1] - scores[:, 0], weights=w))
+    outcomes = np.column_stack(
+        [mu[:, arm] + _slope(noise[inside], (model.outcome_ - mu[:, arm])[inside], w[inside]) * noise for arm, inside in ((0, treated == 0), (1, treated == 1))]
+    )  # fmt: skip
+    means = model.means_of(Calibrated(moved, outcomes, (0.0, 0.0), (0, 0), False, (False, False), (False, False), False), model.log_)
+    value = float(means[1] - means[0])
     shift = value - model.effect_.estimate
     error = model.effect_.standard_error
     passed = abs(shift) <= error
@@ -137,7 +135,7 @@ def _resample(model: DoCalib, generator: np.random.Generator, runs: int) -> Refu
     mu = np.clip(model.outcomes_, 0.0, 1.0) if binary else model.outcomes_
     pools = [(model.outcome_ - mu[:, arm])[model.treatment_ == arm] for arm in (0, 1)]
     pools = [pool - pool.mean() for pool in pools]
-    truth = float(np.average(mu[:, 1] - mu[:, 0], weights=w))
+    truth = float(np.average(mu[:, 1] - mu[:, 0], weights=w * tilt(model.target, e)))
     calibrated = Calibrated(e, mu, (0.0, 0.0), (0, 0), False, (False, False), (False, False), False)
     covered, values = 0, np.empty(runs)
     share = w / w.mean()
@@ -152,9 +150,9 @@ def _resample(model: DoCalib, generator: np.random.Generator, runs: int) -> Refu
         if arm.min() == arm.max():
             values[run] = np.nan
             continue
-        scores, means = arm_scores(calibrated, Log(arm, outcome, w, binary))
+        _, means, influence = target_scores(calibrated, Log(arm, outcome, w, binary), model.target)
         values[run] = means[1] - means[0]
-        half = clustered_error(share * (scores[:, 1] - scores[:, 0] - values[run])).half_width(0.95)
+        half = clustered_error(share * (influence[:, 1] - influence[:, 0])).half_width(0.95)
         covered += abs(values[run] - truth) <= half
     rate = covered / runs
     low, high = (float(end) for end in np.nanquantile(values, (0.025, 0.975)))
