@@ -90,6 +90,9 @@ def test_comparing_and_evaluating_are_by_one_rule() -> None:
     (found,) = other.against.values()
     width = found.interval[1] - found.interval[0]
     assert width >= 0.9 * (one.values["SNIPS"].interval[1] - one.values["SNIPS"].interval[0])
+    # By the values' own sides (MOVER), which are as unequal as those of the value; Wald's are equal.
+    below, above = found.estimate - found.interval[0], found.interval[1] - found.estimate
+    assert max(below, above) > 1.02 * min(below, above)
 
 
 def test_differences_cover_and_agree_with_their_p_values() -> None:
