@@ -222,7 +222,9 @@ class DoCalib:
         return int(np.clip(_CELLS_OF_REPEATS // (rows * columns), 1, _MOST_REPEATS))
 
     def _estimate(self, units: IntArray) -> None:
-        calibrated = calibrate(self.nuisances_, self.log_, self.calibration, self.min_propensity)
+        # Rows that could not go either way count for nothing in the overlap: raised to a floor they would.
+        least = 0.0 if self.target == "overlap" and self.min_propensity is None else self.min_propensity
+        calibrated = calibrate(self.nuisances_, self.log_, self.calibration, least)
         self.propensity_, self.outcomes_ = calibrated.propensity, calibrated.outcomes
         self.outcome_calibrated_, self.propensity_calibrated_ = calibrated.applied, calibrated.propensity_applied
         try:
