@@ -47,7 +47,9 @@ class Past:
         when = np.zeros(n, dtype=np.float32) if days is None else np.asarray(days, dtype=np.float32)
         worth = np.full(n, np.nan) if outcomes is None else np.asarray(outcomes, dtype=np.float64)
         if len(when) != n or len(worth) != n:
-            raise BadInput(f"{n} items beside {len(when)} days and {len(worth)} outcomes; pass one of each for every item")
+            raise BadInput(
+                f"{n} items beside {len(when)} days and {len(worth)} outcomes; pass one of each for every item"
+            )
         return cls(codes, when, worth)
 
     def after(self, more: Past) -> Past:
@@ -163,7 +165,9 @@ class Fixed(Live[Known]):
     def stored(self, code: int | None) -> Known:
         """By code."""
         vectors = self.vectors()
-        query = np.zeros(0, dtype=np.float32) if vectors is None else vectors[code] if code is not None else vectors[0] * 0
+        query = (
+            np.zeros(0, dtype=np.float32) if vectors is None else vectors[code] if code is not None else vectors[0] * 0
+        )
         return Known(0 if code is None else int(self._events[code]), query, code)
 
     def state(self, past: Past, now: float | None = None) -> Known:

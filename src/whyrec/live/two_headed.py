@@ -141,7 +141,9 @@ class TwoHeaded(Live[Habits]):
             return self.state(Past.of([]))
         model = self.recommender
         row, kinds = row_of_matrix(model.item_repeats_, code), row_of_matrix(model.category_repeats_, code)
-        return Habits(int(model.user_counts_[code]), model.user_states_[code], *row, *kinds, float(model.user_values_[code]))
+        return Habits(
+            int(model.user_counts_[code]), model.user_states_[code], *row, *kinds, float(model.user_values_[code])
+        )
 
     def state(self, past: Past, now: float | None = None) -> Habits:
         """The latest `length` choices through the history's transformer, their ages through the memories."""
