@@ -127,7 +127,7 @@ class CausalRecommender:
         self.__dict__.pop("live", None)
         self.moments_ = Moments.of(dataset)
         taste = MomentTaste(self.random_state)
-        tilts = bool(self.moments_.columns) and self.live.can("log odds")
+        tilts = bool(self.moments_.columns) and "log odds" in self.ranker_.abilities
         if tilts:
             taste.fit(dataset, self.moments_, self.recommender_.dense_items())
         self.taste_ = taste if tilts and taste.matters_ else None
@@ -178,8 +178,9 @@ class CausalRecommender:
     @property
     def arms_(self) -> tuple[float, ...]:
         """Values of the treatment between which expected outcomes are told apart."""
-        if self.live.can("heads"):
-            return self.live.arms()
+        of_heads = getattr(self.recommender_, "arms_", None)
+        if of_heads is not None:
+            return tuple(of_heads)
         return (0.0,) if self.effects_ is None else (0.0, 1.0)
 
     def recommend(

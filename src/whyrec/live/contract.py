@@ -143,10 +143,6 @@ class Live(ABC, Generic[StateOf]):
         """Expected outcome of pairs and in each arm of the treatment, (n, 1 + arms); of a ranker without heads not a number, (n, 1)."""
         return np.full((len(codes), 1), np.nan)
 
-    def arms(self) -> tuple[float, ...]:
-        """The treatment's values that `outcome` tells apart."""
-        return (0.0,)
-
     def add(self, text_states: Float32, categories: IntArray) -> Float32:
         """Take in items that the log lacks, by text states (n, width) and category codes; their item states, (n, d)."""
         raise BadInput(f"{self.row.name} ranks the items of its log alone; fit again with the new ones")

@@ -206,10 +206,6 @@ class TwoHeaded(Live[Habits]):
         """By item states, those of new items included."""
         return np.asarray(unit(self.states[others]) @ unit(self.states[[item]])[0], dtype=np.float32)
 
-    def arms(self) -> tuple[float, ...]:
-        """Of the log."""
-        return tuple(self.recommender.arms_)
-
     def outcome(self, state: Habits, codes: IntArray) -> FloatArray:
         """By the outcome head; as things are: over arms by the exposure head's chance of each."""
         features = np.column_stack(
