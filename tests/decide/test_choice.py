@@ -139,13 +139,23 @@ def test_a_blend_gives_its_weight_to_what_tells_something_and_judges_users_by_ot
 def test_what_is_tried_on_a_log_and_what_is_left_out() -> None:
     data = built(world("popular", 0))
     tried, left_out = candidates(data)
-    assert [one.row.name for one in tried] == ["popularity", "recent popularity", "item-kNN", "EASE", "ALS", "two-headed", "SASRec"]
+    assert [one.row.name for one in tried] == [
+        "popularity",
+        "recent popularity",
+        "item-kNN",
+        "EASE",
+        "ALS",
+        "two-headed",
+        "SASRec",
+    ]
     assert not left_out
     bare = built(world("popular", 0).drop("time"))
     tried, left_out = candidates(bare, budget=0.2)
     assert left_out["recent popularity"] == {"reason": "times"} and left_out["two-headed"]["reason"] == "budget"
     within = {one.row.name: one for one in tried}["SASRec"]
-    assert within.judged["budget_seconds"] == pytest.approx(0.04) and within.settings["budget_seconds"] == pytest.approx(0.12)
+    assert within.judged["budget_seconds"] == pytest.approx(0.04) and within.settings[
+        "budget_seconds"
+    ] == pytest.approx(0.12)
 
 
 def test_a_log_without_times_is_judged_by_a_random_part() -> None:
@@ -191,4 +201,7 @@ def test_a_budget_trains_a_transformer_by_name_and_holds_for_auto() -> None:
     named = api.fit(data, ranker="SASRec", budget=1.0).model.recommender_
     assert named.budget_seconds == 1.0 and named.seconds_ < 3
     found = api.fit(data, ranker="auto", budget=6.0).model
-    assert found.choice_.seconds < 6 and "two-headed" in {*found.choice_.left_out, *(row["method"] for row in found.choice_.methods)}
+    assert found.choice_.seconds < 6 and "two-headed" in {
+        *found.choice_.left_out,
+        *(row["method"] for row in found.choice_.methods),
+    }

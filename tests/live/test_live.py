@@ -17,7 +17,16 @@ from whyrec.recommenders.catalogue import RANKERS, Ranker
 from whyrec.recommenders.factorisation import ImplicitALS
 
 DATA = small_dataset()
-SMALL = {"epochs": 2, "width": 8, "negatives": 4, "batch_events": 60, "device": "cpu", "factors": 4, "regularisation": 1.0, "patience": None}
+SMALL = {
+    "epochs": 2,
+    "width": 8,
+    "negatives": 4,
+    "batch_events": 60,
+    "device": "cpu",
+    "factors": 4,
+    "regularisation": 1.0,
+    "patience": None,
+}
 SMALL |= {"l1": 0.1, "l2": 1.0}
 each = pytest.mark.parametrize("row", RANKERS, ids=lambda row: row.name)
 
@@ -125,7 +134,9 @@ def test_a_forgotten_user_is_nobody_and_nothing_of_them_is_kept(row: Ranker) -> 
     for name, value in model._state().items():  # whatever has a row a user has nobody's there
         if getattr(value, "shape", ())[:1] == (DATA.n_users,) and not name.startswith("network."):
             kept, bare = ((v.toarray() if sparse.issparse(v) else v) for v in (value, getattr(nobody, name)))
-            np.testing.assert_array_equal(kept[1:3], bare[1:3], err_msg=f"{name} still tells of users who were forgotten")
+            np.testing.assert_array_equal(
+                kept[1:3], bare[1:3], err_msg=f"{name} still tells of users who were forgotten"
+            )
 
 
 def test_als_folds_in_as_implicit_does() -> None:

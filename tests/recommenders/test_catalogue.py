@@ -51,4 +51,6 @@ def test_names_are_found_however_they_are_written(name: str) -> None:
 
 def test_the_list_loads_nothing_heavy() -> None:
     code = "import sys, whyrec.recommenders.catalogue; print([m for m in ('torch', 'polars', 'numpy') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )

@@ -75,8 +75,14 @@ def test_faulty_states_are_named(tmp_path: Path) -> None:
         api.fit(LOG, states=tmp_path)
     vectors(tmp_path)
     for frame, words in (
-        (pl.DataFrame({"user": ["007", "8"], "state": [[1.0], [1.0, 2.0]]}), "the state in row 2 has 2 numbers, that in row 1 1"),
-        (pl.DataFrame({"user": ["007"], "state": [[1.0, 2.0, 3.0]]}), "states of users have 3 numbers, those of items 2"),
+        (
+            pl.DataFrame({"user": ["007", "8"], "state": [[1.0], [1.0, 2.0]]}),
+            "the state in row 2 has 2 numbers, that in row 1 1",
+        ),
+        (
+            pl.DataFrame({"user": ["007"], "state": [[1.0, 2.0, 3.0]]}),
+            "states of users have 3 numbers, those of items 2",
+        ),
         (pl.DataFrame({"user": ["007"], "state": [[1.0, float("nan")]]}), "is no finite number"),
         (pl.DataFrame({"user": ["007", "007"], "state": [[1.0, 2.0]] * 2}), "user '007' stands in more than one row"),
         (pl.DataFrame({"user": ["007"], "state": [1.0]}), "column 'state' holds Float64"),

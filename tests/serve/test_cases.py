@@ -120,11 +120,11 @@ def test_help_names_the_option(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_users_own_case_is_found_and_erased_with_them(
-    serve: Callable[..., Running], shop_case: Path, tmp_path: Path
+    serve: Callable[..., Running], models: Path, shop_case: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "shop"
     shutil.copytree(shop_case, folder)
-    running = serve(cases=[folder])
+    running = serve(model=shutil.copytree(models, tmp_path / "models"), cases=[folder])  # other tests share the models
     with Client(running.url) as client:
         case = client.own_case("shop", "u7")
         assert case is not None and set(case) == set(CASE) and case["bought"] == 0

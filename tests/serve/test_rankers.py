@@ -29,13 +29,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory, text_model: Path) -> Path:
     home, cache = tmp_path_factory.mktemp("rankers"), str(tmp_path_factory.mktemp("texts"))
     dataset, _ = shop_dataset(shop_log().unique(["user", "item"], keep="first", maintain_order=True))
     for name in RANKED:
-        model = CausalRecommender(ranker=name, settings=SETTINGS.get(name), epochs=2, text_model=str(text_model), cache=cache)
+        model = CausalRecommender(
+            ranker=name, settings=SETTINGS.get(name), epochs=2, text_model=str(text_model), cache=cache
+        )
         model.fit(dataset).save(home / name)
     return home
 
 
 @pytest.fixture(scope="module")
-def running(serve: Callable[..., Running], folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Running]:
+def running(
+    serve: Callable[..., Running], folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Running]:
     """A server of one ranker's model, the same for all tests of it."""
     started: dict[str, Running] = {}
 
@@ -72,7 +76,9 @@ def test_the_same_figures_as_the_library(client: Client, model: CausalRecommende
             assert [row.item for row in found] == expected["item"].to_list()
             np.testing.assert_allclose([row.preference for row in found], expected["preference"], rtol=1e-4, atol=1e-4)
             np.testing.assert_allclose([row.effect for row in found], expected["effect"], atol=5e-5)
-            assert all(row.expected_outcome is not None for row in found)  # by the model of effects, whichever ranker it is
+            assert all(
+                row.expected_outcome is not None for row in found
+            )  # by the model of effects, whichever ranker it is
         why, known = client.why(user, expected["item"][0]), model.why(user, expected["item"][0])
         assert why["rank"] == known.rank and why["preference"] == pytest.approx(known.preference, rel=1e-4, abs=1e-4)
         assert [row["item"] for row in why["similar"]] == [item for item, *_ in known.similar]
@@ -86,7 +92,9 @@ def test_a_cold_user_gets_what_the_library_says_of_nobody(client: Client, model:
     assert found.content["cold"]
     order = np.argsort(-model.recommender_.score_nobody(), kind="stable")[:10]
     assert [row.item for row in found.items] == model.dataset_.items["item"].gather(order).to_list()
-    assert [row.item for row in found.items] == api.recommend(model, ["somebody new"], k=10, history={"somebody new": []}).frame["item"].to_list()
+    assert [row.item for row in found.items] == api.recommend(
+        model, ["somebody new"], k=10, history={"somebody new": []}
+    ).frame["item"].to_list()
 
 
 @each
@@ -104,7 +112,9 @@ def test_an_event_changes_the_next_list_where_the_ranker_follows(client: Client,
 
 
 @each
-def test_a_new_item_is_ranked_or_the_answer_says_that_it_is_not(client: Client, model: CausalRecommender, name: str) -> None:
+def test_a_new_item_is_ranked_or_the_answer_says_that_it_is_not(
+    client: Client, model: CausalRecommender, name: str
+) -> None:
     added = client.add_items([{"id": "n1", "text": "apple green", "category": "apple"}])
     client.events([{"user": "taster", "item": "n1", "event": "purchase"}])
     everything = listed(client, "taster", 60, exclude_seen=False)
@@ -140,7 +150,9 @@ def test_what_the_card_says(client: Client, model: CausalRecommender, name: str)
 
 
 @each
-def test_an_erased_user_is_nobody_here_and_in_the_folder(serve: Callable[..., Running], folder: Path, tmp_path: Path, name: str) -> None:
+def test_an_erased_user_is_nobody_here_and_in_the_folder(
+    serve: Callable[..., Running], folder: Path, tmp_path: Path, name: str
+) -> None:
     import shutil
 
     copied = shutil.copytree(folder / name, tmp_path / name)
@@ -156,7 +168,9 @@ def test_an_erased_user_is_nobody_here_and_in_the_folder(serve: Callable[..., Ru
     again = CausalRecommender.load(copied)
     code = CausalRecommender.load(folder / name).dataset_.user_codes(["u5"])
     assert again.recommender_.seen_[code].nnz == 0
-    np.testing.assert_allclose(again.recommender_.score_all(code)[0], again.recommender_.score_nobody(), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        again.recommender_.score_all(code)[0], again.recommender_.score_nobody(), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_a_folder_of_before_there_were_rankers_is_two_headed(folder: Path, tmp_path: Path) -> None:
@@ -190,14 +204,19 @@ def test_one_ranker_after_another_answers(serve: Callable[..., Running], folder:
         assert client.recommend("u9", 5).model == RANKED[-2]
 
 
-def test_two_rankers_side_by_side_take_one_new_item_each_in_its_way(serve: Callable[..., Running], folder: Path) -> None:
+def test_two_rankers_side_by_side_take_one_new_item_each_in_its_way(
+    serve: Callable[..., Running], folder: Path
+) -> None:
     server = serve(model=folder, explore=0.0)
     with Client(server.url) as client:
         client.set_role("two-headed", "challenger", share=0.5)
         added = client.add_items([{"id": "n2", "text": "milk oat", "category": "milk"}])
         assert added["not_ranked_by"] == ["ALS"]
         client.events([{"user": f"w{n}", "item": "n2", "event": "purchase"} for n in range(12)])
-        by_variant = {client.recommend(f"w{n}", 50, exclude_seen=False).variant: listed(client, f"w{n}", 50, exclude_seen=False) for n in range(12)}
+        by_variant = {
+            client.recommend(f"w{n}", 50, exclude_seen=False).variant: listed(client, f"w{n}", 50, exclude_seen=False)
+            for n in range(12)
+        }
         assert "n2" in by_variant["challenger"] and "n2" not in by_variant["primary"]
 
 
@@ -221,10 +240,21 @@ def test_every_other_ranker_is_fitted_saved_loaded_and_asked(
     import inspect
 
     dataset, _ = shop_dataset(shop_log(rows=900, users=30).with_columns(treatment=pl.lit(1)))
-    small = {"epochs": 2, "width": 8, "negatives": 4, "factors": 4, "iterations": 3, "l1": 0.1, "l2": 1.0, "patience": None}
+    small = {
+        "epochs": 2,
+        "width": 8,
+        "negatives": 4,
+        "factors": 4,
+        "iterations": 3,
+        "l1": 0.1,
+        "l2": 1.0,
+        "patience": None,
+    }
     known = inspect.signature(row.recommender).parameters
     settings = {name: value for name, value in (small | given_by_others(dataset, tmp_path)).items() if name in known}
-    model = CausalRecommender(ranker=row.name, settings=settings, text_model=str(text_model), cache=str(tmp_path / "texts")).fit(dataset)
+    model = CausalRecommender(
+        ranker=row.name, settings=settings, text_model=str(text_model), cache=str(tmp_path / "texts")
+    ).fit(dataset)
     model.save(tmp_path / "m")
     again = CausalRecommender.load(tmp_path / "m")
     assert again.ranker_.name == row.name and again.effects_ is None

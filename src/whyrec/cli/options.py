@@ -42,6 +42,13 @@ Where = Annotated[
         help='Only items of the item table that hold this: "price<=5", "kind=dairy|bread", "stock>0", "brand!=own"; may be repeated.',
     ),
 ]
+MeasuredAfter = Annotated[
+    str | None,
+    typer.Option(
+        "--measured-after",
+        help="Columns that were measured after the treatment, separated by commas: to adjust for one fails a check, and a graph never takes one.",
+    ),
+]  # fmt: skip
 By = Annotated[
     Literal["preference", "uplift", "policy", "effect", "mix"],
     typer.Option(

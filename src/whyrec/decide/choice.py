@@ -114,9 +114,10 @@ def choose(
 ) -> Choice:
     """Fit the candidates for a log of this size on its earlier part and choose among them; BadInput where nothing could be judged.
 
-    The simplest is chosen than which the best is not surely better by a paired test at 5%; a blend of all of them is the last candidate. budget: CPU seconds of choosing
-    and of fitting what is chosen, about; None: transformers train for epochs by the log's size, and the same seed gives the same choice.
-    repeats: whether items that a user had may be recommended again. among: names of candidates, the simplest first. usual: what rankers are offered, see `Ranker.make`.
+    The simplest is chosen than which the best is not surely better by a paired test at 5%; a blend of all of them is the last
+    candidate. budget: CPU seconds of choosing and of fitting what is chosen, about; None: transformers train for epochs by the log's
+    size, and the same seed gives the same choice. repeats: whether items that a user had may be recommended again. among: names of
+    candidates, the simplest first. usual: what rankers are offered, see `Ranker.make`.
     """
     begun = time.process_time()
     train, cases = split_cases(dataset, repeats, random_state)
@@ -129,7 +130,9 @@ def choose(
         say(f"Judging {name} on {len(cases.users):,} choices of {cases.n_users:,} users")
         start = time.process_time()
         try:
-            asked[name] = live_of(candidate.row.make(candidate.judged, random_state=random_state, **usual).fit(train), train)
+            asked[name] = live_of(
+                candidate.row.make(candidate.judged, random_state=random_state, **usual).fit(train), train
+            )
         except BadInput as error:
             left_out[name] = {"reason": "refused", "words": str(error)}
             continue
@@ -138,9 +141,13 @@ def choose(
     lists, pools = listed(asked, cases, repeats)
     start = time.process_time()
     lists["blend"], says, weights = blended(pools, cases.users)
-    parts = [(list(fitted)[place], float(weights[place])) for place in np.argsort(-says, kind="stable") if says[place] > 0]
+    parts = [
+        (list(fitted)[place], float(weights[place])) for place in np.argsort(-says, kind="stable") if says[place] > 0
+    ]
     seconds["blend"] = sum(seconds[name] for name, _ in parts) + time.process_time() - start
-    table = judged(lists, cases, dataset.n_items, random_state).with_columns(fit_seconds=pl.Series(list(seconds.values())))
+    table = judged(lists, cases, dataset.n_items, random_state).with_columns(
+        fit_seconds=pl.Series(list(seconds.values()))
+    )
     best = str(table["reference"][0])
     chosen = next(row["method"] for row in table.to_dicts() if row["p_value"] is None or row["p_value"] >= _LEVEL)
     if chosen != "blend":
@@ -177,7 +184,9 @@ def candidates(
             shares = (_JUDGED_SHARE, _FITTED_SHARE)
             tried.append(Candidate(row, *({**within, "budget_seconds": share * budget} for share in shares)))
         elif name == "SASRec":
-            tried.append(Candidate(row, *({"epochs": number, "patience": None} for number in (-(-epochs // 3), epochs))))
+            tried.append(
+                Candidate(row, *({"epochs": number, "patience": None} for number in (-(-epochs // 3), epochs)))
+            )
         else:
             tried.append(Candidate(row))
     return tried, left_out
@@ -289,9 +298,13 @@ def blended(pools: Pools, users: Codes) -> tuple[Codes, FloatArray, FloatArray]:
     lists = np.full((len(users), K), -1, dtype=np.int32)
     half = np.unique(users, return_inverse=True)[1] % 2 == 0
     for learnt, asked in ((half, ~half), (~half, half)):
-        total = np.where(scaled.codes[asked] >= 0, scaled.scores[asked] @ _weights(scaled, learnt).astype(np.float32), -np.inf)
+        total = np.where(
+            scaled.codes[asked] >= 0, scaled.scores[asked] @ _weights(scaled, learnt).astype(np.float32), -np.inf
+        )
         places = top_k(total, K)[0]
-        lists[asked, : places.shape[1]] = np.where(places >= 0, np.take_along_axis(scaled.codes[asked], places, axis=1), -1)
+        lists[asked, : places.shape[1]] = np.where(
+            places >= 0, np.take_along_axis(scaled.codes[asked], places, axis=1), -1
+        )
     weights = _weights(scaled, np.ones(len(users), dtype=bool))
     weights = np.where(weights < _LEAST_SAY * weights.max(), 0.0, weights)
     return lists, weights, weights / spread

@@ -104,12 +104,18 @@ def choice_words(choice: Choice, lang: Lang = "en") -> list[str]:
     how = words["how"].format(choices=choice.choices, users=choice.users)
     how += words["random"] if choice.since is None else words["since"].format(since=choice.since)
     verdict = words["best" if choice.best == choice.ranker else "simple"].format(
-        ranker=ranker_name(choice.ranker, lang), ndcg=chosen["ndcg"], best=ranker_name(choice.best, lang), top=rows[choice.best]["ndcg"], p=chosen["p_value"] or 0.0
+        ranker=ranker_name(choice.ranker, lang),
+        ndcg=chosen["ndcg"],
+        best=ranker_name(choice.best, lang),
+        top=rows[choice.best]["ndcg"],
+        p=chosen["p_value"] or 0.0,
     )
     told = [how, verdict]
     if choice.ranker == "blend":
         named = zip(choice.settings["parts"], choice.settings["weights"], strict=True)
-        parts = [words["part"].format(weight=weight, ranker=ranker_name(part["ranker"], lang)) for part, weight in named]
+        parts = [
+            words["part"].format(weight=weight, ranker=ranker_name(part["ranker"], lang)) for part, weight in named
+        ]
         told.append(words["blend"].format(parts=("; " if lang == "en" else "；").join(parts)))
     told.append(words["cost"].format(seconds=choice.seconds))
     for name, why in choice.left_out.items():

@@ -44,7 +44,9 @@ class Blended(Live[States]):
         """Part by part."""
         found = [part.states_of(pasts, days) for part in self.parts]
         nothing = np.zeros(0, dtype=np.float32)
-        return [States(len(past.items), nothing, parts) for past, parts in zip(pasts, zip(*found, strict=True), strict=True)]
+        return [
+            States(len(past.items), nothing, parts) for past, parts in zip(pasts, zip(*found, strict=True), strict=True)
+        ]
 
     def scores(self, state: States) -> tuple[Float32, float]:
         """The weighted sum."""

@@ -47,7 +47,9 @@ class Past:
         when = np.zeros(n, dtype=np.float32) if days is None else np.asarray(days, dtype=np.float32)
         worth = np.full(n, np.nan) if outcomes is None else np.asarray(outcomes, dtype=np.float64)
         if len(when) != n or len(worth) != n:
-            raise BadInput(f"{n} items beside {len(when)} days and {len(worth)} outcomes; pass one of each for every item")
+            raise BadInput(
+                f"{n} items beside {len(when)} days and {len(worth)} outcomes; pass one of each for every item"
+            )
         return cls(codes, when, worth)
 
     def after(self, more: Past) -> Past:
@@ -141,10 +143,6 @@ class Live(ABC, Generic[StateOf]):
         """Expected outcome of pairs and in each arm of the treatment, (n, 1 + arms); of a ranker without heads not a number, (n, 1)."""
         return np.full((len(codes), 1), np.nan)
 
-    def arms(self) -> tuple[float, ...]:
-        """The treatment's values that `outcome` tells apart."""
-        return (0.0,)
-
     def add(self, text_states: Float32, categories: IntArray) -> Float32:
         """Take in items that the log lacks, by text states (n, width) and category codes; their item states, (n, d)."""
         raise BadInput(f"{self.row.name} ranks the items of its log alone; fit again with the new ones")
@@ -163,7 +161,9 @@ class Fixed(Live[Known]):
     def stored(self, code: int | None) -> Known:
         """By code."""
         vectors = self.vectors()
-        query = np.zeros(0, dtype=np.float32) if vectors is None else vectors[code] if code is not None else vectors[0] * 0
+        query = (
+            np.zeros(0, dtype=np.float32) if vectors is None else vectors[code] if code is not None else vectors[0] * 0
+        )
         return Known(0 if code is None else int(self._events[code]), query, code)
 
     def state(self, past: Past, now: float | None = None) -> Known:

@@ -19,7 +19,9 @@ class Sequence(Live[State]):
     def __init__(self, recommender: SequenceRecommender, dataset: Dataset) -> None:
         super().__init__(recommender, dataset)
         self.length = recommender.length
-        self._keys = np.ascontiguousarray(recommender.item_states_.T)  # dimension by dimension: a row of products is quicker
+        self._keys = np.ascontiguousarray(
+            recommender.item_states_.T
+        )  # dimension by dimension: a row of products is quicker
         self._nobody = recommender.represent([np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=np.float32)])[0]
 
     def stored(self, code: int | None) -> State:

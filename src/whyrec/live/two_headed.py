@@ -141,7 +141,9 @@ class TwoHeaded(Live[Habits]):
             return self.state(Past.of([]))
         model = self.recommender
         row, kinds = row_of_matrix(model.item_repeats_, code), row_of_matrix(model.category_repeats_, code)
-        return Habits(int(model.user_counts_[code]), model.user_states_[code], *row, *kinds, float(model.user_values_[code]))
+        return Habits(
+            int(model.user_counts_[code]), model.user_states_[code], *row, *kinds, float(model.user_values_[code])
+        )
 
     def state(self, past: Past, now: float | None = None) -> Habits:
         """The latest `length` choices through the history's transformer, their ages through the memories."""
@@ -203,10 +205,6 @@ class TwoHeaded(Live[Habits]):
     def likeness(self, item: int, others: IntArray) -> Float32:
         """By item states, those of new items included."""
         return np.asarray(unit(self.states[others]) @ unit(self.states[[item]])[0], dtype=np.float32)
-
-    def arms(self) -> tuple[float, ...]:
-        """Of the log."""
-        return tuple(self.recommender.arms_)
 
     def outcome(self, state: Habits, codes: IntArray) -> FloatArray:
         """By the outcome head; as things are: over arms by the exposure head's chance of each."""

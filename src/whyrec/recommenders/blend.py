@@ -42,10 +42,15 @@ class Blend(Recommender):
 
     def _learn(self, dataset: Dataset) -> None:
         weights = None if self.weights is None else np.asarray(self.weights, dtype=np.float32)
-        if not self.parts or (weights is not None and (weights.shape != (len(self.parts),) or not (weights >= 0).all() or not weights.any())):
+        if not self.parts or (
+            weights is not None
+            and (weights.shape != (len(self.parts),) or not (weights >= 0).all() or not weights.any())
+        ):
             raise BadInput("a blend has parts, each with a weight of 0 or more, one of them above 0")
         usual = {"text_model": self.text_model, "cache": self.cache, "random_state": self.random_state}
-        self.parts_ = [ranker(str(part["ranker"])).make(part.get("settings"), **usual).fit(dataset) for part in self.parts]
+        self.parts_ = [
+            ranker(str(part["ranker"])).make(part.get("settings"), **usual).fit(dataset) for part in self.parts
+        ]
         self.weights_ = self._even() if weights is None else weights
 
     def _even(self) -> Scores:
@@ -88,7 +93,11 @@ class Blend(Recommender):
 
     def save(self, folder: Path) -> None:
         """A folder a part."""
-        content = {"parameters": parameters(self), "weights": self.weights_.tolist(), "kinds": [type(p).__name__ for p in self.parts_]}
+        content = {
+            "parameters": parameters(self),
+            "weights": self.weights_.tolist(),
+            "kinds": [type(p).__name__ for p in self.parts_],
+        }
         with saving(Path(folder), "Blend", content) as inside:
             for place, part in enumerate(self.parts_):
                 part.save(inside / str(place))
@@ -99,7 +108,9 @@ class Blend(Recommender):
         content = opening(Path(folder), "Blend")
         model = cls(**content["parameters"])
         model.weights_ = np.array(content["weights"], dtype=np.float32)
-        model.parts_ = [ranker(kind).recommender.load(Path(folder) / str(place)) for place, kind in enumerate(content["kinds"])]
+        model.parts_ = [
+            ranker(kind).recommender.load(Path(folder) / str(place)) for place, kind in enumerate(content["kinds"])
+        ]
         model.n_users_, model.n_items_ = model.main_.n_users_, model.main_.n_items_
         model.seen_ = model.main_.seen_
         return model

@@ -41,7 +41,9 @@ class GivenScores(Recommender):
         twice = pl.DataFrame({"user": users, "item": items}).is_duplicated()
         if twice.any():
             row = int(twice.arg_max() or 0)
-            raise BadInput(f"{path}: user {frame['user'][row]!r} and item {frame['item'][row]!r} stand in more than one row; keep one score of a pair")
+            raise BadInput(
+                f"{path}: user {frame['user'][row]!r} and item {frame['item'][row]!r} stand in more than one row; keep one score of a pair"
+            )
         shape = (self.n_users_, self.n_items_)
         # A stored zero is a score, too: what is listed is told by its place.
         self.given_ = sparse.csr_matrix((values.astype(np.float32), (users, items)), shape=shape)
@@ -78,11 +80,15 @@ class GivenStates(Recommender):
 
     def _learn(self, dataset: Dataset) -> None:
         if self.states is None:
-            raise BadInput("given states: name the folder with users.parquet and items.parquet (whyrec fit --states DIR)")
+            raise BadInput(
+                "given states: name the folder with users.parquet and items.parquet (whyrec fit --states DIR)"
+            )
         tables = {role: _vectors(dataset, role, Path(self.states) / f"{role}s.parquet") for role in ("user", "item")}
         (users, _, _), (items, level, known) = tables["user"], tables["item"]
         if users.shape[1] != items.shape[1]:
-            raise BadInput(f"{self.states}: states of users have {users.shape[1]} numbers, those of items {items.shape[1]}; write them of one model")
+            raise BadInput(
+                f"{self.states}: states of users have {users.shape[1]} numbers, those of items {items.shape[1]}; write them of one model"
+            )
         states, levels = unknown_last(users, items, sparse.csr_matrix(known[None].astype(np.float32)), level)
         self.user_states_, self.item_states_, self.item_level_ = users, states, levels
 
@@ -111,7 +117,9 @@ def _columns(path: Path, names: tuple[str, ...]) -> pl.DataFrame:
         if name not in frame.columns:
             raise BadInput(f"{path}: no column {name!r}; the columns are {', '.join(frame.columns)}")
         if frame[name].null_count():
-            raise BadInput(f"{path}: row {int(frame[name].is_null().arg_max() or 0) + 1} has no {name}; fill it in, or take the row out")
+            raise BadInput(
+                f"{path}: row {int(frame[name].is_null().arg_max() or 0) + 1} has no {name}; fill it in, or take the row out"
+            )
     if frame.height == 0:
         raise BadInput(f"{path}: no rows")
     return frame
@@ -130,7 +138,9 @@ def _coded(dataset: Dataset, role: str, ids: pl.Series, path: Path) -> Codes:
     try:
         codes: Codes = getattr(dataset, f"{role}_codes")(ids)
     except UnknownId as error:
-        raise BadInput(f"{path}: {error.args[0].split(';')[0]}; add it to the {role} table (--{role}s), or take its rows out") from error
+        raise BadInput(
+            f"{path}: {error.args[0].split(';')[0]}; add it to the {role} table (--{role}s), or take its rows out"
+        ) from error
     return codes
 
 
@@ -158,5 +168,3 @@ def _vectors(dataset: Dataset, role: str, path: Path) -> tuple[Any, Any, NDArray
     if "level" in frame.columns:
         level[codes] = _numbers(frame["level"], path)
     return states, level, known
-
-
