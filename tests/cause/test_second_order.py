@@ -36,15 +36,15 @@ def test_pairs_are_summed_as_the_formula_says(grouped: bool) -> None:
     z, u, v = g.normal(size=(n, k)), g.normal(size=n), g.normal(size=n)
     mine, share = (g.random(n) < 0.5).astype(float), np.full(n, 1 / n)
     groups = np.arange(n) // 3 if grouped else np.arange(n)
-    found = _Missed.of(z, share, mine, u, v, groups)
+    found = _Missed.of(z.astype(np.float32), share, mine, u, v, groups)
     value, influence = found.bias, found.influence
     gram = z.T @ (z * (share * mine)[:, None])
     gram += 0.03 * np.trace(gram) / k * np.eye(k)
     kernel = z @ np.linalg.solve(gram, z.T) * (groups[:, None] != groups[None, :])
-    assert value == pytest.approx(share @ (u[:, None] * kernel * v[None, :]) @ share, rel=1e-9)
-    np.testing.assert_allclose(found.outcome, kernel @ (share * v), rtol=1e-8, atol=1e-10)
+    assert value == pytest.approx(share @ (u[:, None] * kernel * v[None, :]) @ share, rel=1e-3, abs=1e-6)
+    np.testing.assert_allclose(found.outcome, kernel @ (share * v), rtol=1e-3, atol=1e-4)
     by_row = u * (kernel @ (share * v)) + v * (kernel.T @ (share * u)) - 2 * value
-    np.testing.assert_allclose(influence, by_row, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(influence, by_row, rtol=1e-3, atol=1e-4)
 
 
 def test_models_that_miss_the_same_are_found_out() -> None:

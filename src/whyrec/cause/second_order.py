@@ -17,8 +17,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import solve_triangular
 from scipy.special import ndtri
 
 from whyrec.cause.scores import Calibrated, Log
@@ -108,28 +109,33 @@ class _Missed:
 
     @classmethod
     def of(
-        cls, z: FloatArray, w: FloatArray, mine: FloatArray, u: FloatArray, v: FloatArray, groups: IntArray
+        cls, z: NDArray[np.float32], w: FloatArray, mine: FloatArray, u: FloatArray, v: FloatArray, groups: IntArray
     ) -> _Missed:
         """From functions z (n, k), shares w (n,), rows of the arm, what is left of the weights (n,) and of the outcomes (n,)."""
-        gram = z.T @ (z * (w * mine)[:, None])
+        root = np.sqrt(w * mine)[mine > 0].astype(np.float32)
+        weighted = z[mine > 0] * root[:, None]
+        gram = np.asarray(weighted.T @ weighted, dtype=np.float64)
         gram[np.diag_indices_from(gram)] += _RIDGE * np.trace(gram) / len(gram)
-        solved = cho_factor(gram, overwrite_a=True)
-        weighted = cho_solve(solved, z.T).T
-        coefficients = cho_solve(solved, (w * v) @ z)
-        outcome = z @ coefficients - _own(weighted, z, w * v, groups)
-        chance = z @ cho_solve(solved, (w * u) @ z) - _own(weighted, z, w * u, groups)
+        lower = np.linalg.cholesky(gram)
+        # L^-1 z, so that the products of two rows are their kernel.
+        half = solve_triangular(lower.astype(np.float32), z.T, lower=True, check_finite=False).T
+        of_v, of_u = half.T @ (w * v).astype(np.float32), half.T @ (w * u).astype(np.float32)
+        outcome = half @ of_v - _own(half, w * v, groups)
+        chance = half @ of_u - _own(half, w * u, groups)
         bias = float(w @ (u * outcome))
         regression = v * chance - bias
-        return cls(bias, u * outcome + regression - bias, outcome, coefficients, regression)
+        coefficients = solve_triangular(lower, of_v.astype(np.float64), lower=True, trans="T")
+        return cls(bias, u * outcome + regression - bias, outcome.astype(np.float64), coefficients, regression)
 
 
-def _own(weighted: FloatArray, z: FloatArray, values: FloatArray, groups: IntArray) -> FloatArray:
+def _own(half: NDArray[np.float32], values: FloatArray, groups: IntArray) -> FloatArray:
     """What the rows of a row's own group add to its prediction, (n,)."""
     if len(groups) == groups.max() + 1:
-        result: FloatArray = (weighted * z).sum(axis=1) * values
+        result: FloatArray = np.einsum("nk,nk->n", half, half) * values
         return result
-    by_group = sparse.csr_matrix((np.ones(len(groups)), (groups, np.arange(len(groups)))))
-    return np.asarray((weighted * (by_group @ (z * values[:, None]))[groups]).sum(axis=1), dtype=np.float64)
+    by_group = sparse.csr_matrix((values.astype(np.float32), (groups, np.arange(len(groups)))))
+    within: FloatArray = np.einsum("nk,nk->n", half, (by_group @ half)[groups]).astype(np.float64)
+    return within
 
 
 @dataclass(frozen=True)
@@ -161,16 +167,16 @@ class _Basis:
         used = {int(j) for columns, *_ in waves for j in columns}
         return cls({j: _scale(x[:, j]) for j in used}, cells, waves)
 
-    def __call__(self, x: FloatArray) -> FloatArray:
+    def __call__(self, x: FloatArray) -> NDArray[np.float32]:
         """The functions at rows (n, d), shape (n, k)."""
-        made = [np.ones((len(x), 1))]
+        made = [np.ones((len(x), 1), dtype=np.float32)]
         for columns, edges in self.cells:
             cell = (x[:, columns] > edges) @ (1 << np.arange(len(columns)))
-            made.append((cell[:, None] == np.arange(1 << len(columns))).astype(np.float64))
+            made.append((cell[:, None] == np.arange(1 << len(columns))).astype(np.float32))
         even = {j: _even(x[:, j], scale) for j, scale in self.scale.items()}
         for columns, direction, phase in self.waves:
             angle = sum((even[int(j)] * d for j, d in zip(columns, direction, strict=True)), np.full(len(x), phase))
-            made.append(np.cos(angle)[:, None])
+            made.append(np.cos(angle).astype(np.float32)[:, None])
         return np.hstack(made)
 
 
