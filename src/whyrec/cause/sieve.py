@@ -27,7 +27,7 @@ STRAIGHT = 1  # the place of the linear candidate
 _ROWS_A_COEFFICIENT = 10  # events, of the rarer of two kinds, that a coefficient must have
 _ROWS_A_LINE = 20  # rows of the smaller arm a column, from which every column keeps its line
 _MOST_ROWS = 100_000  # rows that terms are searched and trees are grown on
-_MOST_ROWS_HELD = 40_000  # rows on which the number of trees is chosen
+_MOST_ROWS_HELD = 40_000  # rows on which the number of trees is chosen, and large trees are grown
 _MOST_COEFFICIENTS = 150
 _MOST_WORK = 2e9  # rows times squared coefficients of a fit; beyond, a sample of the rows says as much of so many coefficients
 _FAR = 4.0  # robust standard deviations at which an outcome is cut while terms are searched
@@ -265,13 +265,13 @@ class Sieve:
         self, inputs: NDArray[np.float32], begin: FloatArray, label: FloatArray, weight: FloatArray, some: IntArray, binary: bool
     ) -> Any:  # fmt: skip
         """Large trees upon the straight models: rules of many columns, which terms of two and small trees upon them take for noise."""
-        y, w, begin = label[some], weight[some], begin[some]
-        few = _thinned(len(some), self.random_state, _MOST_ROWS_HELD)
+        few = some[_thinned(len(some), self.random_state, _MOST_ROWS_HELD)]
+        inputs, y, w, begin = inputs[np.searchsorted(some, few)], label[few], weight[few], begin[few]
         held = np.random.default_rng(self.random_state).permutation(len(few)) < max(len(few) // 5, 1)
-        if np.ptp(y[few[~held]]) == 0:
+        if np.ptp(y[~held]) == 0:
             return None
         parameters = _parameters(len(y), binary, self.random_state) | _LARGE
-        return _boost(inputs, y, w, begin, _rounds(inputs[few], y[few], w[few], begin[few], held, parameters), parameters)
+        return _boost(inputs, y, w, begin, _rounds(inputs, y, w, begin, held, parameters), parameters)
 
 
 def _fitted(table: FloatArray, label: FloatArray, weight: FloatArray, binary: bool) -> FloatArray:
