@@ -48,7 +48,7 @@ def proximal_effect(
 
     method: "two-stage" takes any treatment of numbers and gives the effect of one unit; "doubly robust" one of 0 and 1.
     diagnostics: `strength`, the Cragg-Donald F of Z for W given treatment and covariates (below 10 the proxies are weak and
-    the interval is not to be trusted, said in `warning`), and `unadjusted`, the effect with covariates only.
+    the interval is not to be trusted, said in `warnings`), and `unadjusted`, the effect with covariates only.
     Raises NotIdentified where Z has fewer columns than W, or W does not vary with Z at all.
     """
     if method not in ("two-stage", "doubly robust"):
@@ -88,7 +88,7 @@ def proximal_effect(
     design = np.column_stack([np.ones(n), a, x])
     diagnostics: dict[str, Any] = {"strength": strength, "unadjusted": float(_least_squares(design, y)[1])}
     if strength < _WEAK:
-        diagnostics["warning"] = f"weak proxies (F = {strength:.1f}): the interval may cover less than it says"
+        diagnostics["warnings"] = (f"weak proxies (F = {strength:.1f}, below {_WEAK:.0f}): the interval may cover less than it says",)
     return Estimate.from_influence(
         value, influence, estimand="E[Y | do(A = a + 1)] - E[Y | do(A = a)]" if method == "two-stage" else "E[Y | do(A = 1)] - E[Y | do(A = 0)]",
         method=f"proximal, {method}", clusters=groups, level=level, assumptions=ASSUMPTIONS, diagnostics=diagnostics,

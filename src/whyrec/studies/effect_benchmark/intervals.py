@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
@@ -14,32 +13,16 @@ from whyrec.cause.docalib import DoCalib
 from whyrec.cause.dose import DoseResponse
 from whyrec.cause.identification.estimation import two_stage
 from whyrec.cause.pair_effects import PairEffects
-from whyrec.estimate import Estimate, FloatArray
+from whyrec.estimate import Estimate
 from whyrec.metrics.effect import effect_calibration, qini
 from whyrec.progress import track
+from whyrec.studies.effect_benchmark import interval_effects, interval_formulas, interval_metrics, interval_policies
+from whyrec.studies.effect_benchmark.held import Design, Held, of_estimate, of_many
 from whyrec.studies.measured import Claim, Part
 
 _SEED = 20_262  # of logs that no choice was made on
 LEAST = 0.93
 _SIZES = (30, 30, 60, 60, 100, 100, 200, 300, 300, 500, 1_000, 1_000)
-
-
-@dataclass(frozen=True)
-class Held:
-    """What one interval was of, whether it held the truth (or the share of several that did), its width, and whether the answer warned."""
-
-    what: str
-    held: float
-    width: float
-    warned: bool = False
-
-
-Design = Callable[[np.random.Generator], Iterator[Held]]
-
-
-def of_estimate(what: str, found: Estimate, truth: float) -> Held:
-    """One estimate."""
-    return Held(what, float(found.covers(truth)), found.interval[1] - found.interval[0], bool(found.warnings))
 
 
 def clusters(rng: np.random.Generator) -> Iterator[Held]:
@@ -60,9 +43,9 @@ def steep_arms(rng: np.random.Generator, rows: int = 2_000) -> Iterator[Held]:
     y = 3 * x + truth[arm] + 0.3 * rng.normal(size=rows)
     for over, right in (("population", truth), ("rows", truth + 3 * x.mean())):
         model = ArmEffects(over=over).fit(x[:, None], arm, y, propensity=np.full(rows, 1 / 3))  # type: ignore[arg-type]
-        yield _arms(f"arms, steep curve, over the {over}", model.intervals(), right)
+        yield of_many(f"arms, steep curve, over the {over}", model.intervals(), right)
         if over == "population":
-            yield _arms("shrunk arms, steep curve", model.shrunk_intervals(), right)
+            yield of_many("shrunk arms, steep curve", model.shrunk_intervals(), right)
 
 
 def rare_arms(rng: np.random.Generator) -> Iterator[Held]:
@@ -82,15 +65,8 @@ def rare_arms(rng: np.random.Generator) -> Iterator[Held]:
                 continue
             model = ArmEffects().fit(x, arm, y, arms=np.arange(len(share)), propensity=share[arm])
             words = f"{name}, arms of 30 to 1,000 rows, {'one rate' if alike else 'rates .5% to 5%'}"
-            yield _arms(words, model.intervals(), rate)
-            yield _arms(f"{words}, shrunk", model.shrunk_intervals(), rate)
-
-
-def _arms(what: str, ends: tuple[FloatArray, FloatArray], truth: FloatArray) -> Held:
-    low, high = ends
-    known = np.isfinite(low)
-    held = ((low <= truth) & (truth <= high))[known]
-    return Held(what, float(held.mean()), float((high - low)[known].mean()))
+            yield of_many(words, model.intervals(), rate)
+            yield of_many(f"{words}, shrunk", model.shrunk_intervals(), rate)
 
 
 def rare_effect(rng: np.random.Generator) -> Iterator[Held]:
@@ -150,7 +126,30 @@ DESIGNS: dict[str, Design] = {
     "doses": doses,
     "rankings": rankings,
     "instruments": instruments,
+    "default effects": interval_effects.default_effects,
+    "segments": interval_effects.segments,
+    "shares": interval_effects.shares,
+    "hidden causes": interval_effects.hidden_causes,
+    "drivers": interval_effects.drivers,
+    "decisions": interval_effects.decisions,
+    "front doors": interval_formulas.front_doors,
+    "partial lines": interval_formulas.partial_lines,
+    "two periods": interval_formulas.two_periods,
+    "proxies": interval_formulas.proxies,
+    "bounds": interval_formulas.bounds,
+    "policies": interval_policies.policies,
+    "embeddings": interval_policies.embeddings,
+    "tails": interval_policies.tails,
+    "slates": interval_policies.slates,
+    "prices": interval_policies.prices,
+    "loggers": interval_policies.loggers,
+    "looks": interval_policies.looks,
+    "neighbours": interval_policies.neighbours,
+    "competition": interval_policies.competition,
+    "metrics": interval_metrics.metrics,
+    "reliabilities": interval_metrics.reliabilities,
 }
+_SLOW: dict[str, int] = {}  # designs of which one log takes over a second, and what part of the repetitions they get
 
 
 def intervals(repetitions: int = 500, *, random_state: int = 0, only: tuple[str, ...] = tuple(DESIGNS)) -> Part:
