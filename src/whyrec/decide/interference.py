@@ -67,6 +67,8 @@ def slate_competition(
         raise NoOverlap("items: each item was always shown with the same others; log slates that vary")
     slope = float(others @ left) / size
     influence = others * (left - slope * others) / size * len(others)
+    taken = len(np.unique(cell)) + 1  # means and the slope, which the residuals have lost
+    influence = influence * np.sqrt(len(others) / max(len(others) - taken, 1))
     slate = np.repeat(np.arange(n), k) if clusters is None else np.repeat(np.asarray(clusters), k)
     return Estimate.from_influence(
         slope, influence, estimand="change of a position's outcome for one more unit of attraction in the rest of its slate",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from whyrec.metrics.calibration import reliability
-from whyrec.metrics.significance import bootstrap
+from whyrec.metrics.significance import interval_of_means
 from whyrec.studies.effect_benchmark.held import Held, of_ends, of_many
 
 
@@ -17,9 +17,13 @@ def metrics(rng: np.random.Generator) -> Iterator[Held]:
     for users, share in ((500, 0.5), (100, 0.02), (12, 0.5)):
         hit = rng.random(users) < share
         ndcg = np.where(hit, discount[rng.integers(0, 10, users)], 0.0)
-        low, high = bootstrap(np.column_stack([hit.astype(float), ndcg]), random_state=int(rng.integers(1 << 30)))
+        other = np.where(rng.random(users) < share, discount[rng.integers(0, 10, users)], 0.0)
+        seed = int(rng.integers(1 << 30))
+        both = interval_of_means(np.column_stack([hit.astype(float), ndcg]), random_state=seed)
+        apart = interval_of_means(ndcg - other, random_state=seed, differences=True)
+        low, high = (np.concatenate(ends) for ends in zip(both, apart, strict=True))
         words = f"{users} users of whom {share:.0%} find something"
-        for k, (name, truth) in enumerate((("hit rate", share), ("NDCG", share * float(discount.mean())))):
+        for k, (name, truth) in enumerate((("hit rate", share), ("NDCG", share * float(discount.mean())), ("difference of NDCG", 0.0))):
             yield of_ends(f"{name}, {words}", (float(low[k]), float(high[k])), truth)
 
 
