@@ -99,17 +99,16 @@ class Estimate:
     def with_ends(self, low: float, high: float, standard_error: float) -> Self:
         """The same with an interval by another rule: what was said of a symmetric one goes."""
         kept = tuple(words for words in self.warnings if not words.startswith(_SYMMETRIC))
-        diagnostics = {name: value for name, value in self.diagnostics.items() if name != "warnings"}
+        diagnostics = {**self.diagnostics, "warnings": kept}
         return replace(
             self, interval=(float(low), float(high)), standard_error=float(standard_error), diagnostics=diagnostics
-        ).told({"warnings": kept})
+        ).told({})
 
     def told(self, diagnostics: Mapping[str, Any]) -> Self:
         """The same with more diagnostics; `warnings` are added to those that are there."""
         warnings = tuple(dict.fromkeys((*self.warnings, *diagnostics.get("warnings", ()))))
-        return replace(
-            self, diagnostics={**self.diagnostics, **diagnostics, **({"warnings": warnings} if warnings else {})}
-        )
+        kept = {name: value for name, value in {**self.diagnostics, **diagnostics}.items() if name != "warnings"}
+        return replace(self, diagnostics=kept | ({"warnings": warnings} if warnings else {}))
 
     def within(self, bounds: tuple[float, float]) -> Self:
         """The same, cut off at what the quantity can possibly be; an interval that lies beyond it contradicts itself, and all is possible."""
