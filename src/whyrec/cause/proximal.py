@@ -30,7 +30,8 @@ ASSUMPTIONS = (
     "both kinds of proxies vary with the unmeasured cause in enough ways (completeness)",
     "the bridges have the form that was fitted",
 )
-_WEAK = {"two-stage": 10.0, "doubly robust": 100.0}  # F below which the intervals were measured to fall short (docs/intervals.md)
+Method = Literal["two-stage", "doubly robust"]
+_WEAK: dict[Method, float] = {"two-stage": 10.0, "doubly robust": 100.0}  # F below which the intervals were measured to fall short (docs/intervals.md)
 
 
 def proximal_effect(
@@ -41,7 +42,7 @@ def proximal_effect(
     outcome_proxies: ArrayLike,
     covariates: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
-    method: Literal["two-stage", "doubly robust"] = "two-stage",
+    method: Method = "two-stage",
     level: float = 0.95,
 ) -> Estimate:
     """Average effect of a treatment with an unmeasured cause, from its proxies Z (n, p) and W (n, r), p >= r.

@@ -23,6 +23,7 @@ from whyrec.cause.discovery.lingam import direct_lingam
 from whyrec.cause.discovery.pc import pc
 from whyrec.cause.discovery.posterior import EdgePosterior, edge_posterior
 from whyrec.cause.discovery.scores import ScoreName, make_score
+from whyrec.cause.discovery.tempered import tempered, tempering_of
 from whyrec.cause.graph.causal_graph import CausalGraph
 from whyrec.cause.graph.equivalence import Matrix, cpdag_matrices, extension, from_matrices, matrices
 from whyrec.cause.graph.knowledge import Knowledge
@@ -203,7 +204,7 @@ def learn_graph(
         none = np.zeros_like(found.arrow)
         graph = _checked(from_matrices(data.names, found.arrow, found.line), known)
         graphs = [_checked(from_matrices(data.names, dag, none), known) for dag in found.posterior.dags]
-        confidence = confidences_of(graph, found.posterior.probability)
+        confidence = confidences_of(graph, _told(data, found, known))
         kind = "probability" if data.continuous else "support"
         if found.settling.words():
             notes.append(found.settling.words())
@@ -239,7 +240,13 @@ def edge_probabilities(data: Columns, random_state: int = 0, method: str = "boss
     found = graph_posterior(data, learn_once(data, nothing, settings), nothing, settings, 0, np.inf)
     if found is None:
         raise BadInput(f"method {method!r} has no probabilities; use one of {', '.join(_SCORES)}")
-    return found.posterior.probability
+    return _told(data, found, nothing)
+
+
+def _told(data: Columns, found: Agreed, knowledge: Knowledge) -> FloatArray:
+    """Probabilities of edges: shares of the posterior on numbers, tempered ones where there are words."""
+    by, shares = tempering_of(data), found.posterior.probability
+    return shares if by is None else tempered(shares, *knowledge.matrices(data.names), by)
 
 
 def graph_posterior(

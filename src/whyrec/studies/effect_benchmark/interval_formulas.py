@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import get_args
 
 import numpy as np
 import polars as pl
@@ -10,12 +11,28 @@ import polars as pl
 from whyrec.cause.glm import expit
 from whyrec.cause.identification.bounds import balke_pearl_bounds, manski_bounds
 from whyrec.cause.identification.estimation import graph_effect
-from whyrec.cause.proximal import proximal_effect
+from whyrec.cause.proximal import Method, proximal_effect
 from whyrec.cause.quasi import difference_in_differences
 from whyrec.errors import NotIdentified
+from whyrec.estimate import FloatArray
 from whyrec.studies.effect_benchmark.held import Held, of_ends, of_estimate
 
 _DOOR = "t -> m; m -> y; t <-> y"
+Bend = Callable[[FloatArray], FloatArray]
+
+
+def _straight(v: FloatArray) -> FloatArray:
+    return v
+
+
+def _bent(v: FloatArray) -> FloatArray:
+    return np.asarray(1.5 * np.abs(v) + np.sin(2 * v))
+
+
+def _step(v: FloatArray) -> FloatArray:
+    return np.asarray(np.tanh(2 * v) + 0.5 * v)
+
+
 
 
 def front_doors(rng: np.random.Generator) -> Iterator[Held]:
@@ -28,7 +45,7 @@ def front_doors(rng: np.random.Generator) -> Iterator[Held]:
         frame = pl.DataFrame({"t": t.astype(int), "m": m.astype(int), "y": y.astype(int)})
         yield of_estimate(f"front door, tables, {rows:,} rows", graph_effect(frame, _DOOR, "t", "y").estimate, 0.18)
     hidden = rng.normal(size=1_000)
-    for name, bend in (("straight", lambda v: v), ("bent", lambda v: np.tanh(2 * v) + 0.5 * v)):
+    for name, bend in (("straight", _straight), ("bent", _step)):
         t = (rng.random(1_000) < expit(hidden)).astype(int)
         m = t + rng.normal(size=1_000)
         y = bend(m) + hidden + rng.normal(size=1_000)
@@ -40,7 +57,7 @@ def front_doors(rng: np.random.Generator) -> Iterator[Held]:
 
 def partial_lines(rng: np.random.Generator, rows: int = 1_000) -> Iterator[Held]:
     """The effect per unit of a dose that is adjusted for by a graph: straight confounding, and confounding that bends."""
-    for name, bend in (("straight", lambda v: v), ("bent", lambda v: 1.5 * np.sin(2 * v) + np.abs(v))):
+    for name, bend in (("straight", _straight), ("bent", _bent)):
         x = rng.normal(size=(rows, 2))
         t = bend(x[:, 0]) + 0.5 * x[:, 1] + rng.normal(size=rows)
         y = 0.5 * t + bend(x[:, 0]) + x[:, 1] + rng.normal(size=rows)
@@ -51,7 +68,7 @@ def partial_lines(rng: np.random.Generator, rows: int = 1_000) -> Iterator[Held]
 
 def two_periods(rng: np.random.Generator, rows: int = 1_000) -> Iterator[Held]:
     """The effect on the treated where those who change otherwise are treated more often: straight, and by a bend."""
-    for name, bend in (("straight", lambda v: v), ("bent", lambda v: np.abs(v) * 1.5 + np.sin(2 * v))):
+    for name, bend in (("straight", _straight), ("bent", _bent)):
         x, fixed = rng.normal(size=(rows, 2)), rng.normal(size=rows)
         a = (rng.random(rows) < expit(0.5 * bend(x[:, 0]) - 0.3 + 0.5 * fixed)).astype(int)
         before = fixed + x[:, 1] + rng.normal(size=rows)
@@ -66,9 +83,9 @@ def proxies(rng: np.random.Generator, rows: int = 1_000) -> Iterator[Held]:
         a = (rng.random(rows) < expit(hidden)).astype(int)
         z, w = (hidden + noise * rng.normal(size=rows) for _ in range(2))
         y = a + hidden + rng.normal(size=rows)
-        for method in ("two-stage", "doubly robust"):
+        for method in get_args(Method):
             try:
-                found = proximal_effect(y, a, treatment_proxies=z[:, None], outcome_proxies=w[:, None], method=method)  # type: ignore[arg-type]
+                found = proximal_effect(y, a, treatment_proxies=z[:, None], outcome_proxies=w[:, None], method=method)
             except NotIdentified:  # refused, and told
                 continue
             yield of_estimate(f"proximal, {method}, {name}", found, 1.0)
