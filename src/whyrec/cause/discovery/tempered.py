@@ -35,8 +35,8 @@ class Tempering:
     sure: float
 
 
-TABLES = Tempering(shift=1.12, against=0.77, for_it=0.52, least=5.7, most=11.4, way=0.54, sure=6.3)
-MIXED = TABLES
+TABLES = Tempering(shift=0.71, against=0.65, for_it=0.66, least=6.01, most=11.48, way=0.64, sure=5.95)
+MIXED = Tempering(shift=1.13, against=1.02, for_it=0.75, least=3.30, most=30.25, way=0.92, sure=6.35)
 
 
 def tempering_of(data: Columns) -> Tempering | None:
