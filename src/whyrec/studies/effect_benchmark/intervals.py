@@ -150,7 +150,10 @@ DESIGNS: dict[str, Design] = {
     "metrics": interval_metrics.metrics,
     "reliabilities": interval_metrics.reliabilities,
 }
-_SLOW = {"default effects": 2}  # designs of which one log takes over a second, and what part of the repetitions they get
+# Designs whose logs take longest, and what part of the repetitions they get.
+_SLOW = {
+    "default effects": 4, "drivers": 4, "front doors": 2, "partial lines": 2, "two periods": 2, "bounds": 2, "rankings": 2, "hidden causes": 2,
+}  # fmt: skip
 
 
 def intervals(repetitions: int = 500, *, random_state: int = 0, only: tuple[str, ...] = tuple(DESIGNS)) -> Part:
@@ -178,7 +181,7 @@ def intervals(repetitions: int = 500, *, random_state: int = 0, only: tuple[str,
     told = frame.drop("spread", "spread_unwarned", "unwarned", "promised")
     return Part.of(
         "intervals", "Intervals: do they cover what they name?", told,
-        f"{repetitions} simulated logs a design ({', '.join(f'{name}: one in {part}' for name, part in _SLOW.items())}); coverage over arms where there "
+        f"{repetitions} simulated logs a design ({', '.join(f'{name}: 1 in {part}' for name, part in _SLOW.items())}); coverage over arms where there "
         "are several; width: the median; warned: share of the answers that say that the interval may cover less; coverage_unwarned: of the others",
         tuple(map(_claim, frame.to_dicts())),
     )  # fmt: skip
