@@ -72,7 +72,7 @@ class PolicyValues:
             f"chosen by the data: {self.chosen.method}, {self.chosen.value:.4g} (least estimated error; its interval does not know that it was chosen)"
         )
         lines += [f"  {e!r}" for e in self.tail]
-        lines += [f"warning: {words}" for words in self.warnings]
+        lines += [f"warning: {words}" for words in dict.fromkeys((*self.warnings, *(words for e in self.tail for words in e.warnings)))]
         return "\n".join(lines + ([f"picture: {self.picture}"] if self.picture else []))
 
 

@@ -1,7 +1,7 @@
 """Probabilities of edges from the shares of graphs that a score's chains give, where the score is too sure of itself.
 
-qNML of tables and the BIC of mixed columns are criteria and no log marginal likelihoods: of many columns' weak edges they see too few, and
-of the ways of edges they are too sure. The evidence for an edge (the log odds of its share, less those before the data) is therefore raised
+qNML of tables and the BIC of mixed columns are criteria and no log marginal likelihoods: of weak edges they see too few, and of the
+ways of edges they are too sure. The evidence for an edge (the log odds of its share, less those before the data) is therefore raised
 to a power and shifted, and so is that for its way (Holmes and Walker 2017 and Gruenwald 2012 take a power of the likelihood, whose mend this
 is after the fact). Powers and bounds are those of the least logarithmic loss on random networks (`benchmarks/choose_edge_tempering.py`), which
 no network of docs/benchmarks-graphs.md is among.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from whyrec.cause.discovery.columns import Columns
-from whyrec.cause.discovery.scores import Matrix
+from whyrec.cause.discovery.scores import Matrix, ScoreName
 from whyrec.cause.glm import expit, logit
 from whyrec.estimate import FloatArray
 
@@ -39,11 +39,14 @@ TABLES = Tempering(shift=0.71, against=0.65, for_it=0.66, least=6.01, most=11.48
 MIXED = Tempering(shift=1.13, against=1.02, for_it=0.75, least=3.30, most=30.25, way=0.92, sure=6.35)
 
 
-def tempering_of(data: Columns) -> Tempering | None:
-    """Of columns of a table; None for numbers, whose probabilities are calibrated as they are."""
+def tempering_of(data: Columns, score: ScoreName) -> Tempering | None:
+    """Of columns of a table under a score; None for numbers, whose shares are calibrated as they are, and for scores of tables other than qNML,
+    for which nothing was chosen."""
     if data.continuous:
         return None
-    return TABLES if data.discrete else MIXED
+    if data.discrete:
+        return TABLES if score in ("auto", "qnml") else None
+    return MIXED
 
 
 def tempered(probability: FloatArray, forbidden: Matrix, required: Matrix, by: Tempering) -> FloatArray:
