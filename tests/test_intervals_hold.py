@@ -15,6 +15,7 @@ from whyrec.decide.off_policy.loggers import weighted_value
 from whyrec.decide.off_policy.rounds import Rounds
 from whyrec.decide.off_policy.sequences import normal_mixture_sequence
 from whyrec.decide.off_policy.slates import slate_values
+from whyrec.decide.off_policy.value import off_policy_values
 from whyrec.estimate import Estimate
 from whyrec.metrics.calibration import reliability
 from whyrec.metrics.significance import bootstrap, interval_of_means, share_interval
@@ -45,17 +46,22 @@ def from_rows(values: np.ndarray) -> Estimate:
     return Estimate.from_influence(float(values.mean()), values - values.mean(), estimand="mean", method="mean")
 
 
-def test_a_symmetric_interval_of_skewed_parts_says_so() -> None:
+def test_an_interval_that_few_units_decide_says_so() -> None:
     """Cochran's rule: 25 rows a squared skewness. 200 rows with 4 clicks have a skewness of 6.9, and would take 1,176."""
     clicks = np.zeros(200)
     clicks[:4] = 1
-    assert "skewed (+6.9" in from_rows(clicks).warnings[0] and "1,176" in from_rows(clicks).warnings[0]
-    assert "skewed (-6.9" in from_rows(1 - clicks).warnings[0]
+    assert "skewness +6.9" in from_rows(clicks).warnings[0] and "1,176" in from_rows(clicks).warnings[0]
+    assert "skewness -6.9" in from_rows(1 - clicks).warnings[0]
     assert from_rows(np.tile(clicks, 6)).warnings == ()
     assert from_rows(np.random.default_rng(0).normal(size=60)).warnings == ()
     exact = from_rows(clicks).told({"warnings": ("another",)}).with_ends(0.0, 0.1, 0.02)
     assert exact.warnings == ("another",) and exact.interval == (0.0, 0.1) and exact.standard_error == 0.02
     json.dumps(from_rows(clicks).to_dict())
+    spend = np.random.default_rng(1).lognormal(0, 1.5, 400)
+    log = Rounds.of(spend, np.full(400, 0.5), np.full(400, 0.5))
+    assert any("a few units decide" in words for words in off_policy_values(log, ["SNIPS"])["SNIPS"].warnings)
+    rare = Rounds.of((np.arange(400) < 8).astype(float), np.full(400, 0.5), np.full(400, 0.5))
+    assert off_policy_values(rare, ["SNIPS"])["SNIPS"].warnings == ()  # by the events' own interval
 
 
 def test_metrics_that_nobody_meets_are_not_certain_to_be_zero() -> None:

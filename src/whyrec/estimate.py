@@ -25,7 +25,7 @@ def normal_quantile(level: float) -> float:
 
 FEW_CLUSTERS = 20  # fewer, and even the small-sample interval leans on what it cannot check
 _COCHRAN = 25  # units a squared skewness from which a symmetric interval of .95 fails in at most .06 (Cochran 1977, section 2.15)
-_SYMMETRIC = "a symmetric interval"
+_DECIDED = "a few units decide"
 
 
 def t_quantile(level: float, degrees: float) -> float:
@@ -97,8 +97,8 @@ class Estimate:
         ).told({"warnings": spread.lopsided}).told(diagnostics or {})
 
     def with_ends(self, low: float, high: float, standard_error: float) -> Self:
-        """The same with an interval by another rule: what was said of a symmetric one goes."""
-        kept = tuple(words for words in self.warnings if not words.startswith(_SYMMETRIC))
+        """The same with an interval by another rule: what was said of one that leans on the normal law goes."""
+        kept = tuple(words for words in self.warnings if not words.startswith(_DECIDED))
         diagnostics = {**self.diagnostics, "warnings": kept}
         return replace(
             self, interval=(float(low), float(high)), standard_error=float(standard_error), diagnostics=diagnostics
@@ -212,13 +212,13 @@ class Spread(NamedTuple):
 
     @property
     def lopsided(self) -> tuple[str, ...]:
-        """A warning where a symmetric interval may cover less than it says (Cochran's rule); nothing where it does not."""
+        """A warning where an interval by the normal law may cover less than it says (Cochran's rule); nothing where it does not."""
         needed = _COCHRAN * self.skewness**2
         if self.units >= needed:
             return ()
         return (
-            f"{_SYMMETRIC} of {self.units:,} units whose parts in it are this skewed ({self.skewness:+.1f}: a few of them decide) may cover less "
-            f"than it says; it takes about {needed:,.0f}, more where some large ones were not seen",
+            f"{_DECIDED} (skewness {self.skewness:+.1f} of the parts of {self.units:,}): an interval that leans on the normal law may cover less "
+            f"than it says; it takes about {needed:,.0f} units, and more where large ones were not seen",
         )
 
     @property

@@ -73,7 +73,7 @@ def off_policy_values(
             level=level,
             assumptions=(*method.assumptions, *told),
             diagnostics=_diagnostics(rounds, weight, kind, parameter if method.tunable else None),
-        ).told({"warnings": _warned(name, weight)})
+        ).told({"warnings": (*_warned(name, weight), *(() if kind in ("events", "bernstein") else spread.lopsided))})
         if rounds.clusters is not None:
             value = value.told(spread.diagnostics)
         if name == "DM":
