@@ -28,7 +28,7 @@ _JUDGED = ("random tables", "mixed columns", "bnlearn")
 
 def table_support(setting: Setting) -> Part:
     """Random discrete networks (8, 12 and 20 columns, 500 and 2,000 rows), mixed ones, and bnlearn's (500 and 2,000 rows drawn, three times
-    each, and all 10,000).
+    each, and all 10,000; pairs of all draws of one network are taken together).
 
     All pairs count, also those that are no candidates of each other. Reported and not judged, as they are worlds that the score does not
     know: mixed columns of which 40% of the slopes are bent, and numbers that are their cause measured with noise (a hidden cause).
@@ -45,13 +45,13 @@ def table_support(setting: Setting) -> Part:
     rows, claims = [], []
     for kind, worlds in kinds.items():
         parts: dict[str, list[FloatArray]] = {"adjacent": [], "direction": []}
-        for number, (data, dag) in enumerate(worlds):
+        for number, (data, dag, network) in enumerate(worlds):
             support = edge_probabilities(data, random_state=number)
             pairs, ways = np.triu_indices(len(dag), 1), ~np.eye(len(dag), dtype=bool)
             for of, said, true in (
                 ("adjacent", (support + support.T)[pairs], (dag | dag.T)[pairs]), ("direction", support[ways], dag[ways]),
             ):  # fmt: skip
-                parts[of].append(np.column_stack([said, true, np.full(len(said), number)]))
+                parts[of].append(np.column_stack([said, true, np.full(len(said), network)]))
         for of, found in parts.items():
             whole = np.concatenate(found)
             mine = [{"tables": kind, **row} for row in reliability(0, of, whole, z)]
@@ -66,7 +66,7 @@ def table_support(setting: Setting) -> Part:
     return Part.of("table_support", "Probability of edges against truth, tables and mixed columns", frame, made, tuple(claims))
 
 
-def _random(count: int, seed: int, sort: str) -> Iterator[tuple[Columns, Matrix]]:
+def _random(count: int, seed: int, sort: str) -> Iterator[tuple[Columns, Matrix, int]]:
     for number in range(count):
         generator = np.random.default_rng([_SEED + seed, number, ("tables", "mixed", "bent", "noisy").index(sort)])
         columns, rows = (8, 12, 20)[number % 3], (500, 2_000)[number % 2]
@@ -79,18 +79,18 @@ def _random(count: int, seed: int, sort: str) -> Iterator[tuple[Columns, Matrix]
                 pl.col(name).cast(pl.Float64) + pl.Series(generator.normal(scale=0.5, size=rows)) for name in frame.columns[::3]
             )
         try:
-            yield prepare(frame), dag
+            yield prepare(frame), dag, number
         except BadInput:  # a constant or doubled column
             continue
 
 
-def _known(folder: Path, networks: tuple[str, ...]) -> Iterator[tuple[Columns, Matrix]]:
-    for name in networks:
+def _known(folder: Path, networks: tuple[str, ...]) -> Iterator[tuple[Columns, Matrix, int]]:
+    for number, name in enumerate(networks):
         frame = pl.read_csv(folder / "bnlearn" / f"{name}.txt", separator=" ")
         dag = matrices(CausalGraph.read(folder / "bnlearn" / f"{name}.graph.txt"))[0]
         for rows, draws in ((500, 3), (2_000, 3), (frame.height, 1)):
             for draw in range(draws):
                 try:
-                    yield prepare(frame.sample(rows, seed=7_000 + 10 * rows + draw)), dag
+                    yield prepare(frame.sample(rows, seed=7_000 + 10 * rows + draw)), dag, number
                 except BadInput:  # a value that these rows lack
                     continue
