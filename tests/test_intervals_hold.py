@@ -9,6 +9,7 @@ import pytest
 
 from whyrec.cause.proximal import proximal_effect
 from whyrec.cause.quasi import difference_in_differences
+from whyrec.decide.decision import decision
 from whyrec.decide.interference import slate_competition
 from whyrec.decide.off_policy.distribution import cvar
 from whyrec.decide.off_policy.loggers import weighted_value
@@ -16,6 +17,7 @@ from whyrec.decide.off_policy.rounds import Rounds
 from whyrec.decide.off_policy.sequences import normal_mixture_sequence
 from whyrec.decide.off_policy.slates import slate_values
 from whyrec.decide.off_policy.value import off_policy_values
+from whyrec.decide.targeting import targeting_value
 from whyrec.estimate import Estimate
 from whyrec.metrics.calibration import reliability
 from whyrec.metrics.significance import bootstrap, interval_of_means, share_interval
@@ -192,3 +194,19 @@ def test_differences_in_differences_follow_a_bend() -> None:
         after = fixed + x[:, 1] + _bent(x[:, 0]) + a * (1 + 0.5 * x[:, 1]) + rng.normal(size=1_000)
         off.append(difference_in_differences(x, a, before, after).estimate - 1)
     assert abs(np.mean(off)) < 0.05
+
+
+def test_the_error_of_a_treated_share_knows_that_its_cut_moves_with_the_rows() -> None:
+    """The share is fixed, so it adds no error of its own: as a mean above a quantile, not as a mean of those who happened to be above a number."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for k in range(400):
+        rng = np.random.default_rng([79, k])
+        x = rng.normal(size=(500, 2))
+        gain, weight = 1 + x[:, 0] + 0.5 * rng.normal(size=500), np.ones(500)
+        values = {"targeting": targeting_value(gain, x[:, 0], weight, budget=0.2)}
+        values |= decision(gain, x[:, 1], 1 + x[:, 0], weight, budget=0.2)
+        for name, value in values.items():
+            found.setdefault(name, []).append((value.estimate, value.standard_error))
+    for name, pairs in found.items():
+        values_of, errors = np.array(pairs).T
+        assert values_of.std() == pytest.approx(errors.mean(), rel=0.12), name  # "after" was 2.7 times as large
