@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from whyrec.cause.identification.estimation import partially_linear
 from whyrec.cause.proximal import proximal_effect
 from whyrec.cause.quasi import difference_in_differences
 from whyrec.decide.decision import decision
@@ -210,3 +211,18 @@ def test_the_error_of_a_treated_share_knows_that_its_cut_moves_with_the_rows() -
     for name, pairs in found.items():
         values_of, errors = np.array(pairs).T
         assert values_of.std() == pytest.approx(errors.mean(), rel=0.12), name  # "after" was 2.7 times as large
+
+
+def test_the_effect_per_unit_follows_a_bend_better_than_trees_alone() -> None:
+    """How far the estimate lies from that by the true conditional means: .007 on average of 60 logs, where trees leave .012 and hold .88."""
+    off: dict[str, list[float]] = {"stacked": [], "boosting": []}
+    for k in range(10):
+        rng = np.random.default_rng([82, k])
+        x, u = rng.normal(size=(1_000, 2)), rng.normal(size=1_000)
+        base = _bent(x[:, 0]) + x[:, 1]
+        t = base - 0.5 * x[:, 1] + u
+        y = 0.5 * t + base + rng.normal(size=1_000)
+        known = float(u @ (y - 0.5 * t - base)) / float(u @ u)
+        off["stacked"].append(partially_linear(x, t, y).estimate - 0.5 - known)
+        off["boosting"].append(partially_linear(x, t, y, model="boosting").estimate - 0.5 - known)
+    assert abs(np.mean(off["stacked"])) < 0.9 * abs(np.mean(off["boosting"]))
