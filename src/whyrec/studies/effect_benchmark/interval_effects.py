@@ -146,7 +146,7 @@ def _tilted_chance(mean: FloatArray, sign: float) -> FloatArray:
 
 _EFFECTS: dict[str, Callable[[FloatArray], FloatArray]] = {
     "linear effects": lambda v: 1 + 0.5 * v[:, 0] - 0.5 * v[:, 2],
-    "an effect that jumps": lambda v: 1.0 + (v[:, 0] > 0.5),
+    "an effect that jumps": lambda v: np.where(v[:, 0] > 0.5, 2.0, 1.0),
 }
 
 

@@ -44,14 +44,14 @@ def front_doors(rng: np.random.Generator) -> Iterator[Held]:
         y = rng.random(rows) < 0.1 + 0.3 * m + 0.4 * hidden
         frame = pl.DataFrame({"t": t.astype(int), "m": m.astype(int), "y": y.astype(int)})
         yield of_estimate(f"front door, tables, {rows:,} rows", graph_effect(frame, _DOOR, "t", "y").estimate, 0.18)
-    hidden = rng.normal(size=1_000)
+    cause = rng.normal(size=1_000)
     for name, bend in (("straight", _straight), ("bent", _step)):
-        t = (rng.random(1_000) < expit(hidden)).astype(int)
-        m = t + rng.normal(size=1_000)
-        y = bend(m) + hidden + rng.normal(size=1_000)
+        a = (rng.random(1_000) < expit(cause)).astype(int)
+        through = a + rng.normal(size=1_000)
+        outcome = bend(through) + cause + rng.normal(size=1_000)
         point = np.random.default_rng(2).normal(size=200_000)
         truth = float(bend(point + 1).mean() - bend(point).mean())
-        found = graph_effect(pl.DataFrame({"t": t, "m": m, "y": y}), _DOOR, "t", "y").estimate
+        found = graph_effect(pl.DataFrame({"t": a, "m": through, "y": outcome}), _DOOR, "t", "y").estimate
         yield of_estimate(f"front door, a continuous mediator, {name}, 1,000 rows", found, truth)
 
 
