@@ -102,7 +102,8 @@ def test_model_in_another_folder_recommends_the_same_to_the_last_digit(folder, t
     shutil.copytree(folder / "model", tmp_path / "elsewhere")
     first = run("recommend", folder / "model", "--by", "mix", "--out", tmp_path / "first.parquet", "--json")
     assert first.returncode == 0, first.stderr
-    assert json.loads(first.stdout) == {"recommendations": {"file": str(tmp_path / "first.parquet"), "rows": 600}}
+    told = json.loads(first.stdout)
+    assert told["recommendations"] == {"file": str(tmp_path / "first.parquet"), "rows": 600} and set(told) == {"recommendations", "warnings"}
     api.recommend(tmp_path / "elsewhere", by="mix", out=tmp_path / "second.parquet")
     one, two = (pl.read_parquet(tmp_path / f"{name}.parquet") for name in ("first", "second"))
     assert one.equals(two)
@@ -217,6 +218,21 @@ def test_evaluate_on_strangers_is_bad_input(folder, tmp_path, whyrec):
     code, _, err = whyrec("evaluate", folder / "model", "--test", tmp_path / "later.csv")
     assert code == 1
     assert "no row has both a user and an item of the model" in err
+
+
+def test_evaluate_of_one_user_has_figures_and_no_interval(folder, tmp_path, whyrec):
+    later = make_log(seed=9).filter(pl.col("user") == "u3").with_columns(pl.col("time") + 10_000_000)
+    later.write_csv(tmp_path / "later.csv")
+    code, out, _ = whyrec("evaluate", folder / "model", "--test", tmp_path / "later.csv", "--json")
+    rows = json.loads(out)["methods"]
+    assert code == 0 and {row["users"] for row in rows} == {1}
+    assert all(row["ndcg"] is not None and row["ndcg_low"] is row["ndcg_high"] is row["difference_low"] is None for row in rows)
+    code, out, _ = whyrec("evaluate", folder / "model", "--test", tmp_path / "later.csv")
+    assert code == 0 and "WARNING: 1 user with something to find; an interval takes two or more: evaluate on a log of more users" in out
+    # One item is no fault of a later log either, and a few users are too few to be sure.
+    make_log(seed=9).filter(pl.col("item") == "i0").with_columns(pl.col("time") + 10_000_000).head(12).write_csv(tmp_path / "one.csv")
+    code, out, _ = whyrec("evaluate", folder / "model", "--test", tmp_path / "one.csv")
+    assert code == 0 and "intervals over so few cover less than they say" in out
 
 
 def test_a_changed_model_is_refused(folder, tmp_path, whyrec):

@@ -119,7 +119,7 @@ def test_refute_prints_everything_and_draws(run: Call, table: Path, tmp_path: Pa
     assert code == 0, err
     answer = json.loads(out)
     names = [attempt["name"] for attempt in answer["refutations"]]
-    assert names[-2:] == ["column after the treatment", "negative control outcome"] and len(names) == 7
+    assert names[-2:] == ["column after the treatment", "negative control outcome"] and len(names) == 8
     assert all(attempt["detects"] and attempt["misses"] for attempt in answer["refutations"])
     assert {"gamma", "low", "high", "low_limit", "high_limit", "gamma_at_zero", "gamma_at_zero_limit", "level"} == set(
         answer["bounds"]

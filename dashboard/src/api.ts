@@ -126,6 +126,8 @@ export interface Effect {
   effect: Estimate;
   naive: Estimate;
   relatives?: Record<string, Estimate>;
+  /** What of it did not hold, in sentences of the language asked for. */
+  failures?: string[];
   policies?: Record<string, Estimate>;
   decision?: Record<string, Estimate> | null;
   refutations?: {
@@ -202,6 +204,9 @@ export interface Recommended {
   model: Model;
   variant: string;
   cold: boolean;
+  /** How many of the list have the effect of another of it; null where it is not by effect. */
+  ties: number | null;
+  warnings: string[];
   items: RecommendedItem[];
 }
 
@@ -213,6 +218,8 @@ export interface RecommendedItem {
   effect: number | null;
   effect_low: number | null;
   effect_high: number | null;
+  /** 1 or -1 where it is told from zero among all that were compared, else 0. */
+  effect_sign: number | null;
   expected_outcome: number | null;
   propensity: number;
   text: string;
@@ -258,6 +265,7 @@ export interface PairAnswer {
   outcome_by_arm: Record<string, number>;
   effect?: number;
   interval?: Interval;
+  effect_sign?: number | null;
 }
 
 export interface CaseColumn {

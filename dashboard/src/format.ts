@@ -49,6 +49,17 @@ export function inUnit(value: number | null | undefined, unit: Unit, sign = fals
   return sign && Number(text) > 0 ? `+${plain}` : plain;
 }
 
+/**
+ * Two arms, what is, and the effect, in figures that add up: as many decimals as the effect needs, and the effect is the difference of the arms shown.
+ */
+export function alike([control, treated, now, effect]: readonly (number | null | undefined)[]): string[] {
+  const size = Math.abs(effect ?? 0) || Math.abs(now ?? 0) || 1;
+  const decimals = Math.min(8, Math.max(0, 2 - Math.floor(Math.log10(size))));
+  const round = (value: number | null | undefined) => Number((value ?? Number.NaN).toFixed(decimals));
+  const words = (value: number, sign = false) => (Number.isFinite(value) ? `${sign && value > 0 ? "+" : ""}${minus(value.toFixed(decimals))}` : DASH);
+  return [words(round(control)), words(round(treated)), words(round(now)), words(round(treated) - round(control), true)];
+}
+
 /** About `count` round numbers between two. */
 export function ticks(low: number, high: number, count = 4): number[] {
   const span = high - low;

@@ -47,6 +47,18 @@ export function Tag({ kind, children }: { kind: "good" | "bad" | "plain" | "acce
   );
 }
 
+/** Sentences of the service that come before anything else; nothing where there are none. */
+export function Warnings({ words }: { words: readonly string[] | undefined }) {
+  if (!words?.length) return null;
+  return (
+    <ul class="warnings">
+      {words.map((text) => (
+        <li key={text}>{text}</li>
+      ))}
+    </ul>
+  );
+}
+
 /** Loading, refused, nothing there, or the answer. */
 export function Shown<T>(props: {
   answer: Answer<T>;

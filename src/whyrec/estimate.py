@@ -197,6 +197,15 @@ def warning_lines(*estimates: Estimate | Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
+def assumption_lines(estimates: Mapping[str, Estimate | Mapping[str, Any]]) -> tuple[str, ...]:
+    """A line for each assumption with the names of the estimates (or their dictionaries) that make it."""
+    found: dict[str, list[str]] = {}
+    for name, each in estimates.items():
+        for words in each.assumptions if isinstance(each, Estimate) else each.get("assumptions") or ():
+            found.setdefault(words, []).append(name)
+    return tuple(f"assumed by {', '.join(names)}: {words}" for words, names in found.items())
+
+
 class Spread(NamedTuple):
     """Standard error of a mean, the number of independent units behind it, the degrees of freedom that it is known to, and the skewness of
     the units' parts in it."""

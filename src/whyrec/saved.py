@@ -44,6 +44,18 @@ def check_free(path: Path) -> None:
         raise BadInput(f"{path} exists and is not a saved model; name another folder, or remove it first")
 
 
+def part_of(folder: Path, file: Path) -> bool:
+    """Whether a saved model is made of a file: its list of files, or one that the list names."""
+    manifest = folder / _MANIFEST
+    if not manifest.is_file() or not file.is_relative_to(folder):
+        return False
+    try:
+        listed = json.loads(manifest.read_text(encoding="utf-8"))["files"]
+    except (ValueError, KeyError, TypeError):
+        return file == manifest
+    return file == manifest or str(file.relative_to(folder)) in listed
+
+
 def opening(path: Path, kind: str) -> dict[str, Any]:
     """The content of a saved model, after every checksum has been compared.
 

@@ -39,6 +39,35 @@ def test_wrong_outcome_model_is_corrected_to_the_ends_of_the_dose() -> None:
     assert np.mean([estimate.covers(0.5) for estimate in found]) > 0.95 - 3 * np.sqrt(0.95 * 0.05 / RUNS)
 
 
+def test_row_weights_undo_how_rows_were_drawn() -> None:
+    """Rows of large x are kept more often, and the dose does more for them: unweighted, the slope is theirs."""
+    weighted, plain = [], []
+    for seed in range(RUNS):
+        generator = np.random.default_rng(1_000 + seed)
+        x = generator.normal(size=(3_000, 2))
+        a = 0.5 * x[:, 0] + generator.normal(size=3_000)
+        y = (0.5 + x[:, 0]) * a + x[:, 1] + generator.normal(size=3_000)
+        chance = 0.15 + 0.7 / (1 + np.exp(-2 * x[:, 0]))
+        kept = generator.random(3_000) < chance
+        # Only the outcome model is wrong: it has no product of dose and x.
+        model = DoseResponse(outcome="linear", dose="linear", cap=50.0)
+        weighted.append(model.fit(x[kept], a[kept], y[kept], weights=1 / chance[kept]).slope_)
+        plain.append(DoseResponse(outcome="linear", dose="linear", cap=50.0).fit(x[kept], a[kept], y[kept]).slope_.estimate)
+    truth = 0.5
+    errors = np.array([estimate.estimate - truth for estimate in weighted])
+    assert np.mean(plain) - truth > 0.25 and abs(errors.mean()) < 0.06
+    assert np.mean([estimate.covers(truth) for estimate in weighted]) > 0.95 - 3 * np.sqrt(0.95 * 0.05 / RUNS)
+
+
+def test_equal_weights_are_none_and_others_are_checked() -> None:
+    x, a, y = log(0, rows=400)
+    one, seven = (DoseResponse(outcome="linear", dose="linear").fit(x, a, y, weights=w) for w in (None, np.full(400, 7.0)))
+    assert one.slope_.interval == pytest.approx(seven.slope_.interval)
+    assert one.at([0.5])[0].estimate.interval == pytest.approx(seven.at([0.5])[0].estimate.interval)
+    with pytest.raises(BadInput, match="weights: row 2 is not positive"):
+        DoseResponse().fit(x, a, y, weights=np.r_[1.0, 1.0, 0.0, np.ones(397)])
+
+
 def test_boosting_follows_a_bend() -> None:
     generator = np.random.default_rng(1)
     x = generator.normal(size=(6_000, 2))

@@ -207,6 +207,16 @@ def test_every_cpdag_of_four_nodes_against_all_its_members() -> None:
     assert min(found.values()) > 50, found
 
 
+def test_an_instrument_or_treatment_of_three_words_is_refused_as_what_it_is() -> None:
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame({"z": rng.choice(["a", "b", "c"], 300), "x": rng.normal(size=300), "y": rng.normal(size=300)})
+    with pytest.raises(BadInput, match=r"column 'z', row 1: .* 3 different values; an instrument is numbers, or one of two words"):
+        graph_effect(frame, "z -> x -> y; x <-> y", "x", "y", strategy="instrument", kind="dose")
+    words = frame.with_columns(x=pl.col("z"), z=pl.Series(rng.integers(0, 2, 300)))
+    with pytest.raises(BadInput, match="a treatment is numbers, or one of two words"):
+        graph_effect(words, "z -> x -> y; x <-> y", "x", "y", strategy="instrument", kind="dose")
+
+
 def test_front_door_and_instruments_by_hand() -> None:
     assert front_door_set(CausalGraph.from_text(FRONT_DOOR), "x", "y") == ("m",)
     assert front_door_set(CausalGraph.from_text(FRONT_DOOR + "; m <-> y"), "x", "y") is None
@@ -430,7 +440,7 @@ def test_the_text_says_what_the_answer_knows_of_its_weakness() -> None:
     assert "WARNING: the instrument moves the treatment by" in text
     gaps = frame.with_columns(u=pl.when(pl.int_range(n) % 5 == 0).then(None).otherwise("u"), t=pl.Series(["yes" if a else "no" for a in t]))
     text = whyrec.graph_identify("u -> t; u -> y; t -> y", "t", "y", data=gaps).to_text()
-    assert "MISSING: of 400 rows 80 have no u" in text and "t: yes (1) against no (0, the reference)" in text
+    assert "MISSING: values missing in 400 rows: u 80; " in text and "t: yes (1) against no (0, the reference)" in text
     gaps = frame.with_columns(z=pl.when(pl.int_range(n) % 4 == 0).then(None).otherwise("z"))
     text = whyrec.graph_identify("z -> t -> y; t <-> y", "t", "y", data=gaps, strategy="instrument").to_text()
     assert "MISSING: 100 rows without a value" in text

@@ -6,9 +6,9 @@ import pytest
 from whyrec.cause.docalib import DoCalib
 from whyrec.cause.glm import expit
 from whyrec.cause.identification.estimation import two_stage
-from whyrec.cause.quasi import difference_in_differences, front_door, instrumental
+from whyrec.cause.quasi import difference_in_differences, front_door, instrument_ratio, instrumental
 from whyrec.errors import BadInput, NotIdentified
-from whyrec.estimate import Estimate
+from whyrec.estimate import Estimate, clustered_error, t_quantile
 
 RUNS = 150
 SLACK = 3 * np.sqrt(0.95 * 0.05 / RUNS)
@@ -91,3 +91,17 @@ def test_differences_remove_a_constant_hidden_cause() -> None:
 def test_lengths_are_checked() -> None:
     with pytest.raises(BadInput, match="after"):
         difference_in_differences(np.ones((4, 1)), [0, 1, 0, 1], [1, 2, 3, 4], [1, 2, 3])
+
+
+def test_the_interval_is_anderson_and_rubins() -> None:
+    """At either end the test of that effect is just at its level, which the ratio's own error does not give."""
+    rng = np.random.default_rng(4)
+    score_a = 0.3 + rng.normal(size=200)
+    score_y = score_a + rng.normal(size=200)
+    found = instrument_ratio(score_y, score_a, None, estimand="", method="", level=0.95, assumptions=())
+    for end in found.interval:
+        left = score_y - end * score_a
+        spread = clustered_error(left - left.mean())
+        assert abs(left.mean()) == pytest.approx(t_quantile(0.95, spread.degrees) * spread.error, rel=1e-6)
+    below, above = found.estimate - found.interval[0], found.interval[1] - found.estimate
+    assert max(below, above) > 1.05 * min(below, above)

@@ -14,6 +14,7 @@ from whyrec.cause.refute import negative_control_exposure, negative_control_outc
 from whyrec.cause.refute.after import after_treatment
 from whyrec.cause.refute.linear import shuffled
 from whyrec.errors import BadInput
+from whyrec.studies.effect_benchmark.league.worlds import WORLDS
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,7 @@ def test_a_right_fit_survives(model: DoCalib) -> None:
         "random halves",
         "simulated confounder",
         "data-generating resample",
+        "missed by both models",
         "column after the treatment",
     ]
     assert model.effect_.covers(0.7)
@@ -43,6 +45,21 @@ def test_a_right_fit_survives(model: DoCalib) -> None:
     assert attempts[-1].open  # one column alone drives the treatment, and only a person knows that it came before
     assert all(attempt.interval[0] <= attempt.estimate <= attempt.interval[1] for attempt in attempts)
     json.dumps([attempt.to_dict() for attempt in attempts], allow_nan=False)
+
+
+def test_what_both_models_miss_is_found_and_a_right_fit_is_not_blamed() -> None:
+    """Power and false alarms: straight models where a wave and a two-way rule confound are refuted, true chances and means never blamed."""
+    found, blamed = 0, 0
+    for seed in range(12):
+        log = WORLDS["N, 10 columns"].draw(2_000, (41, seed))
+        straight = DoCalib(propensity="logistic", outcome="linear").fit(log.features, log.treatment, log.outcome)
+        (attempt,) = (a for a in refute(straight, runs=20, draws=20) if a.name == "missed by both models")
+        found += not attempt.passed
+        kept = DoCalib(repeats=1).fit(log.features, log.treatment, log.outcome)
+        (attempt,) = (a for a in refute(kept, runs=20, draws=20) if a.name == "missed by both models")
+        blamed += not attempt.passed
+    assert found >= 10
+    assert blamed <= 2
 
 
 def test_random_state_repeats_exactly(model: DoCalib) -> None:

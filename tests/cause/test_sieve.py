@@ -80,7 +80,7 @@ def test_states_give_the_same_digits() -> None:
     again = Sieve.from_state(json.loads(json.dumps(sieve.to_state())))
     np.testing.assert_array_equal(sieve.chances(x), again.chances(x))
     np.testing.assert_array_equal(sieve.outcomes(x), again.outcomes(x))
-    effect = StackedEffect(sieve, np.array([0.1, 0.2, 0.3, 0.4]))
+    effect = StackedEffect(sieve, np.array([0.1, 0.2, 0.3, 0.3, 0.1]))
     np.testing.assert_array_equal(from_state(json.loads(json.dumps(state_of(effect)))).predict(x), effect.predict(x))
 
 

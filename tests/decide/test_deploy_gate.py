@@ -37,6 +37,13 @@ def test_where_few_rounds_decide_it_refuses() -> None:
     assert sum(any("carry half of what the policy" in reason for reason in each.reasons) for each in found) >= 8
 
 
+@pytest.mark.parametrize("seed", [21, 33, 88])
+def test_the_bound_is_below_what_drawing_rewards_apart_would_show(seed: int) -> None:
+    """Logs whose policy gains nothing, of which Wald's and two bootstraps' lower bounds are all above 0; the permutation's are not."""
+    found = deploy_check(log(np.random.default_rng([41, seed]), NOTHING["losses, lognormal 1"], 0.1), draws=200)
+    assert found.gain.estimate > 0 and found.lower < 0 and any("lower" in reason or "gain" in reason for reason in found.reasons)
+
+
 @pytest.mark.parametrize("clustered", ["no", "equal", "unequal"])
 def test_the_permutation_has_its_size_whatever_the_tails(clustered: str) -> None:
     """Weights and rewards apart (both the clusters' own where there are clusters): one mean in twenty exceeds its .95 quantile."""
@@ -83,6 +90,9 @@ def test_comparing_and_evaluating_are_by_one_rule() -> None:
     (found,) = other.against.values()
     width = found.interval[1] - found.interval[0]
     assert width >= 0.9 * (one.values["SNIPS"].interval[1] - one.values["SNIPS"].interval[0])
+    # By the values' own sides (MOVER), which are as unequal as those of the value; Wald's are equal.
+    below, above = found.estimate - found.interval[0], found.interval[1] - found.estimate
+    assert max(below, above) > 1.02 * min(below, above)
 
 
 def test_differences_cover_and_agree_with_their_p_values() -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -292,3 +293,18 @@ def test_a_log_worth_two_rounds_shows_no_difference() -> None:
     assert all(high - low > 0.9 for low, high in ends.values()), ends
     (found,) = whyrec.policy_compare(log, reward="reward", propensity="chance", targets=["target"]).to_dict()["differences"].values()
     assert found["interval"][0] < 0 and found["p_value"] > 0.05
+
+
+def test_a_policy_refuses_values_that_it_never_saw(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    log = pl.DataFrame({"city": rng.choice(["a", "b", ""], 600), "action": rng.choice(["p", "q"], 600)}).with_columns(
+        chance=0.5, reward=((pl.col("city") == "a") == (pl.col("action") == "p")).cast(pl.Float64)
+    )
+    later = log.with_columns(city=pl.when(pl.int_range(600) % 3 == 1).then(pl.lit("new")).otherwise("city"))
+    given = {"reward": "reward", "action": "action", "propensity": "chance"}
+    for learner in ("tree", "greedy", "softmax"):
+        file = tmp_path / f"{learner}.json"
+        whyrec.policy_learn(log, features=["city"], learner=learner, out=file, **given)
+        with pytest.raises(BadInput, match=r"'city', row 2: the policy learnt from .*a, b and never saw 'new' .200 such rows"):
+            whyrec.policy_evaluate(later, policy=file, **given)
+        assert whyrec.policy_evaluate(log, policy=file, **given).to_dict()["values"]

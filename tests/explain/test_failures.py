@@ -7,7 +7,7 @@ import pytest
 from tests.test_cli import make_items, make_log
 
 from whyrec import api
-from whyrec.api.model import Fitted, ties
+from whyrec.api.model import Fitted
 from whyrec.data.report import ValidationReport
 from whyrec.decide.causal_recommender import CausalRecommender
 from whyrec.explain.demo_report import _summary
@@ -15,6 +15,7 @@ from whyrec.explain.effect_pages import effect_page
 from whyrec.explain.failures import failures
 from whyrec.explain.page import Page
 from whyrec.explain.report import chooser, model_report
+from whyrec.metrics.ranking import tied
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +90,7 @@ def test_where_all_held_nothing_is_said() -> None:
 
 
 def test_ties_are_told(model: CausalRecommender) -> None:
-    frame = pl.DataFrame({"user": [1, 1, 1, 2], "effect": [0.1, 0.1, 0.2, 0.1]})
-    assert ties(frame) == 2
-    assert ties(frame.with_columns(effect=pl.lit(None, dtype=pl.Float64))) == 0
+    assert tied([0.1, 0.1 + 1e-13, 0.2, None, None]) == 2 and tied([0.3, 0.3001]) == tied([]) == 0
     model.effects_.pairs_.outcomes_, kept = None, model.effects_.pairs_.outcomes_
     model.effects_.pairs_.calibrator_, before = (lambda score: score * 0 + 0.1), model.effects_.pairs_.calibrator_
     try:

@@ -108,3 +108,15 @@ def test_unequal_lengths_are_refused() -> None:
         ranking.hits(LISTS, RELEVANT[:2])
     with pytest.raises(BadInput, match="predictions"):
         accuracy.rmse(np.zeros(2), np.zeros(3))
+
+
+def test_an_item_shown_twice_counts_once_where_it_stands_first() -> None:
+    relevant = sparse.csr_matrix(np.array([[0, 1, 1, 0]]))
+    assert ranking.hits(np.array([[1, 1, 3, 1, 2]], dtype=np.int32), relevant).tolist() == [[True, False, False, False, True]]
+    assert ranking.sound(np.array([[1, 1, 2]], dtype=np.int32), 4).tolist() == [[1, -1, 2]]
+
+
+def test_an_item_outside_the_catalogue_is_named() -> None:
+    for odd in (4, -2):
+        with pytest.raises(BadInput, match=f"list 0, place 2: item code {odd} of a catalogue of 4 items"):
+            ranking.hits(np.array([[1, odd]], dtype=np.int32), sparse.csr_matrix(np.array([[0, 1, 1, 0]])))

@@ -227,13 +227,21 @@ def test_one_user_by_pointer_and_nothing_is_logged(read: Callable[..., Reader], 
         assert sentence in panel.inner_text()
     assert f"item={item}" in page.url
 
-    # What if it were not treated: the slider's left end is the control arm.
+    # What if it were treated: both arms, what is, and an effect that is the difference of the arms shown.
     arms = httpx.post(f"{dash.url}/v1/counterfactual", json={"pair": {"user": "u6", "item": item}}, timeout=30).json()
-    then = panel.get_by_text("Expected outcome then").locator("..").locator(".n")
-    treated = float(then.inner_text())
-    panel.get_by_role("slider", name="Treatment").press("Home")
-    control = float(then.inner_text())
-    assert (control, treated) == pytest.approx([arms["outcome_by_arm"][arm] for arm in ("0", "1")], rel=0.01)
+    outcomes = panel.get_by_role("list", name="Expected outcome")
+    shown = [float(row.inner_text().replace("−", "-")) for row in outcomes.locator(".n").all()]
+    assert shown == pytest.approx([arms["outcome_by_arm"]["0"], arms["outcome_by_arm"]["1"], arms["expected_outcome"]], rel=0.02)
+    told = panel.get_by_text(re.compile("^Expected outcomes: ")).inner_text().replace("−", "-")
+    treated, control, effect = (float(text) for text in re.findall(r"[+-]?\d+\.\d+", told))
+    assert (control, treated) == tuple(shown[:2]) and effect == pytest.approx(treated - control, abs=1e-12)
+    assert effect == pytest.approx(arms["effect"], rel=0.02)
+
+    # A dot is filled where the list claims it among all that it compares, whatever the pair's own interval.
+    filled = [" open" not in rows.nth(n).locator(".interval").get_attribute("class") for n in range(10)]
+    assert filled == [row["effect_sign"] != 0 for row in best["items"]]
+    claims = "it cannot be told from no change" if best["items"][2]["effect_sign"] == 0 else "s the outcome"
+    assert claims in panel.locator(".reading").first.inner_text()
 
     # What if effect weighed more: another order, as the service's.
     page.get_by_role("radio", name="Mix").check()

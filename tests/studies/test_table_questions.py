@@ -113,3 +113,36 @@ def test_bad_columns_are_named(mailing: pl.DataFrame, tmp_path: Path) -> None:
         api.preference(ratings, items=pl.DataFrame({"item": [1, 3], "x": [1, 2]}))
     with pytest.raises(BadInput, match="row 2: no value"):
         api.preference(ratings.with_columns(item=pl.Series([1, None, 1])))
+
+
+def test_contrasts_of_arms_take_logged_chances_and_are_then_of_everybody() -> None:
+    """The chance of each arm hangs on x, which is not among the columns: 0.5 and 1 are the truth, and the plain differences are far off."""
+    found = []
+    for seed in range(8):
+        rng = np.random.default_rng(700 + seed)
+        x = rng.normal(size=1_500)
+        scores = np.column_stack([np.zeros(1_500), x, -x])
+        chances = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+        arm = (rng.random((1_500, 1)) > chances.cumsum(axis=1)).sum(axis=1)
+        frame = pl.DataFrame(
+            {"arm": np.array(["none", "p", "q"])[arm], "y": x + arm / 2 + rng.normal(size=1_500), "chance": chances[np.arange(1_500), arm]}
+        )
+        answer = api.effect(frame, "arm", "y", propensity="chance").to_dict()["contrasts"]
+        assert answer["reference"] == "none" and "among everybody" in answer["contrasts"][0]["effect"]["estimand"]
+        rows = {row["arm"]: row for row in answer["contrasts"]}
+        found.append([rows[name]["effect"]["estimate"] - truth for name, truth in (("p", 0.5), ("q", 1.0))])
+        for name, truth in (("p", 0.5), ("q", 1.0)):
+            low, high = rows[name]["simultaneous"]
+            assert low < rows[name]["effect"]["interval"][0] and rows[name]["effect"]["interval"][1] < high
+            assert abs(rows[name]["naive"]["estimate"] - truth) < 3 * (high - low)
+        plain = {row["arm"]: row["effect"]["estimate"] for row in api.effect(frame, "arm", "y").to_dict()["contrasts"]["contrasts"]} if not seed else {}
+        assert not plain or plain["p"] > 1.0
+    errors = np.array(found)
+    assert np.all(np.abs(errors.mean(axis=0)) < 3 * errors.std(axis=0) / np.sqrt(len(found)) + 0.02)
+
+
+def test_arms_of_one_outcome_are_told_so_and_not_that_they_lack_overlap() -> None:
+    frame = pl.DataFrame({"arm": ["a", "b", "c"] * 60, "y": [0.0] * 180})
+    for question in (api.effect, api.arms):
+        with pytest.raises(BadInput, match="column 'y': every row has 0; a constant outcome has no effect"):
+            question(frame, "arm", "y")

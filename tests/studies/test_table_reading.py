@@ -34,7 +34,7 @@ def test_missing_confounders_are_told_and_the_truth_is_covered_at_every_door() -
     assert low <= 1 <= high, "a fill says 1.29 [1.20, 1.38]"
     assert content["missing"]["missing"] == {"x": missing} and content["missing"]["complete"] == 3_000 - missing
     assert content["effect"]["n"] == 3_000 - missing
-    assert f"MISSING: of 3,000 rows {missing:,} have no x" in answer.to_text() and "assumed: whether" in answer.to_text()
+    assert f"MISSING: values missing in 3,000 rows: x {missing:,}; the rows" in answer.to_text() and "assumed: whether" in answer.to_text()
     assert content["missing"]["assumption"] in content["effect"]["assumptions"]
     doors = {
         "refute": api.refute(frame, "t", "y", adjust=["x"], runs=20).to_dict()["effect"],
@@ -84,10 +84,29 @@ def test_too_few_whole_rows_are_refused_with_the_column_to_leave_out() -> None:
     frame = with_gaps(confounded()).with_columns(z=pl.when(pl.int_range(pl.len()) < 30).then(1.0 + pl.col("y")).otherwise(None))
     with pytest.raises(BadInput, match=r"only \d+ of 3,000 rows.*leave 'z' out \(2,970 missing\)"):
         api.effect(frame, "t", "y", adjust=["x", "z"])
-    with pytest.raises(BadInput, match="a dose takes no weights; say missing='complete'"):
-        api.effect(frame.with_columns(d=pl.col("y") + 0.1), "d", "y", adjust=["x"], kind="dose")
     with pytest.raises(BadInput, match="the choices are weights"):
         api.effect(frame, "t", "y", adjust=["x"], missing="fill")  # type: ignore[arg-type]
+
+
+def test_what_such_intervals_were_measured_to_hold_is_in_the_answer() -> None:
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(900, 4))
+    frame = pl.DataFrame({f"x{k}": np.where(rng.random(900) < 0.08, np.nan, x[:, k]) for k in range(4)}).with_columns(
+        t=pl.Series(rng.integers(0, 2, 900)), d=pl.Series(x[:, 0] + rng.normal(size=900)), y=pl.Series(x[:, 0] + rng.normal(size=900))
+    )
+    adjust = ["x0", "x1", "x2"]
+    for found in (
+        api.effect(frame, "t", "y", adjust=adjust), api.uplift(frame, "t", "y", adjust=adjust), api.effect(frame, "d", "y", adjust=adjust),
+        api.refute(frame, "t", "y", adjust=adjust, runs=20), api.arms(frame, "t", "y", adjust=adjust),
+    ):  # fmt: skip
+        told = found.to_text()
+        assert "such intervals held the truth in .90 of 500 logs and not .95" in told and "WARNING: the gaps are scattered over 3 columns" in told
+    one = api.effect(frame, "t", "y", adjust=["x0"]).to_text()
+    assert ".90 of 500 logs" in one and "scattered" not in one
+    for rule in ("complete", "indicator"):
+        assert "of 500 logs" not in api.effect(frame, "t", "y", adjust=adjust, missing=rule).to_text()
+    whole = api.effect(frame.drop_nans(), "t", "y", adjust=adjust).to_dict()
+    assert not any("500 logs" in words for words in whole["effect"]["diagnostics"].get("warnings", ()))
 
 
 SPELLINGS = [
@@ -162,7 +181,7 @@ def test_arms_against_a_reference() -> None:
         low, high = row["simultaneous"]
         assert low < (0.5 if row["arm"] == "mail" else 0.0) < high
         assert low < row["effect"]["interval"][0] and high > row["effect"]["interval"][1]
-        assert len(row["refutations"]) == 6 and row["sensitivity"]["words"] and row["naive"]["estimate"] is not None
+        assert len(row["refutations"]) == 7 and row["sensitivity"]["words"] and row["naive"]["estimate"] is not None
     naive = {row["arm"]: row["naive"]["estimate"] for row in found["contrasts"]}
     assert naive["mail"] > 0.8 and "against none, all intervals at once" in answer.to_text()
     other = api.effect(frame, "arm", "y", adjust=["x"], reference="mail").to_dict()["contrasts"]
@@ -205,7 +224,7 @@ def test_uplift_tells_no_effect_of_rows_without_their_confounder(tmp_path: Path)
 
 UNUSED = [
     ({"kind": "dose", "propensity": "x"}, "propensity would change nothing"),
-    ({"kind": "dose", "weight": "x", "reference": 1}, "reference, weight would change nothing"),
+    ({"kind": "dose", "over": "rows", "reference": 1}, "reference, over would change nothing"),
 ]
 
 

@@ -1,4 +1,5 @@
-// Estimates with their intervals on one axis. A filled dot can be told from zero, a hollow one cannot.
+// Estimates with their intervals on one axis. A filled dot can be told from zero, a hollow one cannot: by its own interval, or by the sign that an
+// answer claims of it among all that it compares.
 import type { ComponentChildren } from "preact";
 import { useShared } from "../state";
 import { Key } from "../ui";
@@ -42,10 +43,12 @@ export function side(low: number | null, high: number | null): "up" | "down" | "
   return "open";
 }
 
-export function Bar(props: { axis: Axis; estimate: number | null; low: number | null; high: number | null; reference?: number | null; zero?: boolean }) {
+const SIDES = { "1": "up", "-1": "down", "0": "open" } as const;
+
+export function Bar(props: { sign?: number | null | undefined; axis: Axis; estimate: number | null; low: number | null; high: number | null; reference?: number | null; zero?: boolean }) {
   const { axis, estimate, low, high, reference, zero = true } = props;
   const at = (value: number) => placeOn(axis, value);
-  const kind = zero ? side(low, high) : "plain";
+  const kind = !zero ? "plain" : known(props.sign) ? SIDES[String(props.sign) as keyof typeof SIDES] : side(low, high);
   return (
     <svg class={`interval ${kind}`} width="100%" height="18" aria-hidden="true">
       {zero && <line class="zero" x1={at(0)} x2={at(0)} y1="-7" y2="25" />}

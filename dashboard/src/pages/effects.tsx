@@ -7,7 +7,7 @@ import { figure, inUnit, percent, unitOf, whole } from "../format";
 import { nameOf } from "../names";
 import { note, useRoute } from "../route";
 import { useAnswer, useShared } from "../state";
-import { Card, Choice, Key, Shown, Slider, Stat, Tag } from "../ui";
+import { Card, Choice, Key, Shown, Slider, Stat, Tag, Warnings } from "../ui";
 
 type Segment = "category" | "activity" | "popularity";
 type Order = "effect" | "size" | "name";
@@ -140,14 +140,20 @@ function Average({ found }: { found: Effect }) {
   const [low, high] = effect.interval;
   const axis = axisOf([effect.estimate, low, high, naive.estimate, ...naive.interval]);
   const told = side(low, high);
-  const claim =
-    told === "up"
+  const claim = found.failures?.length
+    ? told === "up"
+      ? w("The interval lies above zero, but not all of it held:", "区间位于零以上，但并非全部成立：")
+      : told === "down"
+        ? w("The interval lies below zero, but not all of it held:", "区间位于零以下，但并非全部成立：")
+        : w("The interval holds zero, and not all of it held:", "区间包含零，且并非全部成立：")
+    : told === "up"
       ? w("Under that assumption treating raises the outcome: the interval lies above zero.", "在该前提下，干预提高结果：区间位于零以上。")
       : told === "down"
         ? w("Under that assumption treating lowers the outcome: the interval lies below zero.", "在该前提下，干预降低结果：区间位于零以下。")
         : w("It cannot be told whether treating changes the outcome: the interval holds zero.", "无法判断干预是否改变结果：区间包含零。");
   return (
     <Card wide title={w("The average effect", "平均效应")} note={claim}>
+      <Warnings words={found.failures} />
       <dl class="stats">
         <Stat
           label={w("Effect", "效应")}
@@ -230,7 +236,7 @@ function Sensitivity({ found }: { found: Effect }) {
       </p>
       <details>
         <summary>{w("In other measures", "其他度量")}</summary>
-        <p lang="en">{told.words}</p>
+        <p>{told.words}</p>
       </details>
     </Card>
   );

@@ -162,6 +162,7 @@ export function ModelPage() {
         >
           <Shown answer={effect}>
             {(found) => (
+              <>
               <Intervals
                 label={w("The average effect by estimator", "各估计量的平均效应")}
                 rows={[
@@ -175,6 +176,17 @@ export function ModelPage() {
                   })),
                 ]}
               />
+              <details>
+                <summary>{w("What each assumes", "各自的假设")}</summary>
+                <ul>
+                  {Object.entries({ [found.effect.method ?? "DoCalib"]: found.effect, ...(found.relatives ?? { naive: found.naive }) }).map(([name, row]) => (
+                    <li key={name}>
+                      <b>{nameOf(name, lang)}</b>: {(row.assumptions ?? []).join(w("; ", "；"))}
+                    </li>
+                  ))}
+                </ul>
+              </details>
+              </>
             )}
           </Shown>
         </Card>

@@ -1,11 +1,11 @@
 // Is it well? Traffic, latency, drift, calibration, what is stored.
 import { useEffect, useState } from "preact/hooks";
-import { ask, type Monitor } from "../api";
+import { ask, type Effect, type Monitor } from "../api";
 import { Lines } from "../charts/lines";
 import { clock, duration, figure, percent, whole } from "../format";
 import { nameOf } from "../names";
 import { useAnswer, useShared } from "../state";
-import { Card, Meter, Shown, Stat, Table, Tag } from "../ui";
+import { Card, Meter, Shown, Stat, Table, Tag, Warnings } from "../ui";
 
 const EVERY = 5_000;
 export const DRIFT_ALERT = 0.2;
@@ -88,6 +88,7 @@ export function Overview() {
                   state={failed ? "bad" : "good"}
                 />
               </dl>
+              <Unheld />
               <Card title={w("Traffic", "流量")} note={w("Questions and events a second, last ten minutes.", "最近十分钟每秒的提问与事件数。")}>
                 <Lines
                   label={w("Requests a second over the last ten minutes", "最近十分钟每秒请求数")}
@@ -190,6 +191,18 @@ export function Overview() {
         }}
       </Shown>
     </>
+  );
+}
+
+/** What of the effects of the model in force did not hold, on the first screen. */
+function Unheld() {
+  const { w, lang } = useShared();
+  const effect = useAnswer<Effect>((signal) => ask("/v1/effect", { lang }, signal), [lang]);
+  if (!effect.data?.failures?.length) return null;
+  return (
+    <Card wide title={w("What of the effects did not hold", "效应中未成立的部分")}>
+      <Warnings words={effect.data.failures} />
+    </Card>
   );
 }
 

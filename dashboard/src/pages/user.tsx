@@ -1,12 +1,12 @@
 // One user: what would be recommended, why, and what would be otherwise.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ask, query, type PairAnswer, type Recommended, type RecommendedItem, type Why } from "../api";
-import { Bar, Intervals, axisOf, side, type Axis } from "../charts/intervals";
-import { figure, inUnit, percent, whole } from "../format";
+import { Bar, Intervals, axisOf, type Axis } from "../charts/intervals";
+import { alike, figure, inUnit, percent, whole } from "../format";
 import { nameOf } from "../names";
 import { note, useRoute } from "../route";
 import { useAnswer, useMedia, useRested, useShared } from "../state";
-import { Card, Choice, Key, Meter, Shown, Slider, Tag } from "../ui";
+import { Card, Choice, Key, Meter, Shown, Slider, Tag, Warnings } from "../ui";
 import { Cases } from "./cases";
 
 type By = "preference" | "effect" | "mix";
@@ -43,7 +43,8 @@ export function UserPage() {
     setTyped(name);
     setItem(null);
   };
-  const detail = item && user ? <Detail key={`${user} ${item}`} user={user} item={item} /> : null;
+  const listed = answer.data?.items.find((row) => row.item === item)?.effect_sign;
+  const detail = item && user ? <Detail key={`${user} ${item}`} user={user} item={item} sign={listed} /> : null;
   return (
     <>
       <p class="lead">
@@ -104,6 +105,7 @@ export function UserPage() {
               const axis = axisOf(found.items.flatMap((row) => [row.effect, row.effect_low, row.effect_high]));
               return (
                 <>
+                  <Warnings words={found.warnings} />
                   {found.cold && <Tag kind="plain">{w("no history: nothing of this user is known", "无历史：对该用户一无所知")}</Tag>}
                   <ol class="recommended">
                     {found.items.map((row) => (
@@ -114,10 +116,18 @@ export function UserPage() {
                     ))}
                   </ol>
                   <p class="legend">
-                    <Key kind="filled">{w("can be told from zero", "可与零区分")}</Key>
+                    <Key kind="filled">{w("told from zero among all compared", "在全部比较对象中可与零区分")}</Key>
                     <Key kind="hollow">{w("cannot be told from zero", "无法与零区分")}</Key>
                     <span class="unit">{w(`effect of treating, figures ${axis.unit.word || "in the outcome's unit"}`, `干预的效应，数值 ${axis.unit.word || "以结果为单位"}`)}</span>
                   </p>
+                  {found.ties !== null && found.ties > 0 && (
+                    <p class="note">
+                      {w(
+                        `${whole(found.ties)} of ${whole(found.items.length)} have the same effect as another: they stand in the order of the effect before calibration, then of preference.`,
+                        `${whole(found.items.length)} 个中有 ${whole(found.ties)} 个与另一个效应相同：它们按校准前的效应、再按偏好排序。`,
+                      )}
+                    </p>
+                  )}
                 </>
               );
             }}
@@ -125,7 +135,7 @@ export function UserPage() {
           <Another onChoose={setItem} />
         </Card>
         {wide && (
-          <div class="beside">
+          <div class="beside" role="region" aria-label={w("Why?", "为什么？")} tabIndex={0}>
             {detail ?? (
               <Card title={w("Why?", "为什么？")}>
                 <p class="empty">{w("Choose an item on the left to see why, and what would change it.", "在左侧选择一个商品，查看原因以及什么会改变它。")}</p>
@@ -153,7 +163,7 @@ function Row(props: { row: RecommendedItem; axis: Axis; explore: boolean; open: 
         </small>
       </span>
       <span class="effect">
-        <Bar axis={axis} estimate={row.effect} low={row.effect_low} high={row.effect_high} />
+        <Bar axis={axis} estimate={row.effect} low={row.effect_low} high={row.effect_high} sign={row.effect_sign} />
         <small>
           {row.effect === null
             ? w("no effect known", "效应未知")
@@ -209,7 +219,7 @@ function Another({ onChoose }: { onChoose: (item: string) => void }) {
   );
 }
 
-function Detail({ user, item }: { user: string; item: string }) {
+function Detail({ user, item, sign }: { user: string; item: string; sign: number | null | undefined }) {
   const { w, lang } = useShared();
   const why = useAnswer<Why>((signal) => ask(`/v1/why?${query({ user, item, lang, detail: true })}`, undefined, signal), [user, item, lang]);
   const ref = useRef<HTMLDivElement>(null);
@@ -230,7 +240,7 @@ function Detail({ user, item }: { user: string; item: string }) {
                     <li key={text}>{text}</li>
                   ))}
                 </ul>
-                <Treatment user={user} item={item} why={found} />
+                <Treatment user={user} item={item} why={found} sign={sign} />
                 {found.similar.length > 0 && (
                   <>
                     <h3>{w("Most like it in the history", "历史中与之最相似的商品")}</h3>
@@ -322,8 +332,8 @@ function Detail({ user, item }: { user: string; item: string }) {
   );
 }
 
-/** What if it were treated, or not: the expected outcome in each arm. */
-function Treatment({ user, item, why }: { user: string; item: string; why: Why }) {
+/** What if it were treated, or not: the expected outcome in each arm. sign: what the list claims of it, among all that it compares. */
+function Treatment({ user, item, why, sign }: { user: string; item: string; why: Why; sign: number | null | undefined }) {
   const { w } = useShared();
   const answer = useAnswer<PairAnswer>((signal) => ask("/v1/counterfactual", { pair: { user, item } }, signal), [user, item]);
   const [place, setPlace] = useState<number | null>(null);
@@ -340,39 +350,52 @@ function Treatment({ user, item, why }: { user: string; item: string; why: Why }
           const value = found.outcome_by_arm[arm] ?? null;
           const [low, high] = found.interval ?? [null, null];
           const axis = axisOf([found.effect, low, high]);
+          const told = sign ?? found.effect_sign;
+          const two = arms.length === 2 && found.effect !== undefined;
+          const [control, treated, now, effect] = alike([found.outcome_by_arm["0"], found.outcome_by_arm["1"], found.expected_outcome, found.effect]);
+          const rows = [
+            [w("Not treated", "不干预"), found.outcome_by_arm["0"], control],
+            [w("Treated", "干预"), found.outcome_by_arm["1"], treated],
+            [w("As things are", "现状"), found.expected_outcome, now],
+          ] as const;
           return (
             <>
-              {arms.length > 1 && (
+              {arms.length > 1 && !two && (
                 <Slider
                   label={w("Treatment", "干预")}
                   value={at}
                   low={0}
                   high={arms.length - 1}
                   step={1}
-                  words={arms.length === 2 ? (at ? w("treated", "干预") : w("not treated", "不干预")) : arm}
-                  left={arms.length === 2 ? w("not treated", "不干预") : arms[0]!}
-                  right={arms.length === 2 ? w("treated", "干预") : arms.at(-1)!}
+                  words={arm}
+                  left={arms[0]!}
+                  right={arms.at(-1)!}
                   onChange={setPlace}
                 />
               )}
-              <ul class="meters">
-                <li>
-                  <span>{w("Expected outcome then", "此时的期望结果")}</span>
-                  <Meter share={(value ?? 0) / most} />
-                  <span class="n">{figure(value)}</span>
-                </li>
-                <li>
-                  <span>{w("As things are", "现状")}</span>
-                  <Meter share={found.expected_outcome / most} />
-                  <span class="n">{figure(found.expected_outcome)}</span>
-                </li>
+              <ul class="meters" aria-label={w("Expected outcome", "期望结果")}>
+                {(two ? rows : ([[w("Expected outcome then", "此时的期望结果"), value, figure(value)], [w("As things are", "现状"), found.expected_outcome, figure(found.expected_outcome)]] as const)).map(
+                  ([name, share, words]) => (
+                    <li key={name}>
+                      <span>{name}</span>
+                      <Meter share={(share ?? 0) / most} />
+                      <span class="n">{words}</span>
+                    </li>
+                  ),
+                )}
               </ul>
+              {two && (
+                <p class="note">
+                  {w(`Expected outcomes: ${treated} treated less ${control} not treated is the effect, ${effect}.`, `期望结果：干预 ${treated} 减去不干预 ${control} 即为效应 ${effect}。`)}
+                </p>
+              )}
               {found.effect !== undefined && (
                 <>
-                  <Bar axis={axis} estimate={found.effect} low={low} high={high} reference={why.average_effect} />
+                  <Bar axis={axis} estimate={found.effect} low={low} high={high} reference={why.average_effect} sign={told} />
                   <p class="reading">
                     {w("Effect of treating", "干预的效应")} <b>{inUnit(found.effect, axis.unit, true)}</b> ({inUnit(low, axis.unit, true)} {w("to", "至")} {inUnit(high, axis.unit, true)}) {axis.unit.word}:{" "}
-                    {side(low, high) === "up" ? w("it raises the outcome", "它提高结果") : side(low, high) === "down" ? w("it lowers the outcome", "它降低结果") : w("it cannot be told from no change", "无法与无变化区分")}
+                    {told === 1 ? w("it raises the outcome", "它提高结果") : told === -1 ? w("it lowers the outcome", "它降低结果") : w("it cannot be told from no change", "无法与无变化区分")}
+                    {sign === 0 && found.effect_sign ? w(", one of all that were compared for this list", "（在此列表比较的全部对象之中）") : ""}
                   </p>
                 </>
               )}

@@ -69,6 +69,9 @@ def own_errors(question: Callable[..., Any]) -> Callable[..., Any]:
                 value = given.get(name)
                 if name in given and not any(value is one or (isinstance(value, str) and value == one) for one in allowed):
                     raise BadInput(f"{name}={value!r}: the choices are {', '.join(map(str, allowed))}")
+            from whyrec.api.options import keep_inputs
+
+            keep_inputs(given)
             return question(*arguments, **named)
         except WhyrecError:
             raise

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from whyrec.api.options import as_path, refuse_idle_language, refuse_unused
+from whyrec.api.options import as_path, refuse_unused
 from whyrec.data.read import frame_of
 from whyrec.errors import BadInput, NotIdentified
+from whyrec.explain.chinese import content_in, lines_in
 from whyrec.saved import check_free
 
 if TYPE_CHECKING:
@@ -61,16 +62,18 @@ class RefuteAnswer:
     found: RefutedEffect
     pictures: tuple[Path, ...] = ()
     on_table: GraphOnTable | None = None
+    lang: Literal["en", "zh"] = "en"
 
     def to_dict(self) -> dict[str, Any]:
         """The keys of `RefutedEffect.to_dict`, graph (see `GraphOnTable`; null without one), and pictures."""
         graph = self.on_table.to_dict() if self.on_table else None
-        return {**self.found.to_dict(), "graph": graph, "pictures": [str(path) for path in self.pictures]}
+        content: dict[str, Any] = content_in(self.found.to_dict(), self.lang)
+        return {**content, "graph": graph, "pictures": [str(path) for path in self.pictures]}
 
     def to_text(self) -> str:
         """A line an estimate, attempt or bound."""
-        gaps = self.on_table.lines() if self.on_table else ()
-        return "\n".join([self.found.to_text(), *gaps, *(f"Written: {path}" for path in self.pictures)])
+        gaps = self.on_table.lines(self.lang) if self.on_table else ()
+        return "\n".join([*lines_in([self.found.to_text()], self.lang), *gaps, *(f"Written: {path}" for path in self.pictures)])
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,14 @@ class ModelRefuteAnswer:
     refutations: tuple[dict[str, Any], ...]
     sensitivity: dict[str, Any]
     standing: pl.DataFrame | None
+    lang: Literal["en", "zh"] = "en"
 
     def to_dict(self) -> dict[str, Any]:
         """refutations, sensitivity, standing (rows: user, item, rank, effect, low, high, gamma, words; or null)."""
         rows = None if self.standing is None else self.standing.to_dicts()
-        return {"refutations": list(self.refutations), "sensitivity": self.sensitivity, "standing": rows}
+        content: dict[str, Any] = {"refutations": list(self.refutations), "sensitivity": self.sensitivity, "standing": rows}
+        told: dict[str, Any] = content_in(content, self.lang)
+        return told
 
     def to_text(self) -> str:
         """A line an attempt and a recommendation."""
@@ -94,7 +100,7 @@ class ModelRefuteAnswer:
         lines.append("sensitivity: " + self.sensitivity["words"])
         if self.standing is not None:
             lines += [f"{row['user']}: {row['rank']}. {row['words']}" for row in self.standing.to_dicts()]
-        return "\n".join(lines)
+        return "\n".join(lines_in(lines, self.lang))
 
 
 def counterfactual(
@@ -268,6 +274,7 @@ def refute(
     negative_outcome: str | None = None,
     negative_exposure: str | None = None,
     missing: Literal["weights", "complete", "indicator"] = "weights",
+    measured_after: Sequence[str] = (),
     runs: int = _RUNS,
     pictures: str | Path | None = None,
     lang: Literal["en", "zh"] = "en",
@@ -280,7 +287,6 @@ def refute(
     source: a table of units, or the name of a sample ("nhefs"); pictures: folder for contour.svg, bounds.svg and placebo.svg. Or a
     fitted model (or its folder): what was found when it was fitted, and for `users` up to which Gamma each of the top k stays.
     """
-    refuse_idle_language(lang, pictures)
     from whyrec.decide.causal_recommender import CausalRecommender
 
     if isinstance(source, CausalRecommender) or (
@@ -291,10 +297,11 @@ def refute(
             "positive": positive, "cluster": cluster, "weight": weight, "propensity": propensity,
             "negative_outcome": negative_outcome, "negative_exposure": negative_exposure, "pictures": pictures,
             "runs": None if runs == _RUNS else runs, "missing": None if missing == "weights" else missing,
+            "measured_after": measured_after or None,
         }  # fmt: skip
         refuse_unused(asked, "a fitted model was refuted when it was fitted, and tells what was found")
         return _of_model(
-            source if isinstance(source, CausalRecommender) else CausalRecommender.load(Path(source)), users, k
+            source if isinstance(source, CausalRecommender) else CausalRecommender.load(Path(source)), users, k, lang
         )
     refuse_unused({"users": users or None, "k": None if k == _K else k}, "users are those of a fitted model, and this is a table")
     if treatment is None or outcome is None:
@@ -309,19 +316,21 @@ def refute(
     found = refuted_effect(
         table, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, reference=reference, positive=positive,
         cluster=cluster, weight=weight, propensity=propensity, negative_outcome=negative_outcome,
-        negative_exposure=negative_exposure, missing=missing, runs=runs, random_state=random_state,
+        negative_exposure=negative_exposure, missing=missing, measured_after=measured_after, runs=runs, random_state=random_state,
     )  # fmt: skip
-    return RefuteAnswer(found, () if pictures is None else draw(found, Path(pictures), lang), drawn)
+    return RefuteAnswer(found, () if pictures is None else draw(found, Path(pictures), lang), drawn, lang)
 
 
-def _of_model(model: CausalRecommender, users: Sequence[Any] | None, k: int) -> ModelRefuteAnswer:
+def _of_model(
+    model: CausalRecommender, users: Sequence[Any] | None, k: int, lang: Literal["en", "zh"]
+) -> ModelRefuteAnswer:
     from whyrec.decide.standing import standing
 
     content = model.effects_content()
     if content is None:
         raise NotIdentified(f"the model has no effects to refute: {model.no_effects_}")
     rows = standing(model, users, k) if users else None
-    return ModelRefuteAnswer(tuple(content["refutations"]), content["sensitivity"], rows)
+    return ModelRefuteAnswer(tuple(content["refutations"]), content["sensitivity"], rows, lang)
 
 
 def draw(found: RefutedEffect, folder: Path, lang: Literal["en", "zh"] = "en") -> tuple[Path, ...]:

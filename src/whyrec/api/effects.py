@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from whyrec.api.options import as_path, refuse_idle_language
+from whyrec.api.options import as_path
 from whyrec.data.read import frame_of
 from whyrec.errors import BadInput
-from whyrec.estimate import in_brackets, warning_lines
+from whyrec.estimate import assumption_lines, in_brackets, warning_lines
 
 if TYPE_CHECKING:
     from whyrec.cause.arms import Over
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["auto", "binary", "arms", "dose"]
 Missing = Literal["weights", "complete", "indicator"]
+Lang = Literal["en", "zh"]
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,14 @@ class TableAnswer:
 def uplift(
     source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
     graph: GraphSource | None = None, segment: str | None = None, reference: Any = None, positive: Any = None,
-    cluster: str | None = None, propensity: str | None = None, missing: Missing = "weights",
-    out: str | Path | None = None, picture: str | Path | None = None, lang: str = "en", random_state: int = 0,
+    cluster: str | None = None, propensity: str | None = None, missing: Missing = "weights", measured_after: Sequence[str] = (),
+    out: str | Path | None = None, picture: str | Path | None = None, lang: Lang = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
     """What a two-valued treatment changes for each row of a table, with intervals; how well effects rank and are calibrated.
 
-    reference, positive, missing: as in `effect`.
+    reference, positive, missing, measured_after: as in `effect`.
     out: write the rows with their effects (.parquet or .csv). picture: write a page of pictures (.html).
     """
-    refuse_idle_language(lang, picture)
     from whyrec.cause.graph.read import GraphOnTable, told_gaps
     from whyrec.studies.table_effect import reading
     from whyrec.studies.table_questions import table_uplift
@@ -61,20 +61,23 @@ def uplift(
     drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     content, rows = table_uplift(
         frame, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, segment=segment, reference=reference,
-        positive=positive, cluster=cluster, propensity=propensity, missing=missing, random_state=random_state,
+        positive=positive, cluster=cluster, propensity=propensity, missing=missing, measured_after=measured_after,
+        random_state=random_state,
     )  # fmt: skip
     content["graph"] = drawn and drawn.to_dict()
     lines = [_line("effect (DoCalib)", content["effect"]), _line("naive difference", content["naive"])]
-    lines += [*reading(content), *told_gaps(content["graph"])]
+    lines += assumption_lines({"DoCalib": content["effect"], "naive": content["naive"]})
+    lines += [*reading(content), *told_gaps(content["graph"], lang)]
     lines.append(_line("Qini (0: ranks nothing)", content["qini"]))
     slope, error = content["calibration"]["slope"]
     lines.append(
         f"calibration of effects: slope {slope:.2f} (standard error {error:.2f}; 1 is right, 0 is nothing learnt)"
     )
     lines.append("overlap: " + content["positivity"]["words"])
-    lines += warning_lines(content["effect"], content["qini"], *content.get("segments", []))
+    lines += warning_lines(content["effect"], content["qini"], {"diagnostics": content["pairs"]})
     for row in content.get("segments", []):
         lines.append(_line(f"  {row['segment']}", row))
+        lines += [f"    {words}" for words in warning_lines(row)]
         if row.get("bounds"):
             b = row["bounds"]
             told = f"    persuaded between {b['persuaded_low']:.1%} and {b['persuaded_high']:.1%}"
@@ -85,21 +88,21 @@ def uplift(
         lines.append(
             f"WARNING: {', '.join(content['given_away'])} all but state the treatment; leave them out of --adjust"
         )
-    return TableAnswer(content, tuple(lines), rows, _written(content, rows, out, picture, lang))
+    return _answer(content, lines, rows, out, picture, lang)
 
 
 def arms(
     source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
     graph: GraphSource | None = None, reference: Any = None, positive: Any = None, cluster: str | None = None, weight: str | None = None,
-    propensity: str | None = None, missing: Missing = "weights", over: Over = "population", out: str | Path | None = None, picture: str | Path | None = None,
-    lang: str = "en", random_state: int = 0,
+    propensity: str | None = None, missing: Missing = "weights", measured_after: Sequence[str] = (), over: Over = "population",
+    out: str | Path | None = None, picture: str | Path | None = None,
+    lang: Lang = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
     """What each of many arms (items, offers) would yield if everybody got it, shrunk, with discoveries at a false-discovery rate;
     and, of up to 12 arms, the effect of each against a reference with simultaneous intervals, refuted.
 
     over: everybody of the "population" that the rows were drawn from, or of the "rows" at hand alone.
     """
-    refuse_idle_language(lang, picture)
     from whyrec.cause.graph.read import GraphOnTable, told_gaps
     from whyrec.studies.table_effect import reading
     from whyrec.studies.table_questions import table_arms
@@ -108,7 +111,8 @@ def arms(
     drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     content, rows = table_arms(
         frame, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, reference=reference, positive=positive,
-        cluster=cluster, weight=weight, propensity=propensity, missing=missing, over=over, random_state=random_state,
+        cluster=cluster, weight=weight, propensity=propensity, missing=missing, measured_after=measured_after, over=over,
+        random_state=random_state,
     )  # fmt: skip
     content["graph"] = drawn and drawn.to_dict()
     d = content["diagnostics"]
@@ -116,24 +120,27 @@ def arms(
         f"{d['arms']:,} arms, {d['median_rows']:.0f} rows each (median), worth {d['median_effective_rows']:.0f}; "
         f"mean of the log {content['logged_mean']:.4g}",
         *reading(content),
-        *told_gaps(content["graph"]),
+        *told_gaps(content["graph"], lang),
         f"{content['estimand']}, shrunk to what arms of the kind yield:",
     ]
     lines += [
         f"{row['arm']!s:<24} {row['shrunk']:.4g}  [{row['shrunk_low']:.4g}, {row['shrunk_high']:.4g}]"
         for row in content["arms"]
     ]
+    said = [f"WARNING: {words}" for words in d["warnings"]]
+    lines += said
     better = content["better_than_logged"]
     lines.append(
         f"better than the log at a false-discovery rate of 10%: {', '.join(str(row['arm']) for row in better) or 'none'}"
     )
-    lines += _contrast_lines(content["contrasts"]) if content["contrasts"] else []
-    return TableAnswer(content, tuple(lines), rows, _written(content, rows, out, picture, lang))
+    lines += _contrast_lines(content["contrasts"], said) if content["contrasts"] else []
+    return _answer(content, lines, rows, out, picture, lang)
 
 
-def _contrast_lines(content: dict[str, Any]) -> list[str]:
-    """The contrasts: effect with its simultaneous interval, the naive one, what failed, and what a hidden cause must be."""
+def _contrast_lines(content: dict[str, Any], said: Sequence[str]) -> list[str]:
+    """The contrasts: effect with its simultaneous interval, the naive one, what failed, and what a hidden cause must be; but for what was said."""
     lines = [f"against {content['reference']}, all intervals at once at {content['level']:.0%}:"]
+    lines += assumption_lines({"DoCalib": content["contrasts"][0]["effect"], "naive": content["contrasts"][0]["naive"]})
     for row in content["contrasts"]:
         low, high = row["simultaneous"]
         naive = row["naive"]["estimate"]
@@ -142,7 +149,7 @@ def _contrast_lines(content: dict[str, Any]) -> list[str]:
         lines.append(
             f"  {row['arm']!s:<22} {row['effect']['estimate']:+.4g}  [{low:.4g}, {high:.4g}]; naive {naive:+.4g}; {tried}"
         )
-        lines += [f"    {words}" for words in warning_lines(row["effect"])]
+        lines += [f"    {words}" for words in warning_lines(row["effect"]) if words not in said]
         lines += [f"    FAILED: {attempt['words']}" for attempt in row["refutations"] if not attempt["passed"]]
         if row["sensitivity"].get("words"):
             lines.append(f"    {row['sensitivity']['words']}")
@@ -152,11 +159,11 @@ def _contrast_lines(content: dict[str, Any]) -> list[str]:
 
 def dose(
     source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
-    graph: GraphSource | None = None, positive: Any = None, cluster: str | None = None, missing: Missing = "weights",
-    picture: str | Path | None = None, lang: str = "en", random_state: int = 0,
+    graph: GraphSource | None = None, positive: Any = None, cluster: str | None = None, weight: str | None = None,
+    missing: Missing = "weights", measured_after: Sequence[str] = (), picture: str | Path | None = None, lang: Lang = "en",
+    random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
     """The dose-response curve of a continuous treatment (price, discount, hours)."""
-    refuse_idle_language(lang, picture)
     from whyrec.cause.graph.read import GraphOnTable, told_gaps
     from whyrec.studies.table_effect import reading
     from whyrec.studies.table_questions import table_dose
@@ -165,28 +172,28 @@ def dose(
     drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     content = table_dose(
         frame, treatment, outcome, adjust=adjust, graph=drawn and drawn.graph, positive=positive, cluster=cluster,
-        missing=missing, random_state=random_state,
+        weight=weight, missing=missing, measured_after=measured_after, random_state=random_state,
     )  # fmt: skip
     content["graph"] = drawn and drawn.to_dict()
-    lines = [_line("average change per unit", content["slope"]), *reading(content), *told_gaps(content["graph"])]
+    lines = [_line("average change per unit", content["slope"]), *reading(content), *told_gaps(content["graph"], lang)]
     lines += [_line(f"  dose {row['dose']:.4g}", row) for row in content["curve"]]
+    lines += assumption_lines({"DoCalib": content["slope"]})
     lines += warning_lines(content["slope"])
     lines.append(f"after weighting the rows are worth {content['effective_sample_size']:,.0f}")
-    return TableAnswer(content, tuple(lines), None, _written(content, None, None, picture, lang))
+    return _answer(content, lines, None, None, picture, lang)
 
 
 def preference(
     source: str | Path | pl.DataFrame, *, user: str = "user", item: str = "item", outcome: str = "rating",
     users: str | Path | pl.DataFrame | None = None, items: str | Path | pl.DataFrame | None = None,
     method: RatingMethod = "DoCalib", k: int = 10, hidden: float = 0.3, out: str | Path | None = None, picture: str | Path | None = None,
-    lang: str = "en", random_state: int = 0,
+    lang: Lang = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
     """What users would think of items if they were shown, though ratings are missing not at random.
 
     hidden: how far reasons to rate that nothing shows move the mean, as a share of what the seen ones move it; 0 where a recommender
     chose the pairs. out: write the k best unrated items of each user (.parquet or .csv).
     """
-    refuse_idle_language(lang, picture)
     from whyrec.studies.table_questions import table_preference
 
     content, rows = table_preference(
@@ -197,6 +204,7 @@ def preference(
     lines = [
         _line(f"mean over all pairs ({method})", content["mean"]),
         _line("mean of the ratings given", content["naive"]),
+        *assumption_lines({method: content["mean"], "mean of the ratings given": content["naive"]}),
         *warning_lines(content["mean"]),
     ]
     if "exposure" in content:
@@ -205,7 +213,17 @@ def preference(
             f"overlap: {content['ratings']:,} ratings are worth {e['effective_ratings']:,.0f} after weighting; calibration error of "
             f"who rates what {e['calibration_error']['before']:.4f} before and {e['calibration_error']['after']:.4f} after"
         )
-    return TableAnswer(content, tuple(lines), rows, _written(content, rows, out, picture, lang))
+    return _answer(content, lines, rows, out, picture, lang)
+
+
+def _answer(
+    content: dict[str, Any], lines: Sequence[str], rows: pl.DataFrame | None, out: str | Path | None, picture: str | Path | None, lang: Lang
+) -> TableAnswer:  # fmt: skip
+    """The answer in a language, after its files were written."""
+    from whyrec.explain.chinese import content_in, lines_in
+
+    files = _written(content, rows, out, picture, lang)
+    return TableAnswer(content_in(content, lang), lines_in(lines, lang), rows, files)
 
 
 def kind_of(source: str | Path | pl.DataFrame, treatment: str) -> str:
@@ -264,7 +282,7 @@ def _write_benchmark(result: Any, out: str | Path | None) -> None:
 
 
 def _written(
-    content: dict[str, Any], rows: pl.DataFrame | None, out: str | Path | None, picture: str | Path | None, lang: str
+    content: dict[str, Any], rows: pl.DataFrame | None, out: str | Path | None, picture: str | Path | None, lang: Lang
 ) -> tuple[Path, ...]:
     from whyrec.api.model import write_table
     from whyrec.explain.effect_pages import effect_page

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import polars as pl
 
-from whyrec.api.options import as_path, refuse_idle_language, refuse_unused
+from whyrec.api.options import as_path, refuse_unused
 from whyrec.data.dataset import Dataset
 from whyrec.data.read import frame_of, read_dataset
 from whyrec.data.report import ValidationReport, without_people
 from whyrec.data.schema import Schema
 from whyrec.decide.comparisons import keep
 from whyrec.errors import BadInput, WhyrecError
-from whyrec.estimate import Estimate
+from whyrec.estimate import FEW_CLUSTERS, Estimate
 from whyrec.explain.failures import failures
 from whyrec.files import atomic_file, write_json
+from whyrec.metrics.ranking import tied
 from whyrec.saved import check_free
 
 if TYPE_CHECKING:
@@ -282,14 +283,15 @@ def recommend(
     more: dict[str, Any] = {"constraints": found.told} if found.told else {}
     notes = words_of(found.told)
     if ranking == "effect":
-        more["ties"] = tied = ties(frame)
-        if tied:
+        more["ties"] = same = sum(tied(part["effect"]) for part in frame.select("user", "effect").partition_by("user"))
+        if same:
             notes.append(
-                f"ties: {tied:,} of {frame.height:,} recommendations have the same effect as another of their user's; they stand in the order of "
+                f"ties: {same:,} of {frame.height:,} recommendations have the same effect as another of their user's; they stand in the order of "
                 "the effect before calibration, then of preference"
             )
     if fitted.effects_ is not None:
-        notes += [f"warning: {words}" for words in failures(fitted.estimates_)]
+        more["warnings"] = failures(fitted.estimates_)
+        notes += [f"warning: {words}" for words in more["warnings"]]
     if strangers:
         notes.append(
             f"not in the log: {', '.join(map(str, strangers[:10]))}{' ...' if len(strangers) > 10 else ''}; answered by preference, "
@@ -305,12 +307,6 @@ def recommend(
         more["policy"] = ranking
         notes.insert(0, f"policy: by {ranking}, of whose value the log is surest")
     return Table(frame, "recommendations", as_path(out), more, tuple(notes))
-
-
-def ties(frame: pl.DataFrame) -> int:
-    """How many recommendations have the same effect, to nine digits, as another of the same user."""
-    same = pl.struct("user", pl.col("effect").round_sig_figs(9)).is_duplicated()
-    return int(frame.filter(pl.col("effect").is_not_null()).select(same.sum()).item())
 
 
 def attributes_told(content: Mapping[str, Any] | None) -> list[str]:
@@ -394,6 +390,8 @@ def effect(
     propensity: str | None = None,
     kind: Literal["auto", "binary", "arms", "dose"] = "auto",
     missing: Literal["weights", "complete", "indicator"] = "weights",
+    measured_after: Sequence[str] = (),
+    target: Literal["everybody", "treated", "untreated", "overlap"] = "everybody",
     over: Literal["population", "rows"] = "population",
     picture: str | Path | None = None,
     lang: Lang = "en",
@@ -403,15 +401,17 @@ def effect(
 
     kind: how the treatment is read (auto: two values are binary, fractions a dose, all else names of arms; see `api.effects.arms`
     and `dose` for their answers). reference: the value of a two-valued treatment, or the arm, to compare with. positive: the
-    value of a two-valued outcome that counts as 1. over: whose mean that of an arm is. picture: write a page of pictures (.html).
+    value of a two-valued outcome that counts as 1. target: of whom the effect of a two-valued treatment is: everybody, those who were treated or
+    were not, or those who might have gone either way, who can be told of where the others cannot (`whyrec.cause.target`). over: whose mean that of an arm is. picture: write a page of pictures (.html).
 
     adjust: columns to adjust for, of any type; or graph: a causal graph (a text in any form, a file of one, an object; see
     `read_graph`), from which they follow (NotIdentified where no set of columns suffices). missing: what to do about rows that
-    miss a value of them, see `whyrec.cause.table.read_units`.
+    miss a value of them, see `whyrec.cause.table.read_units`. measured_after: columns that were measured after the treatment: to adjust for one
+    fails a check and is warned of, and none is taken from a graph.
     """
-    refuse_idle_language(lang, picture)
     from whyrec.cause.graph.read import GraphOnTable
     from whyrec.cause.table import treatment_kind
+    from whyrec.explain.chinese import content_in
     from whyrec.studies.table_effect import describe, table_effect
 
     if isinstance(source, str | Path) and (Path(source) / "model.json").exists():
@@ -419,13 +419,14 @@ def effect(
             "treatment": treatment, "outcome": outcome, "adjust": adjust, "graph": graph, "reference": reference,
             "positive": positive, "cluster": cluster, "weight": weight, "propensity": propensity, "picture": picture,
             "kind": None if kind == "auto" else kind, "missing": None if missing == "weights" else missing,
-            "over": None if over == "population" else over,
+            "over": None if over == "population" else over, "measured_after": measured_after or None,
+            "target": None if target == "everybody" else target,
         }  # fmt: skip
         refuse_unused(asked, f"{source} is a fitted model, which tells its own effect")
         content = load(Path(source)).estimates_
         if content is None:
             raise BadInput(f"{source} has no effects: its log had no comparable treatment")
-        return EffectAnswer(content, describe(content))
+        return EffectAnswer(content_in(content, lang), describe(content, lang))
     if treatment is None or outcome is None:
         raise BadInput("name the columns: --treatment COLUMN --outcome COLUMN, and --adjust or --graph")
     frame = frame_of(source, cluster)
@@ -433,7 +434,8 @@ def effect(
     if treatment in frame.columns and kind == "auto":
         read_as = treatment_kind(frame[treatment])
     common: dict[str, Any] = {
-        "adjust": adjust, "graph": graph, "positive": positive, "cluster": cluster, "missing": missing, "random_state": random_state,
+        "adjust": adjust, "graph": graph, "positive": positive, "cluster": cluster, "missing": missing,
+        "measured_after": measured_after, "random_state": random_state,
     }  # fmt: skip
     aside = None if over == "population" else over
     if read_as == "binary":
@@ -441,18 +443,20 @@ def effect(
     if read_as in ("arms", "dose"):
         from whyrec.api import effects
 
+        refuse_unused({"target": None if target == "everybody" else target}, f"column {treatment!r} is read as {'a dose' if read_as == 'dose' else 'arms'}")
+
         common |= {"picture": picture, "lang": lang}
         if read_as == "dose":
-            unused = {"reference": reference, "weight": weight, "propensity": propensity, "over": aside}
+            unused = {"reference": reference, "propensity": propensity, "over": aside}
             refuse_unused(unused, f"column {treatment!r} is read as a dose")
-            return effects.dose(frame, treatment, outcome, **common)
+            return effects.dose(frame, treatment, outcome, weight=weight, **common)
         return effects.arms(
             frame, treatment, outcome, reference=reference, weight=weight, propensity=propensity, over=over, **common
         )
     drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     common["graph"] = drawn and drawn.graph
     content = table_effect(
-        frame, treatment, outcome, reference=reference, weight=weight, propensity=propensity, **common
+        frame, treatment, outcome, reference=reference, weight=weight, propensity=propensity, target=target, **common
     )
     content["graph"] = drawn and drawn.to_dict()
     if picture is not None:
@@ -462,7 +466,7 @@ def effect(
         if Path(picture).suffix != ".html":
             raise BadInput(f"{picture}: pictures are written as one .html file")
         write_text(Path(picture), effect_page(content, lang))
-    return EffectAnswer(content, describe(content))
+    return EffectAnswer(content_in(content, lang), describe(content, lang))
 
 
 def why(model: CausalRecommender | str | Path, user: Any, item: Any, *, k: int = 10, lang: Lang = "en") -> WhyAnswer:
@@ -487,7 +491,7 @@ def evaluate(
     fitted = _model(model)
     dataset = fitted.dataset_
     roles = dataset.schema.without("treatment", "propensity", "weight", "position", "session")
-    later, _ = read_dataset(test, schema=replace(roles, context=(), item_text=(), item_category=None))
+    later, _ = read_dataset(test, schema=replace(roles, context=(), item_text=(), item_category=None), fewest=1)
     log = later.log.drop("user_code", "item_code")
     try:
         known = log.join(_codes(dataset, "user"), on="user").join(_codes(dataset, "item"), on="item")
@@ -504,6 +508,10 @@ def evaluate(
         if outside
         else ()
     )
+    users = int(compared["users"][0])
+    if users < FEW_CLUSTERS:
+        told = "an interval takes two or more" if users == 1 else "intervals over so few cover less than they say"
+        notes = (*notes, f"WARNING: {users} user{'s' if users > 1 else ''} with something to find; {told}: evaluate on a log of more users")
     if isinstance(model, str | Path):
         named = Path(test).name if isinstance(test, str | Path) else "a later log"
         how = f"{named}: {held.interactions.height:,} later rows of users and items of the model, NDCG and its like at {k}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from whyrec.errors import BadInput
+from whyrec.saved import part_of
 
 
 def refuse_unused(given: Mapping[str, Any], why: str) -> None:
@@ -19,6 +20,36 @@ def refuse_unused(given: Mapping[str, Any], why: str) -> None:
 def refuse_idle_language(lang: str, picture: Any) -> None:
     """BadInput where a language was chosen for a picture that nobody asked for: the words of such an answer are English."""
     refuse_unused({"lang": lang if lang != "en" and picture is None else None}, "the language is that of the picture, and none was asked for")
+
+
+WRITTEN = ("out", "picture", "pictures", "keep")  # arguments that name what an answer writes
+
+
+def keep_inputs(given: Mapping[str, Any]) -> None:
+    """BadInput where what an answer writes would take the place of what it is read from: a file, a part of a saved model, or a file in the folder
+    of a model that is saved anew; or of the other thing that it writes.
+    """
+    written = {name: place for name in WRITTEN if (place := _place(given.get(name))) is not None}
+    if len(set(written.values())) < len(written):
+        raise BadInput(f"{' and '.join(written)} are the same file; one would be written over the other: name two")
+    read = {name: value if isinstance(value, list | tuple) else (value,) for name, value in given.items() if name not in WRITTEN}
+    for name, place in written.items():
+        for source, values in read.items():
+            for path in filter(None, (_place(value, there=True) for value in values)):
+                anew = part_of(place, place / "model.json") and path.is_relative_to(place)
+                if anew or (place.is_file() and (path.samefile(place) or part_of(path, place))):
+                    raise BadInput(f"{name}: {place} is, or holds, what {source} names, which would be lost; name another place")
+
+
+def _place(path: Any, *, there: bool = False) -> Path | None:
+    """Where a path leads; None for what is none, such as a graph's text or a table. there: None where nothing is, too."""
+    if not isinstance(path, str | Path) or not str(path):
+        return None
+    try:
+        place = Path(path).resolve()
+        return place if not there or place.exists() else None
+    except (OSError, ValueError, RuntimeError):
+        return None
 
 
 def as_path(told: str | Path | None) -> Path | None:

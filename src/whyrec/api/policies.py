@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,10 +21,18 @@ from whyrec.decide.off_policy.rounds import Rounds, effective_sample_size
 from whyrec.decide.off_policy.select import Choice, choose_estimator
 from whyrec.decide.off_policy.value import difference, off_policy_values, terms_of, weights_of
 from whyrec.decide.policy_gradient import learn_greedy, learn_softmax
-from whyrec.decide.policy_log import LearntPolicy, PolicyLog, chances_of, feature_matrix, feature_names, read_policy
+from whyrec.decide.policy_log import (
+    LearntPolicy,
+    PolicyLog,
+    chances_of,
+    feature_matrix,
+    feature_names,
+    levels_of,
+    read_policy,
+)
 from whyrec.decide.policy_tree import learn_tree
 from whyrec.errors import BadInput
-from whyrec.estimate import Estimate, FloatArray, in_brackets, jsonable, normal_quantile, two_sided
+from whyrec.estimate import Estimate, FloatArray, assumption_lines, in_brackets, jsonable, normal_quantile, two_sided
 from whyrec.files import write_json, write_text
 from whyrec.metrics.significance import holm
 
@@ -72,7 +80,10 @@ class PolicyValues:
             f"chosen by the data: {self.chosen.method}, {self.chosen.value:.4g} (least estimated error; its interval does not know that it was chosen)"
         )
         lines += [f"  {e!r}" for e in self.tail]
-        lines += [f"warning: {words}" for words in dict.fromkeys((*self.warnings, *(words for e in self.tail for words in e.warnings)))]
+        lines += assumption_lines({**self.values, **{e.method: e for e in self.tail}})
+        of_values = (words for e in (*self.values.values(), *self.tail) for words in e.warnings)
+        told = dict.fromkeys((*self.warnings, *(words for words in of_values if not words.startswith("the rounds are worth"))))
+        lines += [f"warning: {words}" for words in told]
         return "\n".join(lines + ([f"picture: {self.picture}"] if self.picture else []))
 
 
@@ -147,6 +158,7 @@ class Comparison:
             f"  {name:<34} {e.estimate:>+10.4g}  [{e.interval[0]:+.4g}, {e.interval[1]:+.4g}]  p = {p:.3g}"
             for (name, e), p in zip(self.against.items(), self.p_values, strict=True)
         ]
+        lines += assumption_lines(self.values)
         lines += [f"warning: {words}" for words in self.warnings]
         return "\n".join(lines + ([f"picture: {self.picture}"] if self.picture else []))
 
@@ -304,6 +316,7 @@ def policy_learn(
         found = learn_greedy(x, scores, feature_names=names, action_names=actions)
     else:
         found = learn_softmax(x, scores, penalty=penalty, feature_names=names, action_names=actions)
+    found = replace(found, levels=levels_of(frame, features))
     rounds = _modelled(held, found, model, random_state, tolls)
     deployment = check(rounds, random_state=random_state)
     if out is not None:

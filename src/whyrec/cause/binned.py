@@ -6,7 +6,7 @@ for each target and column, whatever the number of candidates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -143,8 +143,3 @@ class Binned:
         table = np.minimum(middle / mass.sum() * bins, bins - 1).astype(np.uint8)
         result: NDArray[np.uint8] = table[self.columns[column].codes[rows]]
         return result
-
-    def beside(self, rows: IntArray, more: FloatArray) -> Binned:
-        """Some rows alone, with more columns (m, k) of theirs beside."""
-        own = [replace(column, codes=column.codes[rows]) for column in self.columns]
-        return Binned((*own, *(Column.of(column) for column in np.ascontiguousarray(more.T))))

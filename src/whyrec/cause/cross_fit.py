@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,13 +36,14 @@ class Models:
 
 @dataclass(frozen=True)
 class Mix:
-    """Shares of the candidates of `whyrec.cause.sieve.CANDIDATES` in a stacked propensity and a stacked outcome, (4,) or None.
+    """Shares of the candidates of `whyrec.cause.sieve.CANDIDATES` in a stacked propensity and a stacked outcome, (k,) or None.
 
-    straight: where both are stacked, the out-of-fold predictions of the straight models alone, propensity (n,) and outcomes (n, 2).
+    gains: how much the trees of both models gained by each feature (d,). straight: where both are stacked, the out-of-fold predictions of the straight models alone, propensity (n,) and outcomes (n, 2).
     """
 
     propensity: FloatArray | None = None
     outcome: FloatArray | None = None
+    gains: FloatArray | None = None
     straight: tuple[FloatArray, FloatArray] | None = None
 
 
@@ -59,6 +60,7 @@ def cross_fit(
     binned = Binned.of(x) if stack_p or stack_m else None
     half = assign_folds(units, 2, models.random_state + 1) if models.nested else None
     chances, means = np.zeros((n, width)), np.zeros((n, width, 2))
+    gains = np.zeros(x.shape[1])
     held_rows: list[tuple[IntArray, IntArray, FloatArray, FloatArray]] = []
     repeats = 1 if models.nested else models.repeats
     folds_of = [assign_folds(units, models.folds, models.random_state + _APART * repeat) for repeat in range(repeats)]
@@ -69,12 +71,13 @@ def cross_fit(
             if half is not None:
                 train, held = train[half[train] == 0], train[half[train] == 1]
             asked = np.concatenate([test, held])
-            p, m = _fold(x, train, asked, log, logged, models, binned)
+            p, m, gained = _fold(x, train, asked, log, logged, models, binned)
+            gains += gained
             chances[test] += p[: len(test)] / repeats
             means[test] += m[: len(test)] / repeats
             held_rows.append((test, held, p[len(test) :], m[len(test) :]))
     fold = folds_of[0]
-    mix = _mix(chances, means, log, stack_p, stack_m)
+    mix = replace(_mix(chances, means, log, stack_p, stack_m), gains=gains if binned is not None else None)
 
     def chance_of(candidates: FloatArray) -> FloatArray:
         return candidates[:, 0] if mix.propensity is None else candidates @ mix.propensity
@@ -101,17 +104,20 @@ def cross_fit(
 def _fold(
     x: FloatArray, train: IntArray, asked: IntArray, log: Log, logged: FloatArray | None, models: Models,
     binned: Binned | None,
-) -> tuple[FloatArray, FloatArray]:  # fmt: skip
-    """Candidates' chances (m, 4) and means (m, 4, 2) of the rows asked for; a model that is not stacked fills the first."""
+) -> tuple[FloatArray, FloatArray, FloatArray]:  # fmt: skip
+    """Candidates' chances (m, k) and means (m, k, 2) of the rows asked for, and the features' gains (d,); a model that is not stacked
+    fills the first candidate."""
     a, y, w = log.treatment[train], log.outcome[train], log.weight[train]
     for arm, name in ((0, "control"), (1, "treated")):
         if not np.any(a == arm):
             raise NoOverlap(f"a training fold has no {name} rows; use fewer folds, or log more {name} impressions")
+    gains = np.zeros(x.shape[1])
     chances, means = np.full((len(asked), len(CANDIDATES)), np.nan), np.full((len(asked), len(CANDIDATES), 2), np.nan)
     if binned is not None:
         sieve = Sieve(binary=log.binary, random_state=models.random_state)
         sieve.fit(x[train], a, y, w, binned=binned, rows=train)
         chances, means = sieve.chances(x[asked]), sieve.outcomes(x[asked])
+        gains = sieve.gains(x.shape[1])
     if logged is not None:
         chances[:, 0] = logged[asked]
     elif models.propensity != STACKED:
@@ -125,7 +131,7 @@ def _fold(
                 models.outcome, x[train[mine]], y[mine], w[mine], binary=log.binary, random_state=models.random_state
             )
             means[:, 0, arm] = fitted.predict(x[asked])
-    return chances, means
+    return chances, means, gains
 
 
 def _mix(chances: FloatArray, means: FloatArray, log: Log, stack_p: bool, stack_m: bool) -> Mix:
@@ -138,4 +144,4 @@ def _mix(chances: FloatArray, means: FloatArray, log: Log, stack_p: bool, stack_
     own = np.clip(np.where(log.treatment == 1, p, 1 - p), _LEAST_CHANCE, 1.0)
     shown = means[np.arange(len(label)), :, log.treatment]
     straight = None if of_chance is None else (chances[:, STRAIGHT], means[:, STRAIGHT])
-    return Mix(of_chance, convex_weights(shown, log.outcome, log.weight / own), straight)
+    return Mix(of_chance, convex_weights(shown, log.outcome, log.weight / own), straight=straight)

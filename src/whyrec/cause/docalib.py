@@ -36,19 +36,21 @@ from whyrec.cause.relatives import EFFECT, implied_weights, relatives
 from whyrec.cause.remainder import MULTIPLE, allowing, missed, remainder
 from whyrec.cause.scores import (
     OUTCOME_ENDS,
+    Calibrated,
     Log,
-    arm_scores,
     bias_scale,
     calibrate,
     residual_and_representer,
 )
+from whyrec.cause.second_order import SecondOrder, second_order
+from whyrec.cause.target import TARGETS, WORDS, Target, target_scores, tilt
 from whyrec.errors import BadInput, NoOverlap
 from whyrec.estimate import Estimate, FloatArray, IntArray, jsonable
 from whyrec.metrics.calibration import Reliability, reliability
 from whyrec.metrics.ratings import pooled_auc
 
 _REGRESSIONS = ("linear", "logistic")
-_CELLS_OF_REPEATS, _MOST_REPEATS = 240_000, 4
+_CELLS_OF_REPEATS, _MOST_REPEATS = 240_000, 2
 GIVEN_AWAY = 0.98  # AUC from which a feature alone is said to state the treatment
 _ASSUMPTIONS = (
     "nothing unmeasured drives both treatment and outcome, given the features",
@@ -56,6 +58,16 @@ _ASSUMPTIONS = (
     "the treatment of one pair does not change the outcome of another",
     "the propensity or the outcome models are right (either suffices)",
 )
+
+
+_AMONG = {
+    target: (_ASSUMPTIONS[0], words, *_ASSUMPTIONS[2:])
+    for target, words in {
+        "treated": "every treated pair might have been left alone (see positivity)",
+        "untreated": "every untreated pair might have been treated (see positivity)",
+        "overlap": "the effect is that of pairs that might have gone either way, and of no others",
+    }.items()
+}
 
 
 class DoCalib:
@@ -69,7 +81,7 @@ class DoCalib:
     training part for the calibrator (Ballinari and Bearth 2025, arXiv 2503.17290), for models
     that overfit; in simulated logs of 500 to 4,000 rows its root mean squared error was never the lower one.
     repeats: how often the rows are divided into folds, predictions averaged (None: by rows times columns; a model named is divided once).
-    level: of the intervals. bootstrap: number of cluster-bootstrap draws (None: influence function).
+    target: of whom the effect is, see `whyrec.cause.target`. level: of the intervals. bootstrap: number of cluster-bootstrap draws (None: influence function).
     min_propensity: floor of both arms' chances (None: from the data).
 
     After `fit`: `effect_`, `naive_`, `arms_` (control, treated), `relatives_` (naive, IPS, SNIPS, regression),
@@ -88,6 +100,7 @@ class DoCalib:
         scheme: Literal["pooled", "nested"] = "pooled",
         folds: int = 5,
         repeats: int | None = None,
+        target: Target = "everybody",
         level: float = 0.95,
         bootstrap: int | None = None,
         min_propensity: float | None = None,
@@ -99,6 +112,7 @@ class DoCalib:
         self.scheme = scheme
         self.folds = folds
         self.repeats = repeats
+        self.target = target
         self.level = level
         self.bootstrap = bootstrap
         self.min_propensity = min_propensity
@@ -194,6 +208,8 @@ class DoCalib:
             raise BadInput(f"folds={self.folds}: cross-fitting needs at least 2")
         if self.repeats is not None and self.repeats < 1:
             raise BadInput(f"repeats={self.repeats}: the rows are divided at least once")
+        if self.target not in TARGETS:
+            raise BadInput(f"no target {self.target!r}; the choices are {', '.join(TARGETS)}")
         if not 0 < self.level < 1:
             raise BadInput(f"level={self.level}: give a share between 0 and 1")
         if self.min_propensity is not None and not 0 < self.min_propensity < 0.5:
@@ -206,7 +222,9 @@ class DoCalib:
         return int(np.clip(_CELLS_OF_REPEATS // (rows * columns), 1, _MOST_REPEATS))
 
     def _estimate(self, units: IntArray) -> None:
-        calibrated = calibrate(self.nuisances_, self.log_, self.calibration, self.min_propensity)
+        # Rows that could not go either way count for nothing in the overlap: raised to a floor they would.
+        least = 0.0 if self.target == "overlap" and self.min_propensity is None else self.min_propensity
+        calibrated = calibrate(self.nuisances_, self.log_, self.calibration, least)
         self.propensity_, self.outcomes_ = calibrated.propensity, calibrated.outcomes
         self.outcome_calibrated_, self.propensity_calibrated_ = calibrated.applied, calibrated.propensity_applied
         try:
@@ -217,10 +235,21 @@ class DoCalib:
                 calibrated.floor,
                 calibrated.clipped,
                 raw=None if self.nuisances_.logged else self.nuisances_.propensity,
+                tilt=self._tilt(calibrated.propensity),
             )
         except NoOverlap as error:
-            raise NoOverlap(f"{error}{self._given_away()}") from None
-        self.scores_, means = arm_scores(calibrated, self.log_)
+            elsewhere = "; the effect among those who might have gone either way can be told where a few were (target 'overlap', --for overlap)"
+            raise NoOverlap(f"{error}{self._given_away()}{'' if self.target == 'overlap' else elsewhere}") from None
+        self.second_order_: SecondOrder | None = None
+        missed_together = np.zeros((len(self.log_.outcome), 2))
+        everybody = self.target == "everybody"
+        if everybody and self.mix_.gains is not None and not self.nuisances_.logged:
+            part = second_order(self.features_, self.log_, calibrated, self.mix_.gains, self.clusters_)
+            self.second_order_ = part
+            if part.share > 0:
+                calibrated = replace(calibrated, outcomes=calibrated.outcomes + part.outcomes, outcome_steps=(False, False))
+                self.outcomes_, missed_together = calibrated.outcomes, part.influence
+        self.scores_, means, influence = target_scores(calibrated, self.log_, self.target)
         share = self.log_.weight / self.log_.weight.mean()
         diagnostics = {
             "effective_sample_size": self.positivity_.effective,
@@ -228,25 +257,25 @@ class DoCalib:
         }
 
         design = self._design()
-        influence = (
-            arm_influence(
+        if everybody:
+            influence = missed_together + arm_influence(
                 calibrated,
                 self.log_,
                 outcome_design=design if self.outcome in _REGRESSIONS else None,
                 propensity_design=design if self.propensity == "logistic" and not self.nuisances_.logged else None,
             )
-            * share[:, None]
-        )
+        influence = influence * share[:, None]
+        among = WORDS[self.target] and f", {WORDS[self.target]}"
 
         def wald(value: float, of_row: FloatArray, estimand: str) -> Estimate:
             return Estimate.from_influence(
                 value,
                 of_row,
-                estimand=estimand,
+                estimand=estimand + among,
                 method="DoCalib",
                 clusters=self.groupings_,
                 level=self.level,
-                assumptions=_ASSUMPTIONS,
+                assumptions=_ASSUMPTIONS if self.target == "everybody" else _AMONG[self.target],
                 diagnostics=diagnostics,
             )
 
@@ -254,7 +283,7 @@ class DoCalib:
         diagnostics = diagnostics | {"bias_scale": bias_scale(*self.residual_and_representer(), self.log_.weight)}
         effect = wald(float(means[1] - means[0]), influence[:, 1] - influence[:, 0], EFFECT)
         if self.mix_.straight is not None:
-            left = MULTIPLE * abs(remainder(calibrated, self.log_, self.mix_.straight, effect.standard_error))
+            left = MULTIPLE * abs(remainder(calibrated, self.log_, self.mix_.straight, effect.standard_error, self.target))
             longer = allowing(effect.standard_error, left, self.level)
             half = longer * (effect.interval[1] - effect.interval[0]) / 2
             effect = replace(effect, interval=(effect.estimate - half, effect.estimate + half)).told(
@@ -264,7 +293,9 @@ class DoCalib:
             draws = self._bootstrap_means(units, self.bootstrap)
             arms = [_percentile(arm, draws[:, k]) for k, arm in enumerate(arms)]
             effect = _percentile(effect, draws[:, 1] - draws[:, 0])
-        self.arms_, self.effect_ = kept_open(arms, effect, self.log_, calibrated.propensity)
+        self.arms_, self.effect_ = kept_open(
+            arms, effect, self.log_, calibrated.propensity, tilt=self._tilt(calibrated.propensity)
+        )
         self.relatives_ = relatives(
             self.nuisances_,
             self.log_,
@@ -273,14 +304,25 @@ class DoCalib:
             least=self.min_propensity,
             implied_weights=self._implied(design),
         )
+        if not everybody:  # the others weigh rows for everybody
+            self.relatives_ = {"naive": self.relatives_["naive"]}
         self.naive_ = self.relatives_["naive"]
         self.__dict__.pop("calibration_", None)
 
+    def _tilt(self, propensity: FloatArray) -> FloatArray | None:
+        """How much each row counts, None where all do alike."""
+        return None if self.target == "everybody" else tilt(self.target, propensity)
+
+    def means_of(self, calibrated: Calibrated, log: Log) -> FloatArray:
+        """Means of both arms among the target, (2,), under other nuisances or another log."""
+        return target_scores(calibrated, log, self.target)[1]
+
     def residual_and_representer(self) -> tuple[FloatArray, FloatArray]:
         """What is left of the outcomes, and the weights of the rows in the effect, both (n,); see `whyrec.cause.scores`."""
-        return residual_and_representer(
-            self.log_.treatment, self.log_.outcome, np.clip(self.propensity_, 1e-9, 1 - 1e-9), self.outcomes_
-        )
+        e = np.clip(self.propensity_, 1e-9, 1 - 1e-9)
+        left, representer = residual_and_representer(self.log_.treatment, self.log_.outcome, e, self.outcomes_)
+        counted = self._tilt(e)
+        return left, representer if counted is None else representer * counted / np.average(counted, weights=self.log_.weight)
 
     def _given_away(self) -> str:
         """The features that alone tell the arms apart, in words; nothing where none does."""
@@ -325,7 +367,9 @@ class DoCalib:
                 self.outcome_calibrated_,
                 self.propensity_calibrated_,
             )
-            result[draw] = arm_scores(redone, log)[1]
+            if self.second_order_ is not None:
+                redone = replace(redone, outcomes=redone.outcomes + self.second_order_.outcomes)
+            result[draw] = self.means_of(redone, log)
         return result
 
     @cached_property

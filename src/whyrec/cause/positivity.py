@@ -57,8 +57,10 @@ def positivity(
     floor: tuple[float, float],
     clipped: tuple[int, int],
     raw: FloatArray | None = None,
+    tilt: FloatArray | None = None,
 ) -> Positivity:
     """Diagnose overlap; propensity is the (clipped) probability of treatment, shape (n,); raw the same before calibration and floors.
+    tilt: how much each row counts (n,), for an effect among others than everybody (`whyrec.cause.target`); raised chances refuse nothing then.
 
     Overlap is no better than "fair" where one row weighs ten times its arm's mean or a hundredth of all of it, and "poor" where one row
     carries a tenth of its arm: the average may then hang on a few rows, however many effective rows the others make.
@@ -66,13 +68,14 @@ def positivity(
     Raises NoOverlap where an arm's weighted rows are worth fewer than five, or more than half of the chances had to be raised to
     a floor: rows of an arm that look alike can weigh evenly and still say nothing about everybody else.
     """
-    effective, inverse = _worth(propensity, treatment, weight)
+    tilt_of = np.ones(len(propensity)) if tilt is None else tilt
+    effective, inverse = _worth(propensity, treatment, weight, tilt_of)
     rows = [len(worth) for worth in inverse]
     largest = max(float(worth.max()) for worth in inverse)
     heaviest = (_heaviest(inverse[0]), _heaviest(inverse[1]))
     before = None
     if raw is not None:
-        before = _worth(np.clip(raw, 1e-6, 1 - 1e-6), treatment, weight)[0]
+        before = _worth(np.clip(raw, 1e-6, 1 - 1e-6), treatment, weight, tilt_of)[0]
     for arm, name in ((0, "control"), (1, "treated")):
         if effective[arm] < _FEWEST_EFFECTIVE_ROWS:
             raise NoOverlap(
@@ -81,7 +84,7 @@ def positivity(
                 "the pairs for which both happened"
             )
     share = sum(clipped) / len(propensity)
-    if share > _MOST_CLIPPED:
+    if share > _MOST_CLIPPED and tilt is None:
         raise NoOverlap(
             f"{share:.0%} of the rows had next to no chance of one of the arms: the features decide who is treated, and no comparable "
             "row got the other arm; log a share of impressions at random, or leave out of the features what is part of the treatment"
@@ -89,12 +92,14 @@ def positivity(
     loss = min(effective[arm] / rows[arm] for arm in (0, 1))
     carried = max(heaviest[arm] / rows[arm] if heaviest[arm] > _HEAVY / 2 else 0.0 for arm in (0, 1))
     loss_raw = 1.0 if before is None else min(before[arm] / rows[arm] for arm in (0, 1))
+    if tilt is not None:
+        share = 0.0
     poor = share > 0.1 or loss < 0.1 or min(effective) < 50 or carried > _TOO_MUCH
     fair = share > 0.01 or loss < 0.4 or carried > _MUCH or max(heaviest) > _HEAVY or loss_raw < 0.1
     verdict = "poor" if poor else "fair" if fair else "good"
     words = (
         f"{verdict}: {rows[1]:,} treated rows weigh as much as {effective[1]:,.0f}, {rows[0]:,} control rows as {effective[0]:,.0f}; "
-        f"{share:.1%} of the propensities were raised to a floor; the largest inverse weight is {largest:,.1f}"
+        f"{sum(clipped) / len(propensity):.1%} of the propensities were raised to a floor; the largest inverse weight is {largest:,.1f}"
     )
     if max(heaviest) > _HEAVY / 2:
         words += f", a row that weighs {max(heaviest):,.0f} times the mean of its arm"
@@ -110,7 +115,7 @@ def positivity(
         (rows[0], rows[1]),
         effective,
         clipped,
-        share,
+        sum(clipped) / len(propensity),
         floor,
         largest,
         edges,
@@ -124,13 +129,13 @@ def positivity(
 
 
 def _worth(
-    propensity: FloatArray, treatment: IntArray, weight: FloatArray
+    propensity: FloatArray, treatment: IntArray, weight: FloatArray, tilt: FloatArray
 ) -> tuple[tuple[float, float], list[FloatArray]]:
-    """Effective rows of (control, treated), and the inverse chances of the rows of each."""
+    """Effective rows of (control, treated), and the (tilted) inverse chances of the rows of each."""
     effective, inverses = [], []
     for arm, chance in ((0, 1 - propensity), (1, propensity)):
         mine = treatment == arm
-        inverse = 1 / chance[mine]
+        inverse = tilt[mine] / chance[mine]
         worth = weight[mine] * inverse
         # The rows' own weights are part of the design: only what the propensities add is counted as a loss.
         effective.append(float(worth.sum() ** 2 / (worth**2 / weight[mine]).sum() * mine.sum() / weight[mine].sum()))

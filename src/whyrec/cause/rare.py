@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from whyrec.cause.arm_support import Worth, kind_of
+from whyrec.cause.arm_support import Kind, Worth, kind_of
 from whyrec.cause.scores import Log
 from whyrec.estimate import Estimate, FloatArray
 
@@ -15,14 +15,16 @@ _FEW = 50.0  # effective events of an arm below which Wald's interval is not tak
 
 
 def kept_open(
-    arms: Sequence[Estimate], effect: Estimate, log: Log, propensity: FloatArray
+    arms: Sequence[Estimate], effect: Estimate, log: Log, propensity: FloatArray, kind: Kind | None = None,
+    tilt: FloatArray | None = None,
 ) -> tuple[tuple[Estimate, Estimate], Estimate]:
     """Means of both arms (control, treated) and their difference, with intervals that hold for few events.
 
     Where an arm has fewer than 50 effective events, its interval is the exact one of `arm_support` and that of the difference follows
     from both (Newcombe 1998, method 10): an arm without an event is not certain to have none. Other outcomes stay as they are.
+    tilt: how much each row counts (n,), see `whyrec.cause.target`. kind: of the outcome, where these rows are a part of those that tell it.
     """
-    kind = kind_of(log.outcome)
+    kind = kind or kind_of(log.outcome)
     if kind == "number":
         return (arms[0], arms[1]), effect
     bounds = (0.0, 1.0 if kind == "share" else np.inf)
@@ -30,7 +32,8 @@ def kept_open(
     effective, events = np.empty(2), np.empty(2)
     for arm in (0, 1):
         chance = propensity if arm else 1 - propensity
-        inverse = np.where(log.treatment == arm, log.weight / np.maximum(chance, 1e-12), 0.0)
+        weight = log.weight if tilt is None else log.weight * tilt
+        inverse = np.where(log.treatment == arm, weight / np.maximum(chance, 1e-12), 0.0)
         part = inverse * np.abs(log.outcome)
         effective[arm] = inverse.sum() ** 2 / (inverse @ inverse)
         events[arm] = part.sum() ** 2 / max(float(part @ part), 1e-300)

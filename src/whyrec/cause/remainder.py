@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from whyrec.cause.scores import Calibrated, Log, arm_scores
+from whyrec.cause.scores import Calibrated, Log
+from whyrec.cause.target import Target, target_scores
 from whyrec.estimate import FloatArray
 
 # Mean bias left in the worlds on which designs are chosen, 2,000 rows: 5 times the product of moves (N, steps, corner), 24 times (distance).
@@ -22,7 +23,7 @@ MULTIPLE = 6.0
 _TOLD = 0.5  # standard errors of bias from which the answer says so
 
 
-def remainder(calibrated: Calibrated, log: Log, straight: tuple[FloatArray, FloatArray], error: float) -> float:
+def remainder(calibrated: Calibrated, log: Log, straight: tuple[FloatArray, FloatArray], error: float, target: Target = "everybody") -> float:
     """s_m s_p / <dp, dm>, shrunk towards zero where <dp, dm> is no larger than the standard error `error`, in units of the outcome.
 
     straight: out-of-fold predictions of straight models, propensity (n,) and outcomes (n, 2).
@@ -32,7 +33,7 @@ def remainder(calibrated: Calibrated, log: Log, straight: tuple[FloatArray, Floa
 
     def effect(propensity: FloatArray, outcomes: FloatArray) -> float:
         one = Calibrated(propensity, outcomes, calibrated.floor, (0, 0), False, (False, False), (False, False), False)
-        means = arm_scores(one, log)[1]
+        means = target_scores(one, log, target)[1]
         return float(means[1] - means[0])
 
     here = effect(calibrated.propensity, calibrated.outcomes)

@@ -185,9 +185,9 @@ def floors(
 
     exact: the smallest value among the rows of the arm (the rule of C-DML for isotonic propensities). Otherwise
     5 / (sqrt(n) log n) (Gruber et al. 2022), at most half the arm's share. A logged propensity is true and has no
-    floor. `least` overrides all.
+    floor. `least` overrides all; 0 is no floor.
     """
-    if logged:
+    if logged or least == 0:
         return least or NEVER, least or NEVER
     result = []
     treatment, weight, n = log.treatment[rows], log.weight[rows], len(rows)

@@ -9,7 +9,7 @@ its own for what the treatment changes, so that each is learnt from all rows. Tr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -22,7 +22,7 @@ from whyrec.cause.term_search import Chosen, Cut, Target, corners, curves, fewes
 from whyrec.cause.terms import Corner, Curve, Levels, Line, Product, Step, Term, design, state_of_term, term_from_state
 from whyrec.estimate import FloatArray, IntArray
 
-CANDIDATES = ("mean", "linear", "terms", "terms and trees")
+CANDIDATES = ("mean", "linear", "terms", "terms and trees", "linear and large trees")
 STRAIGHT = 1  # the place of the linear candidate
 _ROWS_A_COEFFICIENT = 10  # events, of the rarer of two kinds, that a coefficient must have
 _ROWS_A_LINE = 20  # rows of the smaller arm a column, from which every column keeps its line
@@ -32,6 +32,7 @@ _MOST_COEFFICIENTS = 150
 _MOST_WORK = 2e9  # rows times squared coefficients of a fit; beyond, a sample of the rows says as much of so many coefficients
 _FAR = 4.0  # robust standard deviations at which an outcome is cut while terms are searched
 _QUIET = {"verbosity": -1, "max_bin": 255}
+_LARGE = {"num_leaves": 31, "learning_rate": 0.1, "min_data_in_leaf": 20, "lambda_l2": 0.0}
 _RIDGE = 1e-4  # of the straight models, on standardised columns
 _EFFECT_SPLINES = 1  # splines that compete for what the treatment changes
 
@@ -75,45 +76,61 @@ class Sieve:
         rows = np.arange(len(features)) if rows is None else rows
         a, w = treatment.astype(np.float64), weight / weight.mean()
         self._straighten(features, a, outcome, w, binned)
-        if self.scored_:
-            features = self._with_scores(features)
-            binned, rows = binned.beside(rows, features[:, len(binned.columns) :]), np.arange(len(features))
-        self.edges_ = [column.edges for column in binned.columns]
+        features = self._with_scores(features)
+        scores = Binned.of(features[:, len(binned.columns) :])
+        self.edges_ = [column.edges for column in (*binned.columns, *scores.columns)]
         some = _thinned(len(a), self.random_state)
-        self._search(binned, rows[some], a[some], outcome[some], w[some])
+        self._search(binned, rows[some], scores, some, features[some], a[some], outcome[some], w[some])
         designs = self._regress(features, a, outcome, w)
-        self.trees_: tuple[Any, Any] = (None, None)
+        self.trees_: tuple[Any, ...] = (None,) * 4
         if self.trees:
-            codes = np.column_stack([column.codes[rows[some]] for column in binned.columns]).astype(np.float32)
+            codes = np.column_stack(
+                [*(c.codes[rows[some]] for c in binned.columns), *(c.codes[some] for c in scores.columns)]
+            ).astype(np.float32)
             both = np.column_stack([codes, a[some].astype(np.float32)])
+            lines = design(self.lines_, features)
+            of_arm = np.where(a == 1, lines @ self.straight_[2], lines @ self.straight_[1])
             self.trees_ = (
                 self._grow(codes, designs[0], self.coefficients_[0], a, w, some, True),
                 self._grow(both, designs[1], self.coefficients_[1], outcome, w, some, self.binary),
+                self._grow_large(codes, lines @ self.straight_[0], a, w, some, True),
+                self._grow_large(both, of_arm, outcome, w, some, self.binary),
             )
         return self
 
     def chances(self, features: FloatArray) -> FloatArray:
-        """Chance of treatment by every candidate (see CANDIDATES), shape (n, 4)."""
+        """Chance of treatment by every candidate (see CANDIDATES), shape (n, 5)."""
         features = self._with_scores(features)
         result = np.empty((len(features), len(CANDIDATES)))
         result[:, 0] = self.means_[0]
         eta = design(self.terms_[0], features) @ self.coefficients_[0]
-        result[:, 1] = _chance(design(self.lines_, features) @ self.straight_[0])
+        straight = design(self.lines_, features) @ self.straight_[0]
+        result[:, 1], result[:, 4] = _chance(straight), _chance(straight + self._grown(2, features))
         result[:, 2], result[:, 3] = _chance(eta), _chance(eta + self._grown(0, features))
         return result
 
     def outcomes(self, features: FloatArray) -> FloatArray:
-        """Mean outcome of control and of treated by every candidate, shape (n, 4, 2)."""
+        """Mean outcome of control and of treated by every candidate, shape (n, 5, 2)."""
         features = self._with_scores(features)
         result = np.empty((len(features), len(CANDIDATES), 2))
         lines, base = design(self.lines_, features), design(self.terms_[1], features)
         changed = design(self.effect_terms_, features) @ self.coefficients_[1][base.shape[1] :]
         for arm in (0, 1):
             eta = base @ self.coefficients_[1][: base.shape[1]] + arm * changed
-            scores = (lines @ self.straight_[1 + arm], eta, eta + self._grown(1, features, arm))
+            straight = lines @ self.straight_[1 + arm]
+            scores = (straight, eta, eta + self._grown(1, features, arm), straight + self._grown(3, features, arm))
             result[:, 0, arm] = self.means_[1 + arm]
             for k, score in enumerate(scores, start=1):
                 result[:, k, arm] = _chance(score) if self.binary else score
+        return result
+
+    def gains(self, columns: int) -> FloatArray:
+        """How much the large trees of treatment and outcome gained by each of the first columns, shares of one each, added up; (columns,)."""
+        result = np.zeros(columns)
+        for trees in self.trees_[2:]:
+            if trees is not None:
+                gain = trees.feature_importance("gain")[:columns]
+                result += gain / max(gain.sum(), 1e-300)
         return result
 
     def to_state(self) -> dict[str, Any]:
@@ -146,7 +163,7 @@ class Sieve:
         self.coefficients_ = (of_treatment_c, of_outcome_c)
         self.edges_ = [np.array(edges) for edges in state["edges"]]
         grown = [None if text is None else lightgbm.Booster(model_str=text) for text in state["trees"]]
-        self.trees_ = (grown[0], grown[1])
+        self.trees_ = tuple(grown)
         return self
 
     def _grown(self, part: int, features: FloatArray, arm: int = 0) -> FloatArray:
@@ -155,11 +172,17 @@ class Sieve:
         if trees is None:
             return np.zeros(len(features))
         codes = [np.searchsorted(edges, features[:, j], side="right") for j, edges in enumerate(self.edges_)]
-        inputs = np.column_stack(codes if part == 0 else [*codes, np.full(len(features), arm)]).astype(np.float32)
+        inputs = np.column_stack(codes if part % 2 == 0 else [*codes, np.full(len(features), arm)]).astype(np.float32)
         return np.asarray(trees.predict(inputs, raw_score=True), dtype=np.float64)
 
-    def _search(self, binned: Binned, rows: IntArray, a: FloatArray, y: FloatArray, w: FloatArray) -> None:
-        """Choose the terms of both models."""
+    def _search(
+        self, binned: Binned, rows: IntArray, scores: Binned, some: IntArray, x: FloatArray, a: FloatArray, y: FloatArray,
+        w: FloatArray,
+    ) -> None:  # fmt: skip
+        """Choose the terms of both models, of the columns first and of the straight scores in what those leave.
+
+        A score that competed with the columns would stand for whatever it resembles, and hide a rule of several columns.
+        """
         d = len(binned.columns)
         share = float(np.average(a, weights=w))
         penalty = 2 * np.log(max(d, 2))
@@ -177,6 +200,11 @@ class Sieve:
         found_a += _cut_terms(binned, rows, left_a, w, least_a)
         found_y += _cut_terms(binned, rows, left_y, w, least_y)
         found_effect += _cut_terms(binned, rows, left_y * slope / (share * (1 - share)), w, 2 * least_y)
+        if self.scored_:
+            left_a = _left(x, found_a, a - share, w)
+            found_a += _terms(scores, curves(scores, [Target(some, left_a, w)], penalty=penalty)[0][0], first=d)
+            left_y = _left(x, found_y, value, w, found_effect, slope)
+            found_y += _terms(scores, curves(scores, [Target(some, left_y, w)], penalty=penalty)[0][0], first=d)
         events = float(min(y.sum(), len(y) - y.sum())) if self.binary else len(y) / 2
         most = max(_MOST_COEFFICIENTS, d + _MOST_COEFFICIENTS / 2)
         budget_a, budget_y = (min(found / _ROWS_A_COEFFICIENT, most) for found in (small, events))
@@ -233,6 +261,18 @@ class Sieve:
         rounds = _rounds(inputs[few], y[few], w[few], early, held, parameters)
         return _boost(inputs, y, w, table @ coefficients, rounds, parameters)
 
+    def _grow_large(
+        self, inputs: NDArray[np.float32], begin: FloatArray, label: FloatArray, weight: FloatArray, some: IntArray, binary: bool
+    ) -> Any:  # fmt: skip
+        """Large trees upon the straight models: rules of many columns, which terms of two and small trees upon them take for noise."""
+        y, w, begin = label[some], weight[some], begin[some]
+        few = _thinned(len(some), self.random_state, _MOST_ROWS_HELD)
+        held = np.random.default_rng(self.random_state).permutation(len(few)) < max(len(few) // 5, 1)
+        if np.ptp(y[few[~held]]) == 0:
+            return None
+        parameters = _parameters(len(y), binary, self.random_state) | _LARGE
+        return _boost(inputs, y, w, begin, _rounds(inputs[few], y[few], w[few], begin[few], held, parameters), parameters)
+
 
 def _fitted(table: FloatArray, label: FloatArray, weight: FloatArray, binary: bool) -> FloatArray:
     """Coefficients of terms, with a penalty worth half a row."""
@@ -248,7 +288,7 @@ def _chance(score: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class StackedEffect:
-    """The difference of both arms' outcomes by a sieve, its candidates in the given shares (4,): a nuisance model that `fit` made elsewhere."""
+    """The difference of both arms' outcomes by a sieve, its candidates in the given shares (k,): a nuisance model that `fit` made elsewhere."""
 
     sieve: Sieve
     shares: FloatArray
@@ -326,23 +366,35 @@ def _without_far(binned: Binned, rows: IntArray, y: FloatArray, a: FloatArray, w
     return straight + np.clip(left, -_FAR * size, _FAR * size)
 
 
-def _line(binned: Binned, j: int) -> Line:
+def _line(binned: Binned, j: int, place: int | None = None) -> Line:
     column = binned.columns[j]
     share = column.mass / column.mass.sum()
     centre = float(share @ column.values)
-    return Line(j, centre, float(np.sqrt(share @ (column.values - centre) ** 2)) or 1.0)
+    return Line(j if place is None else place, centre, float(np.sqrt(share @ (column.values - centre) ** 2)) or 1.0)
 
 
-def _terms(binned: Binned, chosen: Sequence[Chosen | None]) -> list[_Found]:
-    """The bases that backfitting chose, as terms."""
+def _left(
+    x: FloatArray, found: Sequence[_Found], values: FloatArray, w: FloatArray, more: Sequence[_Found] = (), slope: FloatArray | None = None
+) -> FloatArray:  # fmt: skip
+    """What a regression on the terms found, and on `more` of them times a slope, leaves of the values (n,)."""
+    table = design(tuple({f.term.key: f.term for f in found}.values()), x)
+    if slope is not None:
+        changed = design(tuple({f.term.key: f.term for f in more}.values()), x)
+        table = np.column_stack([table, changed * slope[:, None]])
+    result: FloatArray = values - table @ _fitted(table, values, w, False)
+    return result
+
+
+def _terms(binned: Binned, chosen: Sequence[Chosen | None], first: int = 0) -> list[_Found]:
+    """The bases that backfitting chose, as terms; first: the place of the first binned column among the features."""
     found = []
-    for j, choice in enumerate(chosen):
+    for k, choice in enumerate(chosen):
         if choice is None:
             continue
-        column = binned.columns[j]
+        column, j = binned.columns[k], first + k
         term: Term
         if choice.basis == 0:
-            term, size = _line(binned, j), 1
+            term, size = _line(binned, k, j), 1
         elif choice.basis == -2:
             term, size = Step(j, float(column.edges[choice.bin - 1])), 1
         elif choice.basis < 0:
@@ -378,14 +430,14 @@ def _union(kept: Sequence[_Found], own: Sequence[_Found], other: Sequence[_Found
         if isinstance(found.term, Curve | Levels):
             j = found.term.column
             largest[j] = max(largest.get(j, found), found, key=lambda f: f.size)
-    result: dict[str, Term] = {}
+    result: dict[Hashable, Term] = {}
     size = 0
     for group in (kept, sorted(own, key=lambda f: -f.gain), sorted(other, key=lambda f: -f.gain)):
         for found in group:
             j = getattr(found.term, "column", -1)
             if isinstance(found.term, Curve | Levels) or (isinstance(found.term, Line) and j in largest):
                 found = largest[found.term.column]
-            key = repr(found.term)
+            key = found.term.key
             if key in result or size + found.size > budget:
                 continue
             result[key] = found.term

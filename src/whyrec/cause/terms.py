@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,8 +14,17 @@ from whyrec.estimate import FloatArray, jsonable
 _FAR = 3.0  # standard deviations at which a product is cut
 
 
+class _Named:
+    """What tells a term from others of one search."""
+
+    @property
+    def key(self) -> Hashable:
+        """The term itself, where it is made of numbers alone."""
+        return self
+
+
 @dataclass(frozen=True)
-class Line:
+class Line(_Named):
     """The standardised column."""
 
     column: int
@@ -33,13 +43,18 @@ class Curve:
     column: int
     spline: Spline
 
+    @property
+    def key(self) -> Hashable:
+        """Column and number of knots: two splines of one search that share them are the same."""
+        return "curve", self.column, len(self.spline.knots)
+
     def __call__(self, x: FloatArray) -> FloatArray:
         """Shape (n, k)."""
         return self.spline(x[:, self.column])
 
 
 @dataclass(frozen=True)
-class Levels:
+class Levels(_Named):
     """Indicators of the column's values but the first; a value that was never seen has none."""
 
     column: int
@@ -52,7 +67,7 @@ class Levels:
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(_Named):
     """-1 below the edge, 1 from it on."""
 
     column: int
@@ -64,7 +79,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Corner:
+class Corner(_Named):
     """The product of two steps: 1 where both columns lie on the same side of their edges."""
 
     first: Step
@@ -76,7 +91,7 @@ class Corner:
 
 
 @dataclass(frozen=True)
-class Product:
+class Product(_Named):
     """The product of two standardised columns, each cut at three standard deviations."""
 
     first: Line

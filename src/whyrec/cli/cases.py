@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from whyrec.cli.options import Json, Lang, Missing, PictureLang, Positive, Reference, Seed, answer, names
+from whyrec.cli.options import Json, Lang, MeasuredAfter, Missing, Positive, Reference, Seed, answer, names
 
 app = typer.Typer()
 
@@ -183,6 +183,7 @@ def refute(
         str | None, typer.Option(help="Column of 0 and 1 that cannot change the outcome; it must show no effect.")
     ] = None,
     missing: Missing = "weights",
+    measured_after: MeasuredAfter = None,
     runs: Annotated[int, typer.Option(min=1, help="Placebo treatments.")] = 1_000,
     pictures: Annotated[Path | None, typer.Option(help="Folder for contour.svg, bounds.svg and placebo.svg.")] = None,
     user: Annotated[
@@ -190,7 +191,7 @@ def refute(
         typer.Option(help="With a model: tell up to which Gamma this user's recommendations stand. May be repeated."),
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="With --user: recommendations for each user.")] = 10,
-    lang: PictureLang = "en",
+    lang: Lang = "en",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -211,6 +212,7 @@ def refute(
             reference=reference,
             positive=positive,
             missing=missing,
+            measured_after=names(measured_after) or (),
             cluster=cluster,
             weight=weight,
             propensity=propensity,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from whyrec.cli.options import Json, Missing, PictureLang, Positive, Reference, Seed, answer, names
+from whyrec.cli.options import Json, Lang, MeasuredAfter, Missing, Positive, Reference, Seed, answer, names
 
 app = typer.Typer()
 
@@ -30,9 +30,10 @@ def uplift(
     cluster: Annotated[str | None, typer.Option(help="Column whose rows belong together (user).")] = None,
     propensity: Annotated[str | None, typer.Option(help="Column of logged treatment probabilities.")] = None,
     missing: Missing = "weights",
+    measured_after: MeasuredAfter = None,
     out: Rows = None,
     picture: Picture = None,
-    lang: PictureLang = "en",
+    lang: Lang = "en",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -43,7 +44,8 @@ def uplift(
     answer(
         lambda api: api.uplift(
             source, treatment, outcome, adjust=names(adjust), graph=graph, segment=segment, reference=reference,
-            positive=positive, missing=missing, cluster=cluster, propensity=propensity, out=out, picture=picture, lang=lang, random_state=seed,
+            positive=positive, missing=missing, measured_after=names(measured_after) or (), cluster=cluster, propensity=propensity,
+            out=out, picture=picture, lang=lang, random_state=seed,
         ),
         as_json,
     )  # fmt: skip
@@ -71,7 +73,7 @@ def preference(
     ] = 0.3,
     out: Rows = None,
     picture: Picture = None,
-    lang: PictureLang = "en",
+    lang: Lang = "en",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:

@@ -35,6 +35,13 @@ Missing = Annotated[
         help="Rows without a value of a confounder: left out and made up for by weights; left out (complete); or missing is a value of its own.",
     ),
 ]  # fmt: skip
+MeasuredAfter = Annotated[
+    str | None,
+    typer.Option(
+        "--measured-after",
+        help="Columns that were measured after the treatment, separated by commas: to adjust for one fails a check, and a graph never takes one.",
+    ),
+]  # fmt: skip
 By = Annotated[
     Literal["preference", "uplift", "policy", "effect", "mix"],
     typer.Option(

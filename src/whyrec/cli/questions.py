@@ -11,9 +11,9 @@ from whyrec.cli.options import (
     By,
     Json,
     Lang,
+    MeasuredAfter,
     Missing,
     Model,
-    PictureLang,
     Positive,
     Reference,
     Seed,
@@ -157,12 +157,22 @@ def effect(
         ),
     ] = "auto",
     missing: Missing = "weights",
+    measured_after: MeasuredAfter = None,
+    target: Annotated[
+        Literal["everybody", "treated", "untreated", "overlap"],
+        typer.Option(
+            "--for",
+            "--target",
+            help="Of whom the effect of a two-valued treatment is. Overlap: those who might have gone either way, who can be told of "
+            "where the average over everybody cannot.",
+        ),
+    ] = "everybody",
     over: Annotated[
         Literal["population", "rows"],
         typer.Option(help="Whose mean an arm's is: everybody that the rows were drawn from, or the rows at hand."),
     ] = "population",
     picture: Annotated[Path | None, typer.Option(help="Write a page of pictures to this .html file.")] = None,
-    lang: PictureLang = "en",
+    lang: Lang = "en",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -180,6 +190,8 @@ def effect(
             reference=reference,
             positive=positive,
             missing=missing,
+            measured_after=names(measured_after) or (),
+            target=target,
             cluster=cluster,
             weight=weight,
             propensity=propensity,

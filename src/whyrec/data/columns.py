@@ -191,8 +191,10 @@ def numeric(frame: pl.DataFrame, name: str, what: str = "a number") -> FloatArra
     return result
 
 
-def outcome_numbers(frame: pl.DataFrame, name: str, positive: Any = None) -> tuple[FloatArray, TwoValues | None]:
-    """An outcome as floats, (n,), and how its two words were read where it has two.
+def outcome_numbers(
+    frame: pl.DataFrame, name: str, positive: Any = None, role: str = "an outcome"
+) -> tuple[FloatArray, TwoValues | None]:
+    """An outcome, or what else has to be numbers (role), as floats, (n,), and how its two words were read where it has two.
 
     positive: the value that counts as 1, of a column of two. Numbers stay in their unit. BadInput as in `numeric`.
     """
@@ -206,7 +208,7 @@ def outcome_numbers(frame: pl.DataFrame, name: str, positive: Any = None) -> tup
             row = int((numbers(column).wrong if texts else column.is_not_null()).arg_true()[0])
             raise BadInput(
                 f"column {name!r}, row {row + 1}: {column[row]!r} is no number, and the column has {column.drop_nulls().n_unique():,} "
-                "different values; an outcome is numbers, or one of two words"
+                f"different values; {role} is numbers, or one of two words: write numbers, or join its words to two"
             )
     elif positive is not None and _same(two.reference, positive):
         two = TwoValues(name, two.other, two.reference, 1.0 - two.values)

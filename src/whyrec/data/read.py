@@ -30,13 +30,15 @@ def read_dataset(
     schema: Schema | None = None,
     strict: bool = False,
     now: datetime | None = None,
+    fewest: int = 2,
 ) -> tuple[Dataset, ValidationReport]:
     """Read, validate and code a log.
 
     log, items, users: files (CSV, .csv.gz, Parquet, JSON lines, Arrow, RecBole) or frames. schema: roles of
     the columns; by default guessed from the usual names and shown in the report. now: times after it are
     faults (default: the clock). Rows at fault are left out, counted and shown in the report; `strict` raises
-    BadInput for the first of them instead. Faults of a whole file raise BadInput naming file, column, row and
+    BadInput for the first of them instead. fewest: users and items that the log must have; 1 for a part of one whose
+    rest is known. Faults of a whole file raise BadInput naming file, column, row and
     remedy.
     """
     logged = _load(log, "log")
@@ -64,15 +66,15 @@ def read_dataset(
     for role, table in (("user", people), ("item", described)):
         ids[role], tables[role], found = _with_table(logged, table, schema, role)
         issues += [*found, *_spelt_alike(logged, ids[role], tables[role], getattr(schema, role))]
+    known = [None if (given := tables[role]) is None else given[getattr(schema, role)] for role in ("item", "user")]
     kept, report = validate(
         logged,
         ids,
         schema,
         _utc(now),
-        *(
-            None if t is None else t[getattr(schema, role)]
-            for role, t in (("item", tables["item"]), ("user", tables["user"]))
-        ),
+        known[0],
+        known[1],
+        fewest,
     )
     report = replace(report, issues=(*report.issues, *issues))
     if strict:

@@ -37,12 +37,13 @@ def validate(
     now: datetime,
     known_items: pl.Series | None,
     known_users: pl.Series | None,
+    fewest: int = 2,
 ) -> tuple[pl.DataFrame, ValidationReport]:
     """Parse and check the columns that the schema names.
 
     ids: `user` and `item` columns in their final type. now: UTC without a zone; later times are faults.
     Returns the rows that can be used, columns named as in the file, and the report. Raises BadInput where a
-    whole column is of the wrong type, or where fewer than two users or items are left.
+    whole column is of the wrong type, or where fewer than `fewest` users or items (1 or 2) are left.
     """
     parsed, notes = _parse(log, ids, schema)
     faults = _Faults(log)
@@ -53,7 +54,7 @@ def validate(
         raise BadInput(f"{log.source}: no row can be used; {faults.summary()}")
     for role in ("user", "item"):
         column = getattr(schema, role)
-        if kept[column].n_unique() == 1:
+        if kept[column].n_unique() < fewest:
             raise BadInput(
                 f"{log.source}: column {column!r} holds one {role} only ({kept[column][0]!r}); "
                 f"a recommender needs at least two {role}s; check the schema's {role} column"

@@ -40,7 +40,8 @@ class Why:
     (None where the log has no treatment). average_effect: of a pair at the mean of all features. drivers: group of features to its share of the pair's effect above
     `average_effect` (Shapley values; they sum to the effect of the model less the average). bought: how often
     the user took the item; expected, untreated, treated: outcome as things are and in either arm, treated - untreated being the effect
-    (None without effects, or of a model saved before they were kept). failed: checks that the log's effects did not pass. category_bought: how often one of its category (None where items have none); similar: items of the user's history most like it, with cosine.
+    (None without effects, or of a model saved before they were kept). failed: checks that the log's effects did not pass.
+    warnings: why the interval may cover less than it says. category_bought: how often one of its category (None where items have none); similar: items of the user's history most like it, with cosine.
     """
 
     user: Any
@@ -62,12 +63,14 @@ class Why:
     untreated: float | None = None
     treated: float | None = None
     failed: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {
             **vars(self),
             "failed": list(self.failed),
+            "warnings": list(self.warnings),
             "similar": [{"item": i, "text": t, "cosine": c} for i, t, c in self.similar],
         }
 
@@ -237,6 +240,7 @@ class CausalRecommender:
             untreated=outcomes[1],
             treated=outcomes[2],
             failed=self.failed_checks_,
+            warnings=self.pair_warnings_,
         )
 
     def context_used(self, context: Mapping[str, Any]) -> tuple[str, ...]:
@@ -351,7 +355,13 @@ class CausalRecommender:
         """1, -1 or 0 of effects that are compared in one answer, (n,); see `recommend`."""
         if self.effects_ is None or self.failed_checks_:
             return np.zeros(len(effect), dtype=np.int8)
-        return told_from_zero(effect, low, high, level=self.effects_.pairs_.level)
+        pairs = self.effects_.pairs_
+        return told_from_zero(effect, low, high, level=pairs.level, degrees=pairs.projection_.degrees)
+
+    @property
+    def pair_warnings_(self) -> tuple[str, ...]:
+        """Why the intervals of single pairs may cover less than they say."""
+        return () if self.effects_ is None else self.effects_.pairs_.warnings
 
 
 def effect_drivers(effects: LogEffects, user: Codes, item: Codes) -> tuple[float, dict[str, float]]:

@@ -23,6 +23,8 @@ from whyrec.cause.pair_effects import Judged, PairEffects
 from whyrec.cause.positivity import positivity
 from whyrec.cause.refute import refute
 from whyrec.cause.sensitivity import PairBounds, sensitivity, with_hidden_shares
+from whyrec.cause.table import Gaps, with_indicators
+from whyrec.data.columns import Covariates, covariates
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.decide.decision import decision
 from whyrec.decide.segments import segment_effects, thirds
@@ -130,6 +132,10 @@ class LogEffects:
         modifiers = np.hstack([modifiers, self.moments_.transform(usable)])
         names = (*names, *self.moments_.names)
         self.effect_, self.naive_ = replace(model.effect_, estimand=ESTIMAND), replace(model.naive_, estimand=ESTIMAND)
+        self.gaps_ = self._gaps(dataset, usable)
+        if self.gaps_ is not None:
+            words = f"{self.gaps_.words}; where effects differ by the moment, a missing value counts as the average moment"
+            self.effect_ = replace(self.effect_, assumptions=(*self.effect_.assumptions, self.gaps_.assumption)).told({"warnings": (words,)})
         self.modifier_names_ = names
         self.modifier_groups_ = (
             *past.groups_,
@@ -156,16 +162,21 @@ class LogEffects:
     def _estimated(self, dataset: Dataset, rows: pl.DataFrame, past: PairFeatures, names: tuple[str, ...]) -> DoCalib:
         """DoCalib on rows, by what is known of their pairs and moments."""
         users, items = rows["user_code"].to_numpy(), rows["item_code"].to_numpy()
-        moment, moment_names = _moment(dataset, rows)
+        moment = with_indicators(_moment(dataset, rows))
         return DoCalib(folds=self.folds, random_state=self.random_state).fit(
-            np.column_stack([self._modifiers(past, self.early_, users, items), moment]),
+            np.column_stack([self._modifiers(past, self.early_, users, items), moment.values]),
             rows["treatment"].to_numpy(),
             rows["outcome"].to_numpy(),
             clusters=np.column_stack([users, items]),
             weights=rows["weight"].to_numpy() if dataset.has("weight") else None,
             propensity=rows["propensity"].to_numpy() if dataset.has("propensity") else None,
-            feature_names=(*names, *moment_names),
+            feature_names=(*names, *moment.names),
         )
+
+    def _gaps(self, dataset: Dataset, rows: pl.DataFrame) -> Gaps | None:
+        """What the rows miss of context and attributes; None where they miss nothing."""
+        missing = {**_moment(dataset, rows).gaps, **self.attributes_.gaps(dataset, rows)}
+        return Gaps(missing, rows.height, rows.height, float(rows.height), "indicator") if missing else None
 
     def _segments(
         self, dataset: Dataset, rows: pl.DataFrame, features: FloatArray, names: tuple[str, ...]
@@ -298,7 +309,9 @@ class LogEffects:
             "naive": with_hidden_shares(self.naive_).to_dict(),
             "left_out": self.left_out_,
             "moments": self.moments_.to_dict(),
+            "missing": self.gaps_.to_dict() if self.gaps_ else None,
             "attributes": self.attributes_.told(),
+            "pairs": {"bend": self.pairs_.bend_, "warnings": list(self.pairs_.warnings)},
             "by_segment": self.segments_,
             "graph": {"text": self.graph_.to_text(), "latent": sorted(self.graph_.latent)},
             "graph_checks": self.graph_checks_.to_dicts(),
@@ -410,23 +423,13 @@ def comparable_rows(dataset: Dataset) -> pl.DataFrame:
     return rows
 
 
-def _moment(dataset: Dataset, rows: pl.DataFrame) -> tuple[FloatArray, tuple[str, ...]]:
-    """Confounders of the moment: days since the log began, and the numeric context columns."""
-    columns: dict[str, NDArray[Any]] = {}
+def _moment(dataset: Dataset, rows: pl.DataFrame) -> Covariates:
+    """Confounders of the moment: days since the log began, position, and the context columns, read as those of any table; gaps remain."""
+    names = [*(["position"] if dataset.has("position") else []), *dataset.schema.context]
     if dataset.has("time"):
-        start = dataset.log["time"].min()
-        columns["days"] = (rows["time"] - start).dt.total_seconds().to_numpy() / 86_400
-    for name in (*(["position"] if dataset.has("position") else []), *dataset.schema.context):
-        column = rows[name]
-        if not column.dtype.is_numeric() and column.dtype != pl.Boolean:
-            column = column.cast(pl.String).fill_null("").rank("dense")
-        values = column.cast(pl.Float64)
-        if values.null_count():
-            columns[f"{name}_known"] = values.is_not_null().cast(pl.Float64).to_numpy()
-            values = values.fill_null(values.median() or 0.0)
-        columns[name] = values.to_numpy()
-    table = np.column_stack(list(columns.values())).astype(np.float64) if columns else np.zeros((rows.height, 0))
-    return table, tuple(columns)
+        days = (rows["time"] - dataset.log["time"].min()).dt.total_seconds() / 86_400
+        rows, names = rows.with_columns(days.alias("days")), ["days", *(name for name in names if name != "days")]
+    return covariates(rows, names)
 
 
 def _parts(values: FloatArray) -> NDArray[np.str_]:

@@ -8,8 +8,8 @@ their IPS scores replaced. Its gradient is exact and needs no sampling.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ _ARRAYS = ("weights", "bias", "mean", "scale")
 class LinearSoftmax:
     """pi(a | x) = softmax of ((x - mean) / scale @ weights + bias) / temperature.
 
-    weights: (d, A), mean, scale: (d,), bias: (A,). temperature near 0: the best action always.
+    weights: (d, A), mean, scale: (d,), bias: (A,). temperature near 0: the best action always. levels: as of `PolicyTree`.
     """
 
     weights: FloatArray
@@ -34,6 +34,7 @@ class LinearSoftmax:
     features: tuple[str, ...]
     names: tuple[str, ...]
     temperature: float = 1.0
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def n_actions(self) -> int:
@@ -67,7 +68,7 @@ class LinearSoftmax:
         return {
             "kind": "softmax", "features": list(self.features), "actions": list(self.names),
             "weights": self.weights.tolist(), "bias": self.bias.tolist(), "mean": self.mean.tolist(), "scale": self.scale.tolist(),
-            "temperature": self.temperature,
+            "temperature": self.temperature, "levels": {name: list(known) for name, known in self.levels.items()},
         }  # fmt: skip
 
     @classmethod
@@ -75,7 +76,8 @@ class LinearSoftmax:
         """The inverse of `to_dict`."""
         weights, bias, mean, scale = (np.array(content[name], dtype=np.float64) for name in _ARRAYS)
         names = tuple(content["features"]), tuple(content["actions"])
-        return cls(weights, bias, mean, scale, *names, float(content.get("temperature", 1.0)))
+        levels = {name: tuple(known) for name, known in content.get("levels", {}).items()}
+        return cls(weights, bias, mean, scale, *names, float(content.get("temperature", 1.0)), levels)
 
 
 def learn_softmax(

@@ -137,7 +137,7 @@ def feature_names(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[str, ...
             continue
         if values.dtype.is_temporal():
             raise BadInput(f"column {name!r} holds {values.dtype} values; write what matters of them as numbers (hour, weekday, days)")
-        counted = text_of(values).fill_null(_MISSING).value_counts(sort=True).sort("count", name, descending=[True, False])
+        counted = _words(values).value_counts(sort=True).sort("count", name, descending=[True, False])
         levels = counted[name].to_list()
         if len(levels) > _LEVELS:
             raise BadInput(
@@ -147,14 +147,23 @@ def feature_names(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[str, ...
     return tuple(names)
 
 
+def levels_of(frame: pl.DataFrame, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The values of each column of words, sorted: what a policy that learns from these rows has seen."""
+    found = {}
+    for name in columns:
+        values = known(_column(frame, name))
+        if not values.dtype.is_numeric() and values.dtype != pl.Boolean:
+            found[name] = tuple(sorted(_words(values).unique().to_list()))
+    return found
+
+
 def feature_matrix(frame: pl.DataFrame, names: Sequence[str]) -> FloatArray:
     """The features of those names, (n, d)."""
     columns = []
     for name in names:
         column, mark, level = name.partition(" = ")
         if mark and name not in frame.columns:
-            told = text_of(known(_column(frame, column))).fill_null(_MISSING)
-            columns.append((told == level).cast(pl.Float64).to_numpy())
+            columns.append((_words(known(_column(frame, column))) == level).cast(pl.Float64).to_numpy())
         else:
             columns.append(numbers_of(frame, name, "fill or drop it"))
     return np.column_stack(columns)
@@ -174,7 +183,16 @@ def read_policy(path: Path) -> LearntPolicy:
 
 
 def chances_of(policy: LearntPolicy, frame: pl.DataFrame) -> FloatArray:
-    """Chances of all the policy's actions for every row, (n, n_actions)."""
+    """Chances of all the policy's actions for every row, (n, n_actions); BadInput for a value of a column that it never saw."""
+    for name, seen in policy.levels.items():
+        told = _words(known(_column(frame, name)))
+        strange = ~told.is_in(list(seen))
+        if strange.any():
+            row = int(strange.arg_true()[0])
+            raise BadInput(
+                f"column {name!r}, row {row + 1}: the policy learnt from {', '.join(seen[:10])}{' ...' if len(seen) > 10 else ''} and never saw "
+                f"{told[row]!r} ({int(strange.sum()):,} such rows); learn it anew from a log that has it, or leave these rows out"
+            )
     x = feature_matrix(frame, policy.features)
     if isinstance(policy, LinearSoftmax):
         return policy.chances(x)
@@ -187,6 +205,11 @@ def _column(frame: pl.DataFrame, name: str) -> pl.Series:
             f"no column {name!r}; the log has {', '.join(frame.columns[:20])}{' ...' if frame.width > 20 else ''}"
         )
     return frame[name]
+
+
+def _words(values: pl.Series) -> pl.Series:
+    """A column of words with a name for what is missing."""
+    return text_of(values).fill_null(_MISSING)
 
 
 def _sorted(words: list[str]) -> list[str]:

@@ -7,8 +7,8 @@ matter of histograms: for each pair the scores are summed into cells once, and a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,11 +39,12 @@ class Question:
 
 @dataclass(frozen=True)
 class PolicyTree:
-    """A tree and the names of its features and actions."""
+    """A tree and the names of its features and actions. levels: of each column of words, those that it learnt from."""
 
     root: Question | Leaf
     features: tuple[str, ...]
     names: tuple[str, ...]
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def n_actions(self) -> int:
@@ -65,12 +66,16 @@ class PolicyTree:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` reads it."""
-        return {"kind": "tree", "features": list(self.features), "actions": list(self.names), "root": _plain(self.root)}
+        return {
+            "kind": "tree", "features": list(self.features), "actions": list(self.names),
+            "levels": {name: list(known) for name, known in self.levels.items()}, "root": _plain(self.root),
+        }  # fmt: skip
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> PolicyTree:
         """The inverse of `to_dict`."""
-        return cls(_node(content["root"]), tuple(content["features"]), tuple(content["actions"]))
+        levels = {name: tuple(known) for name, known in content.get("levels", {}).items()}
+        return cls(_node(content["root"]), tuple(content["features"]), tuple(content["actions"]), levels)
 
 
 def learn_tree(

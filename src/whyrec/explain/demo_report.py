@@ -290,7 +290,7 @@ def _alternatives(page: Page, frame: pl.DataFrame, t: Words) -> None:
 
 _ATTEMPTS = {
     "placebo treatment": "安慰剂干预", "random common cause": "随机共同原因", "random halves": "随机半数样本",
-    "column after the treatment": "干预之后的列",
+    "column after the treatment": "干预之后的列", "missed by both models": "两个模型都遗漏的部分",
     "simulated confounder": "模拟混杂", "data-generating resample": "按拟合模型重抽样",
     "negative control outcome": "阴性对照结果",
 }  # fmt: skip

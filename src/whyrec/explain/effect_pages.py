@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from whyrec.cause.graph.read import told_gaps
-from whyrec.estimate import FloatArray
+from whyrec.estimate import FloatArray, assumption_lines
 from whyrec.explain import plots
+from whyrec.explain.chinese import lines_in
 from whyrec.explain.failures import failures
 from whyrec.explain.page import Page
 
@@ -58,6 +59,8 @@ def _average(page: Page, content: Mapping[str, Any], zh: bool) -> None:
     rows += [_interval(name, value, 2) for name, value in content.get("relatives", {}).items() if name != "naive"]
     words = "平均效应与 95% 区间" if zh else "average effect with its interval"
     page.chart(plots.intervals(rows, unit=words, description=words, reference=0.0))
+    estimates = {"DoCalib": content["effect"], **(content.get("relatives") or {"naive": content["naive"]})}
+    page.items(lines_in(assumption_lines(estimates), "zh" if zh else "en"))
     for told in told_gaps(content.get("graph"), page.lang):
         page.text(told)
 

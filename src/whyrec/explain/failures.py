@@ -16,13 +16,13 @@ Lang = Literal["en", "zh"]
 CHECKS = {
     "placebo treatment": "安慰剂干预", "random common cause": "随机共同原因", "random halves": "随机一半",
     "simulated confounder": "模拟的隐藏因素", "data-generating resample": "由模型生成的数据",
-    "column after the treatment": "干预之后的列", "negative control outcome": "阴性对照结果", "negative control exposure": "阴性对照暴露",
+    "column after the treatment": "干预之后的列", "missed by both models": "两个模型都遗漏的部分", "negative control outcome": "阴性对照结果", "negative control exposure": "阴性对照暴露",
 }  # fmt: skip
 VERDICTS = {"good": "良好", "fair": "一般", "poor": "较差"}
 
 
 def failures(content: Mapping[str, Any] | None, lang: Lang = "en") -> list[str]:
-    """A sentence for each kind of failure, none where all held; content: of `LogEffects.to_dict` or of the answer to `effect`."""
+    """A sentence for each kind of failure, none where all held; content: of `LogEffects.to_dict` or of an answer about a table."""
     if not content:
         return []
     told = []
@@ -40,7 +40,8 @@ def failures(content: Mapping[str, Any] | None, lang: Lang = "en") -> list[str]:
             if lang == "en"
             else f"{tried} 项反驳检验中 {len(undecided)} 项未定（{'、'.join(CHECKS.get(name, name) for name in undecided)}）。"
         )
-    for warning in (content.get("effect") or {}).get("diagnostics", {}).get("warnings") or ():
+    parts = [content.get(name) or {} for name in ("effect", "slope", "mean")] + [content, {"diagnostics": content.get("pairs")}]
+    for warning in dict.fromkeys(words for part in parts for words in (part.get("diagnostics") or {}).get("warnings") or ()):
         told.append(str(warning) if lang == "en" else in_chinese(str(warning)))
     overlap = content.get("positivity") or {}
     if overlap.get("verdict") in ("fair", "poor"):
@@ -57,4 +58,6 @@ def failures(content: Mapping[str, Any] | None, lang: Lang = "en") -> list[str]:
             if lang == "en"
             else f"因果图的 {len(checks)} 条独立性中有 {rejected} 条被数据拒绝。"
         )
+    for row in (content.get("contrasts") or {}).get("contrasts") or ():
+        told += [f"{row['arm']}: {words}" for words in failures(row, lang) if words not in told]
     return told

@@ -12,7 +12,7 @@ Words = Callable[[str, str], str]
 _STYLE = """
 :root{color-scheme:light;--ink:#1a1a1a;--quiet:#595959;--line:#dddddd}
 *{box-sizing:border-box}
-body{margin:0 auto;max-width:900px;padding:1.2rem;color:var(--ink);background:#fff;
+body{margin:0 auto;max-width:900px;padding:1.2rem;color:var(--ink);background:#fff;overflow-wrap:break-word;
 font:16px/1.55 system-ui,"Segoe UI",Roboto,"Helvetica Neue",Arial,"Noto Sans CJK SC","Microsoft YaHei","PingFang SC",sans-serif}
 h1{font-size:1.7rem;line-height:1.2;margin:.4rem 0}
 h2{font-size:1.3rem;margin:2.4rem 0 .5rem;border-top:2px solid var(--ink);padding-top:.8rem}
@@ -30,7 +30,7 @@ th,td{padding:.3rem .7rem .3rem 0;text-align:left;vertical-align:top;border-bott
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 tr.ours td{font-weight:600}
 .chart{margin:.6rem 0}.chart svg{max-width:100%;height:auto}.narrow{display:none}
-nav a{margin-right:1rem;white-space:nowrap}a{color:#005a8c}
+nav a{margin-right:1rem;display:inline-block}a{color:#005a8c}
 @media(max-width:640px){body{padding:.8rem}.wide{display:none}.narrow{display:block}h1{font-size:1.4rem}}
 @media print{body{max-width:none;font-size:10pt;padding:0}h2,h3{break-after:avoid}.scroll{overflow:visible}
 table{font-size:7.5pt}td.n,th.n{padding-right:.4rem}.chart,tr,.key{break-inside:avoid}nav{display:none}}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import polars as pl
 
+from whyrec.explain.chinese import sentences_in
 from whyrec.explain.failures import CHECKS
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "down": "a decrease",
         "none": "it cannot be told from no change",
         "expected": "Expected outcome: {expected:.4f} as things are, {untreated:.4f} untreated, {treated:.4f} treated.",
+        "warning": "Warning: {words}.",
         "failed": "The effects of this log did not pass {checks}: the interval cannot be relied on.",
         "driver": "Of that, {share:+.4f} comes from {group} (the average pair: {average:+.4f}).",
         "no_effect": "The log has no comparable treatment, so nothing is said of what showing or discounting it "
@@ -67,6 +69,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "down": "降低",
         "none": "与没有变化无法区分",
         "expected": "期望结果：现状 {expected:.4f}，未干预 {untreated:.4f}，干预 {treated:.4f}。",
+        "warning": "警告：{words}。",
         "failed": "此日志的效应未通过 {checks}：该区间不可依赖。",
         "driver": "其中 {share:+.4f} 来自“{group}”（所有配对的平均：{average:+.4f}）。",
         "no_effect": "日志中没有可比较的干预，因此不说明展示或打折会改变什么。",
@@ -85,7 +88,7 @@ GROUP_WORDS = {
         "user attributes": "用户属性",
         "item attributes": "商品属性",
         "representation": "学到的表示",
-        "moment": "时机",
+        "moment": "情境",
     },
 }
 
@@ -114,6 +117,7 @@ def sentences(why: Why, lang: Lang = "en") -> tuple[str, ...]:
     told.append(words["effect"].format(effect=why.effect, low=why.low, high=why.high, verdict=verdict))
     if why.failed:
         told.append(words["failed"].format(checks=_checks(why.failed, lang)))
+    told += [words["warning"].format(words=sentence) for sentence in sentences_in(why.warnings, lang)]
     if why.expected is not None:
         told.append(words["expected"].format(expected=why.expected, untreated=why.untreated, treated=why.treated))
     if why.drivers:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import polars as pl
 
+from whyrec.estimate import assumption_lines
 from whyrec.explain import plots
-from whyrec.explain.chinese import in_chinese
+from whyrec.explain.chinese import in_chinese, lines_in
 from whyrec.explain.failures import CHECKS, VERDICTS, failures
 from whyrec.explain.graph_picture import graph_picture, rejected_lines
 from whyrec.explain.page import Page, Words, hidden_share, hidden_share_words, number, with_interval
@@ -163,6 +164,7 @@ def effects_section(page: Page, content: Mapping[str, Any], t: Words, lang: Lang
     )
     for words in content["effect"].get("diagnostics", {}).get("warnings") or ():
         page.text(t(f"WARNING: {words}", f"警告：{in_chinese(str(words))}"))
+    page.items(lines_in(assumption_lines(estimates), lang))
     calibration_charts(page, content["calibration"], t)
     overlap_chart(page, content["positivity"], t)
     if content.get("policies"):

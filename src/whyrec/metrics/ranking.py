@@ -6,6 +6,9 @@ users x items CSR matrix with one row per row of `recommended`. Relevance is bin
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -52,6 +55,12 @@ def hits(recommended: Lists, relevant: sparse.csr_matrix) -> Hits:
     columns = np.maximum(recommended.ravel(), 0)
     found = np.asarray(relevant[rows, columns]).ravel().astype(bool) if len(rows) else np.zeros(0, dtype=bool)
     return found.reshape(recommended.shape) & (recommended >= 0)
+
+
+def tied(values: Iterable[float | None]) -> int:
+    """How many values are the same, to nine digits, as another of them: their order says nothing."""
+    counts = Counter(f"{value:.8e}" for value in values if value is not None)
+    return sum(count for count in counts.values() if count > 1)
 
 
 def ndcg(found: Hits, relevant_count: NDArray[np.integer]) -> FloatArray:

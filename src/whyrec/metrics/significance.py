@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whyrec.errors import BadInput
-from whyrec.estimate import FloatArray
+from whyrec.estimate import FloatArray, t_quantile
 
 # Resampling weights held at once: 2^22 of them are 32 MiB.
 _CELLS = 1 << 22
@@ -24,9 +24,12 @@ def bootstrap(
 ) -> tuple[FloatArray, FloatArray]:
     """Percentile bootstrap interval of means over users (Efron and Tibshirani, 1993, ch. 13).
 
-    values: (n_users,) or (n_users, m), the m columns resampled together. Returns low and high, each of shape (m,).
+    values: (n_users,) or (n_users, m), the m columns resampled together. Returns low and high, each of shape (m,): not a
+    number where there is one user, of which no interval is known.
     """
     table = values[:, None] if values.ndim == 1 else values
+    if len(table) == 1:
+        return np.full(table.shape[1], np.nan), np.full(table.shape[1], np.nan)
     means = np.concatenate([weights @ table for weights in resamples(len(table), draws, random_state)]) / len(table)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high
@@ -141,18 +144,20 @@ def told_from_zero(
     *,
     level: float = 0.95,
     rate: float = 0.05,
+    degrees: float = np.inf,
 ) -> NDArray[np.int8]:
     """1 or -1 where an estimate's sign is told, 0 where not, so that of all that are told at once no more than `rate` are expected false.
 
-    low, high: of each one's own interval of `level`; its wider half gives the standard error. The false-discovery rate is that of
+    low, high: of each one's own interval of `level`, by Student's quantile of `degrees`; its wider half gives the standard error. The false-discovery rate is that of
     Benjamini and Yekutieli (2001), as pairs of one model share its errors. What is not a number is not told.
     """
-    from scipy.special import ndtr, ndtri
+    from scipy.special import ndtr, stdtr
 
     value = np.asarray(estimate, dtype=np.float64)
     half = np.maximum(value - low, high - value)
     known = np.isfinite(half) & (half > 0)
     sign = np.zeros(len(value), dtype=np.int8)
-    p = 2 * ndtr(-np.abs(value[known]) / half[known] * ndtri(0.5 + level / 2))
+    z = -np.abs(value[known]) / half[known] * t_quantile(level, degrees)
+    p = 2 * (stdtr(degrees, z) if np.isfinite(degrees) else ndtr(z))
     sign[known] = np.where(benjamini_yekutieli(p) <= rate, np.sign(value[known]), 0)
     return sign

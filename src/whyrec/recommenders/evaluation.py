@@ -236,6 +236,8 @@ def _rating_errors(errors: FloatArray | None, level: float, draws: int, random_s
         return dict.fromkeys(names)
     totals = np.concatenate([weights @ errors for weights in resamples(len(errors), draws, random_state)])
     low, high = np.quantile(np.sqrt(totals[:, 0] / totals[:, 2]), [(1 - level) / 2, (1 + level) / 2])
+    if len(errors) == 1:  # as in `bootstrap`
+        low = high = np.nan
     squared, absolute, count = errors.sum(axis=0)
     return dict(zip(names, (np.sqrt(squared / count), low, high, absolute / count), strict=True))
 

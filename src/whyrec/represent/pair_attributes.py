@@ -160,6 +160,18 @@ class PairAttributes:
             for code in (self.users, self.items)
         }
 
+    def gaps(self, dataset: Dataset, rows: pl.DataFrame) -> dict[str, int]:
+        """How many of the rows miss the value of each column that takes part, for those of which any does."""
+        found = {}
+        for code, table in ((self.users, dataset.users), (self.items, dataset.items)):
+            codes = rows[f"{code.role}_code"].to_numpy()
+            for column in code.columns:
+                values = table[column.name]
+                absent = _unknown(values) if column.levels or column.many else ~np.isfinite(_numbers(values))
+                if count := int(absent[codes].sum()):
+                    found[f"{code.role} {column.name}"] = count
+        return found
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {"users": self.users.to_dict(), "items": self.items.to_dict()}

@@ -624,7 +624,7 @@ def _example(value: Any) -> dict[int | str, dict[str, Any]]:
 RECOMMENDED = {
     "id": "r_5f0c2d9b4f6a7e8812345678", "user": "1", "time": 1767225600.0, "model": {"name": "demo", "version": "0f3a9c21d4e5"},
     "variant": "primary", "by": "preference", "policy": {"rule": "preference", "epsilon": 0.05, "candidates": 50}, "cold": False,
-    "logged": True, "context_used": [], "context_ignored": [],
+    "logged": True, "ties": None, "warnings": [], "context_used": [], "context_ignored": [],
     "items": [
         {"item": "1082185", "rank": 1, "score": -2.31, "preference": -2.31, "effect": 0.0041, "effect_low": 0.0012,
          "effect_high": 0.007, "effect_sign": 1, "expected_outcome": 0.1175, "outcome_by_arm": {"0": 0.1160, "1": 0.1201}, "propensity": 0.951, "text": "bananas, tropical fruit, produce",

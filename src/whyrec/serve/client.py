@@ -32,7 +32,9 @@ class ServiceError(WhyrecError):
 
 @dataclass(frozen=True)
 class Recommended:
-    """One item of a recommendation. effect, low, high: what showing (treating) it changes; None where that cannot be told."""
+    """One item of a recommendation. effect, low, high: what showing (treating) it changes; None where that cannot be told. sign: 1 or -1 where it is
+    told from zero among all that were compared, else 0.
+    """
 
     item: str
     rank: int
@@ -41,6 +43,7 @@ class Recommended:
     effect: float | None
     low: float | None
     high: float | None
+    sign: int | None
     expected_outcome: float | None
     propensity: float
     text: str
@@ -65,7 +68,7 @@ class Recommendation:
         items = tuple(
             Recommended(
                 row["item"], row["rank"], row["score"], row["preference"], row["effect"], row["effect_low"], row["effect_high"],
-                row["expected_outcome"], row["propensity"], row["text"], row.get("reason"),
+                row["effect_sign"], row["expected_outcome"], row["propensity"], row["text"], row.get("reason"),
             )
             for row in content["items"]
         )  # fmt: skip

@@ -12,7 +12,7 @@ from whyrec.cause.graph import CausalGraph, GraphOnTable, read_graph
 from whyrec.data.dataset import Codes
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import Estimate, FloatArray, jsonable
-from whyrec.explain.chinese import refutations_in, sentences_in
+from whyrec.explain.chinese import content_in
 from whyrec.explain.failures import failures
 from whyrec.serve.cases import frame_of, harmless
 from whyrec.serve.scorer import NOW, EffectScorer, Moment, Scorer, User
@@ -48,15 +48,17 @@ def arms_of(scorer: Scorer, outcome: FloatArray) -> dict[str, dict[str, float]]:
 
 
 def uplifts(scorer: Scorer, user: User, items: Sequence[str], moment: Moment = NOW) -> list[dict[str, Any]]:
-    """What treating pairs changes, with intervals, in the outcome's unit."""
+    """What treating pairs changes, with intervals, in the outcome's unit; effect_sign: 1 or -1 where that is told among the pairs asked about."""
     effects = _effects(scorer)
     codes = np.array([scorer.code(item) for item in items], dtype=np.int64)
     effect, low, high, _ = effects.predict(user, codes, moment)
+    signs = scorer.model.signs(effect, low, high)
     rows: list[dict[str, Any]] = jsonable(
         [
             {
                 "user": user.id, "item": item, "effect": float(effect[place]), "interval": [float(low[place]), float(high[place])],
-                "level": effects.effects.pairs_.level,
+                "effect_sign": int(signs[place]) if np.isfinite(effect[place]) else None, "level": effects.effects.pairs_.level,
+                "warnings": list(scorer.model.pair_warnings_),
             }
             for place, item in enumerate(items)
         ]
@@ -71,15 +73,7 @@ def average_effect(
     content = scorer.model.effects_content()
     if content is None:
         raise NotIdentified(f"the model has no effects: {scorer.model.no_effects_}; log a treatment, and fit again")
-    answer = {
-        **content,
-        "failures": failures(content, lang),
-        "refutations": refutations_in(content.get("refutations") or [], lang),
-    }
-    answer["effect"] = {
-        **content["effect"],
-        "assumptions": sentences_in(content["effect"].get("assumptions") or [], lang),
-    }
+    answer: dict[str, Any] = {**content_in(content, lang), "failures": failures(content, lang)}
     kept = answer.pop("by_segment", None)
     if segment is not None:
         known = kept if kept is not None else dict.fromkeys(_SEGMENTS)

@@ -461,6 +461,7 @@ class Scorer:
             similar=tuple((self.ids[distinct[j]], self.texts[distinct[j]], float(cosine[j])) for j in nearest),
             effect=effect[0], low=effect[1], high=effect[2], average_effect=average, drivers=drivers,
             expected=outcomes[0], untreated=outcomes[1], treated=outcomes[2], failed=self.model.failed_checks_,
+            warnings=self.model.pair_warnings_,
         )  # fmt: skip
 
     def short_reasons(self, user: User, codes: IntArray) -> list[dict[str, Any]]:

@@ -27,7 +27,9 @@ from whyrec.decide.forgetting import forget_users, user_ids
 from whyrec.decide.off_policy.rounds import Rounds
 from whyrec.errors import BadInput, NotIdentified, WhyrecError
 from whyrec.estimate import FloatArray, jsonable
+from whyrec.explain.chinese import sentences_in
 from whyrec.explain.reasons import short_words
+from whyrec.metrics.ranking import tied
 from whyrec.serve.cache import Cache, open_cache
 from whyrec.serve.cases import Cases
 from whyrec.serve.events import acted
@@ -233,7 +235,9 @@ class Service:
         policy = {"rule": slate.rule, "epsilon": epsilon, "candidates": slate.candidates}
         answer: dict[str, Any] = {
             "id": identity, "user": wish.user, "time": now, "model": served.to_dict(), "variant": variant, "by": wish.by,
-            "policy": policy, "cold": user.cold, "logged": True, "context_used": list(moment.used) if vector is None else sorted(context),
+            "policy": policy, "cold": user.cold, "logged": True, "ties": tied(effect) if slate.rule == "effect" else None,
+            "warnings": sentences_in(scorer.model.pair_warnings_, wish.lang),  # type: ignore[arg-type]
+            "context_used": list(moment.used) if vector is None else sorted(context),
             "context_ignored": [] if vector is not None else sorted(set(context) - set(moment.used)), "items": items,
         }  # fmt: skip
         body = {

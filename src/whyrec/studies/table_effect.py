@@ -12,8 +12,10 @@ from whyrec.cause.graph.read import GraphOnTable, GraphSource, told_gaps
 from whyrec.cause.refute import attempt_lines, refute
 from whyrec.cause.sensitivity import sensitivity
 from whyrec.cause.table import MissingRule, Units, read_units
+from whyrec.cause.target import WORDS, Target
 from whyrec.errors import BadInput, NotIdentified
-from whyrec.estimate import in_brackets, warning_lines
+from whyrec.estimate import assumption_lines, in_brackets, warning_lines
+from whyrec.explain.chinese import Lang, lines_in
 
 
 def table_effect(
@@ -29,24 +31,26 @@ def table_effect(
     weight: str | None = None,
     propensity: str | None = None,
     missing: MissingRule = "weights",
+    measured_after: Sequence[str] = (),
+    target: Target = "everybody",
     random_state: int = 0,
 ) -> dict[str, Any]:
     """Average effect of a two-valued column `treatment` on column `outcome`, with refutations and sensitivity, JSON-ready.
 
     adjust: the confounders, of any type (see `whyrec.data.columns.covariates`). graph: a causal graph (see `read_graph`), from
-    which the adjustment set follows instead. reference, positive, missing: see `whyrec.cause.table.read_units`. Raises BadInput,
+    which the adjustment set follows instead. target: of whom the effect is (`whyrec.cause.target`). reference, positive, missing, measured_after: see `whyrec.cause.table.read_units`. Raises BadInput,
     NoOverlap and NotIdentified.
     """
-    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, weight, propensity)
+    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, weight, propensity, measured_after=measured_after)
     units = read_units(
         frame, treatment, outcome, columns, reference=reference, positive=positive, cluster=cluster, weight=weight,
-        propensity=propensity, missing=missing,
+        propensity=propensity, missing=missing, measured_after=measured_after,
     )  # fmt: skip
-    model = fit_units(units, random_state)
-    return {**effect_content(model, random_state), "adjustment": columns, **units.to_dict()}
+    model = fit_units(units, random_state, target)
+    return {**effect_content(model, random_state, units.after), "target": target, "adjustment": columns, **units.to_dict()}
 
 
-def effect_content(model: DoCalib, random_state: int = 0) -> dict[str, Any]:
+def effect_content(model: DoCalib, random_state: int = 0, measured_after: Sequence[str] = ()) -> dict[str, Any]:
     """A fitted DoCalib with its attempts and its sensitivity, JSON-ready."""
     return {
         "effect": model.effect_.to_dict(),
@@ -57,18 +61,18 @@ def effect_content(model: DoCalib, random_state: int = 0) -> dict[str, Any]:
             part: {when: curve.to_dict() for when, curve in curves.items()}
             for part, curves in model.calibration_.items()
         },
-        "refutations": [refutation.to_dict() for refutation in refute(model, random_state=random_state)],
+        "refutations": [refutation.to_dict() for refutation in refute(model, random_state=random_state, measured_after=measured_after)],
         "sensitivity": sensitivity(model).to_dict(),
     }
 
 
-def fit_units(units: Units, random_state: int = 0) -> DoCalib:
+def fit_units(units: Units, random_state: int = 0, target: Target = "everybody") -> DoCalib:
     """DoCalib on what was read of a table; its estimates name the arms, and assume what the reading assumes."""
-    model = DoCalib(random_state=random_state).fit(
+    model = DoCalib(target=target, random_state=random_state).fit(
         units.features, units.treatment, units.outcome, clusters=units.clusters, weights=units.weights,
         propensity=units.propensity, feature_names=units.names,
     )  # fmt: skip
-    model.effect_, model.naive_ = units.told(model.effect_), units.told(model.naive_)
+    model.effect_, model.naive_ = units.told(model.effect_, WORDS[target]), units.told(model.naive_)
     model.relatives_ = {name: units.told(estimate) for name, estimate in model.relatives_.items()}
     return model
 
@@ -81,9 +85,10 @@ def checked_columns(
     graph: GraphSource | None,
     cluster: str | None,
     *others: str | None,
+    measured_after: Sequence[str] = (),
 ) -> list[str]:
-    """The columns to adjust for, after every named column was found; from the graph where one is given."""
-    for name in (treatment, outcome, *(adjust or ()), *filter(None, (cluster, *others))):
+    """The columns to adjust for, after every named column was found; from the graph where one is given, and then none of `measured_after`."""
+    for name in (treatment, outcome, *(adjust or ()), *filter(None, (cluster, *others)), *measured_after):
         if name not in frame.columns:
             raise BadInput(f"no column {name!r}; the columns are {', '.join(frame.columns)}")
     named = [treatment, outcome, *(adjust or ())]
@@ -94,28 +99,33 @@ def checked_columns(
         raise BadInput("give either --adjust or --graph, not both: the graph says what to adjust for")
     if graph is None:
         return list(adjust or ())
-    observed = [name for name in frame.columns if name not in (treatment, outcome)]
+    observed = [name for name in frame.columns if name not in (treatment, outcome, *measured_after)]
     drawn = GraphOnTable.of(graph, frame.columns)
     try:
         return sorted(drawn.graph.adjustment_set(treatment, outcome, observed))
     except NotIdentified as error:
-        raise NotIdentified("; ".join((str(error), *drawn.lines()))) from error
+        late = [name for name in measured_after if name in drawn.graph.nodes]
+        aside = [f"not used, as declared to be measured after the treatment: {', '.join(late)}"] if late else []
+        raise NotIdentified("; ".join((str(error), *aside, *drawn.lines()))) from error
 
 
-def describe(content: Mapping[str, Any]) -> tuple[str, ...]:
-    """The answer in lines: effect, naive difference, overlap, refutations, sensitivity."""
+def describe(content: Mapping[str, Any], lang: Lang = "en") -> tuple[str, ...]:
+    """The answer in lines of a language: effect, naive difference, overlap, refutations, sensitivity."""
     lines = [_line("effect (DoCalib)", content["effect"]), _line("naive difference", content["naive"])]
+    if content.get("target", "everybody") != "everybody":
+        lines.append(f"the effect is that {WORDS[content['target']]}; the naive difference is of all rows")
     lines += reading(content)
     lines += [_line(name, value) for name, value in content["relatives"].items() if name != "naive"]
+    lines += assumption_lines({"DoCalib": content["effect"], **content["relatives"]})
     if "adjustment" in content:
         lines.append("adjusted for: " + (", ".join(content["adjustment"]) or "nothing"))
-    lines += told_gaps(content.get("graph"))
+    lines += told_gaps(content.get("graph"), lang)
     lines.append("overlap: " + content["positivity"].get("words", ""))
     lines += warning_lines(content["effect"], *content["relatives"].values())
     lines += [attempt_lines(row) for row in content["refutations"]]
     if content["sensitivity"].get("words"):
         lines.append("sensitivity: " + content["sensitivity"]["words"])
-    return tuple(lines)
+    return lines_in(lines, lang)
 
 
 def reading(content: Mapping[str, Any]) -> list[str]:

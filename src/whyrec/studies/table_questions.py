@@ -20,6 +20,7 @@ from whyrec.cause.graph.read import GraphSource
 from whyrec.cause.pair_effects import PairEffects
 from whyrec.cause.pair_model import Attributes
 from whyrec.cause.preference import PreferenceModel, RatingMethod
+from whyrec.cause.segment import segment_effect
 from whyrec.cause.table import MissingRule, attributes, read_units
 from whyrec.data.columns import known, level_of, numeric, text_of
 from whyrec.errors import BadInput
@@ -29,13 +30,13 @@ from whyrec.progress import say
 from whyrec.studies.arm_contrasts import MOST_ARMS, arm_contrasts
 from whyrec.studies.table_effect import checked_columns, fit_units
 
-_MOST_ARMS_SHOWN = 20
+_MOST_ARMS_SHOWN, _FEWEST_IN_SEGMENT = 20, 50
 
 
 def table_uplift(
     frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, graph: GraphSource | None = None,
     segment: str | None = None, reference: Any = None, positive: Any = None, cluster: str | None = None,
-    propensity: str | None = None, missing: MissingRule = "weights", random_state: int = 0,
+    propensity: str | None = None, missing: MissingRule = "weights", measured_after: Sequence[str] = (), random_state: int = 0,
 ) -> tuple[dict[str, Any], pl.DataFrame]:  # fmt: skip
     """What treating changes for each row: the answer, and the table of rows with effect, low, high and rank.
 
@@ -46,11 +47,11 @@ def table_uplift(
     balance before and after, features that give the treatment away, segments with effect and bounds. All judgements are of
     rankings that were learnt on other rows (`PairEffects.judged`).
     """
-    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, propensity, segment)
+    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, propensity, segment, measured_after=measured_after)
     free_names(frame, ("effect", "effect_low", "effect_high", "effect_rank"))
     units = read_units(
         frame, treatment, outcome, columns, reference=reference, positive=positive, cluster=cluster, propensity=propensity,
-        missing=missing,
+        missing=missing, measured_after=measured_after,
     )  # fmt: skip
     features = units.features
     if not np.ptp(features, axis=0).any():
@@ -78,13 +79,16 @@ def table_uplift(
             "predicted": calibration.predicted.tolist(), "observed": calibration.observed.tolist(),
             "half_width": calibration.half_width.tolist(), "error": calibration.error, "slope": list(calibration.slope),
         },
+        "pairs": {"bend": effects.bend_, "warnings": list(effects.warnings)},
         "learners": dict(zip(effects.learners_, effects.mix_.tolist(), strict=True)),
         "balance": balance(model).to_dicts(),
         "given_away": list(given_away(model)),
         **units.to_dict(),
     }  # fmt: skip
     if segment is not None:
-        content["segments"] = _segments(model, frame[segment].gather(units.kept))
+        content["segments"], small = _segments(model, frame[segment].gather(units.kept))
+        if small:
+            content["notes"].append(f"{segment}: not told of segments of fewer than {_FEWEST_IN_SEGMENT} rows ({', '.join(small)})")
     order = np.empty(len(features), dtype=np.int64)
     order[np.argsort(-effects.rank_score(features), kind="stable")] = np.arange(1, len(features) + 1)
     found = pl.DataFrame(
@@ -97,7 +101,8 @@ def table_uplift(
 def table_arms(
     frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, graph: GraphSource | None = None,
     reference: Any = None, positive: Any = None, cluster: str | None = None, weight: str | None = None,
-    propensity: str | None = None, missing: MissingRule = "weights", over: Over = "population", random_state: int = 0,
+    propensity: str | None = None, missing: MissingRule = "weights", measured_after: Sequence[str] = (),
+    over: Over = "population", random_state: int = 0,
 ) -> tuple[dict[str, Any], pl.DataFrame]:  # fmt: skip
     """What each of many arms would yield for everybody: the answer, and one row an arm (see `ArmEffects.to_frame`).
 
@@ -106,13 +111,15 @@ def table_arms(
     """
     if over not in ESTIMANDS:
         raise BadInput(f"over={over!r}: choose {' or '.join(ESTIMANDS)}")
-    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, propensity, weight)
+    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, propensity, weight, measured_after=measured_after)
     units = read_units(
         frame, treatment, outcome, columns, kind="arms", positive=positive, cluster=cluster, weight=weight,
-        propensity=propensity, missing=missing,
+        propensity=propensity, missing=missing, measured_after=measured_after,
     )  # fmt: skip
     if reference is not None:
         level_of(known(frame[treatment]).drop_nulls().unique().sort().to_list(), reference, treatment)
+    if np.ptp(units.outcome) == 0:
+        raise BadInput(f"column {outcome!r}: every row has {units.outcome[0]:g}; a constant outcome has no effect to estimate")
     model = ArmEffects(over=over, random_state=random_state).fit(
         units.features, units.treatment, units.outcome, clusters=units.clusters, propensity=units.propensity,
         weights=units.weights,
@@ -126,14 +133,14 @@ def table_arms(
         "better_than_logged": found.to_dicts(),
         "false_discovery_rate": 0.1,
         "adjustment": columns,
-        "diagnostics": model.diagnostics_.to_dict(),
+        "diagnostics": {**model.diagnostics_.to_dict(), "warnings": list(units.warnings)},
         "spread_between_arms": model.prior_sd_,
         **units.to_dict(),
     }
     if len(model.labels_) <= MOST_ARMS:
         content["contrasts"] = arm_contrasts(
             frame, treatment, outcome, columns, reference=reference, positive=positive, cluster=cluster, weight=weight,
-            missing=missing, random_state=random_state,
+            propensity=propensity, missing=missing, measured_after=measured_after, random_state=random_state,
         )  # fmt: skip
     elif reference is not None:
         raise BadInput(
@@ -147,17 +154,19 @@ def table_arms(
 
 def table_dose(
     frame: pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None, graph: GraphSource | None = None,
-    cluster: str | None = None, positive: Any = None, missing: MissingRule = "weights", random_state: int = 0,
+    cluster: str | None = None, weight: str | None = None, positive: Any = None, missing: MissingRule = "weights",
+    measured_after: Sequence[str] = (), random_state: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """The dose-response curve of a continuous treatment at its deciles, and the average change per unit."""
-    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, None, None)
+    columns = checked_columns(frame, treatment, outcome, adjust, graph, cluster, weight, measured_after=measured_after)
     units = read_units(
-        frame, treatment, outcome, columns, kind="dose", positive=positive, cluster=cluster, missing=missing
-    )
+        frame, treatment, outcome, columns, kind="dose", positive=positive, cluster=cluster, weight=weight, missing=missing,
+        measured_after=measured_after,
+    )  # fmt: skip
     model = DoseResponse(random_state=random_state).fit(
-        units.features, units.treatment, units.outcome, clusters=units.clusters
+        units.features, units.treatment, units.outcome, clusters=units.clusters, weights=units.weights
     )
-    return {**model.to_dict(), "adjustment": columns, **units.to_dict()}
+    return {**model.to_dict(told=units.told), "adjustment": columns, **units.to_dict()}
 
 
 def free_names(frame: pl.DataFrame, names: Sequence[str]) -> None:
@@ -215,6 +224,7 @@ def table_preference(
     )
     naive = Estimate.from_influence(
         float(y.mean()), y - y.mean(), estimand="mean of the ratings that were given", method="naive",
+        assumptions=("whether a pair is rated has nothing to do with the rating",),
         clusters=np.column_stack([codes[user], codes[item]]),
     )  # fmt: skip
     content: dict[str, Any] = {
@@ -295,22 +305,18 @@ def _attributes(table: pl.DataFrame, name: str) -> FloatArray | None:
     return scaled
 
 
-def _segments(model: DoCalib, segment: pl.Series) -> list[dict[str, Any]]:
-    """Effect of each segment with its interval, and, for an outcome of 0 and 1, the bounds of `cause.bounds`."""
+def _segments(model: DoCalib, segment: pl.Series) -> tuple[list[dict[str, Any]], list[str]]:
+    """Effect of each segment with its interval, and, for an outcome of 0 and 1, the bounds of `cause.bounds`; and the segments that are too small."""
     labels = text_of(known(segment)).fill_null("(missing)").to_numpy()
-    rows = []
+    rows, small = [], []
     for label in np.unique(labels):
         mine = labels == label
-        if mine.sum() < 50:
+        if mine.sum() < _FEWEST_IN_SEGMENT:
+            small.append(str(label))
             continue
-        gain, weight = model.effect_scores_[mine], model.weights_[mine]
-        mean = float(np.average(gain, weights=weight))
-        found = Estimate.from_influence(
-            mean, weight / weight.mean() * (gain - mean), estimand=f"effect in {label}", method="DoCalib",
-            clusters=None if model.clusters_ is None else model.clusters_[mine],
-        )  # fmt: skip
+        found = segment_effect(model, mine, f"effect in {label}")
         rows.append({"segment": str(label), "rows": int(mine.sum()), **found.to_dict()})
     if model.log_.binary and rows:
         bounds = {str(row["segment"]): row for row in by_segment(model, labels).to_dicts()}
         rows = [{**row, "bounds": bounds.get(row["segment"])} for row in rows]
-    return rows
+    return rows, small

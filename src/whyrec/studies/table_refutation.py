@@ -36,7 +36,7 @@ from whyrec.cause.sensitivity import (
 from whyrec.cause.table import MissingRule, read_units
 from whyrec.data.columns import outcome_numbers
 from whyrec.errors import BadInput, NoOverlap
-from whyrec.estimate import Estimate, jsonable, warning_lines
+from whyrec.estimate import Estimate, assumption_lines, jsonable, warning_lines
 from whyrec.studies.table_effect import checked_columns, fit_units, reading
 
 GAMMAS = np.round(np.arange(1.0, 4.01, 0.05), 2)
@@ -91,6 +91,7 @@ class RefutedEffect:
         """Estimates, attempts, sensitivity: a line each."""
         lines = [
             *(repr(estimate) for estimate in (self.effect, self.linear, self.naive)),
+            *assumption_lines({"DoCalib": self.effect, "linear adjustment": self.linear, "naive": self.naive}),
             *reading(self.reading),
             *warning_lines(self.effect, self.linear, self.naive),
             "adjusted for: " + (", ".join(self.adjustment) or "nothing"),
@@ -131,6 +132,7 @@ def refuted_effect(
     negative_outcome: str | None = None,
     negative_exposure: str | None = None,
     missing: MissingRule = "weights",
+    measured_after: Sequence[str] = (),
     runs: int = 1_000,
     random_state: int = 0,
 ) -> RefutedEffect:
@@ -143,11 +145,12 @@ def refuted_effect(
         if name is not None and name in (treatment, outcome, *(adjust or ())):
             raise BadInput(f"column {name!r} is in the question already; a negative control is a column of its own")
     columns = checked_columns(
-        frame, treatment, outcome, adjust, graph, cluster, weight, propensity, negative_outcome, negative_exposure
-    )
+        frame, treatment, outcome, adjust, graph, cluster, weight, propensity, negative_outcome, negative_exposure,
+        measured_after=measured_after,
+    )  # fmt: skip
     units = read_units(
         frame, treatment, outcome, columns, reference=reference, positive=positive, cluster=cluster, weight=weight,
-        propensity=propensity, missing=missing,
+        propensity=propensity, missing=missing, measured_after=measured_after,
     )  # fmt: skip
     model = fit_units(units, random_state)
     line = LinearEffect.of(
@@ -156,8 +159,8 @@ def refuted_effect(
     )  # fmt: skip
     order = np.arange(len(model.outcome_)) if model.clusters_ is None else np.argsort(model.clusters_, kind="stable")
     rows = frame[units.kept]
-    controls = {name: outcome_numbers(rows, name)[0] for name in (negative_outcome, negative_exposure) if name}
-    attempts = refute(model, random_state, runs=min(runs, 200))
+    controls = {name: outcome_numbers(rows, name, role="a negative control")[0] for name in (negative_outcome, negative_exposure) if name}
+    attempts = refute(model, random_state, runs=min(runs, 200), measured_after=units.after)
     found = placebo_runs(model, runs, random_state)
     attempts[0] = found.refutation()
     if negative_outcome:

@@ -196,7 +196,7 @@ def _question(
     if read_as == "dose":
         if contrast is not None:
             raise BadInput(f"contrast: column {treatment!r} is a dose, whose effect is per unit; say kind='arms' to compare two of its values")
-        t = numbers_of(kept, treatment)
+        t = numbers_of(kept, treatment, "a treatment")
 
         def per_unit(given: Given) -> Answer:
             one = partially_linear(design(table, given), t, y, units=units, model=model or "linear", random_state=random_state)

@@ -110,7 +110,7 @@ def graph_effect(
         if kept[treatment].n_unique() > 2 and kind != "dose":
             _refuse_names(kept[treatment])
         estimate = two_stage(
-            design(kept, first.given), numbers_of(kept, first.name), numbers_of(kept, treatment), y,
+            design(kept, first.given), numbers_of(kept, first.name, "an instrument"), numbers_of(kept, treatment, "a treatment"), y,
             units=units, estimand=told, name=first.name, level=level,
         )  # fmt: skip
     elif strategy == "front-door":
@@ -174,7 +174,8 @@ def _adjusted(
         told += f", from {units.contrast.reference} to {units.contrast.other}"
     reading = {"missing": units.gaps.to_dict() if units.gaps else None, "notes": list(units.notes)}
     more = {name: value for name, value in reading.items() if value}
-    return replace(units.told(estimate), estimand=told, diagnostics={**estimate.diagnostics, **more})
+    read = units.told(estimate)
+    return replace(read, estimand=told, diagnostics={**read.diagnostics, **more})
 
 
 def _refuse_names(values: pl.Series) -> None:
@@ -205,7 +206,7 @@ def _through_front_door(
             frame, formula, treatment, outcome, contrast=contrast, units=units, bins=bins, draws=draws, **common
         )
         return replace(estimate, method="front door (tables)")
-    t = numbers_of(frame, treatment)
+    t = numbers_of(frame, treatment, "a treatment")
     if not np.isin(t, (0, 1)).all():
         raise BadInput(f"front door: {treatment!r} must hold 0 and 1 where a mediator is continuous; cut it in two")
     return front_door_effect(
@@ -396,9 +397,9 @@ def unit_codes(frame: pl.DataFrame, cluster: str | None) -> IntArray | None:
     return np.unique(frame[cluster].cast(pl.String).to_numpy(), return_inverse=True)[1].ravel().astype(np.int64)
 
 
-def numbers_of(frame: pl.DataFrame, name: str) -> FloatArray:
-    """A column as floats, one of two words as 0 and 1; BadInput where it holds other texts."""
-    return outcome_numbers(frame, name)[0]
+def numbers_of(frame: pl.DataFrame, name: str, role: str = "an outcome") -> FloatArray:
+    """A column as floats, one of two words as 0 and 1; BadInput where it holds other texts, which names its role."""
+    return outcome_numbers(frame, name, role=role)[0]
 
 
 def design(frame: pl.DataFrame, names: Sequence[str]) -> FloatArray:

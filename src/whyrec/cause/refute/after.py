@@ -3,11 +3,13 @@
 A column that was there before a treatment left to chance cannot tell who was treated. Where the chance was logged, a
 column that does is a consequence of the treatment (or the logged chances are wrong). Where it was not, one column that
 alone tells who was treated, while all others say nothing of it, is either the one confounder or such a consequence: the data
-cannot say which (the same independences hold; Pearl 2009, section 1.2.8), so that this is left open, with what hangs on it.
+cannot say which (the same independences hold; Pearl 2009, section 1.2.8), so that this is left open, with what hangs on it. What the data
+cannot say the user can: a column that was declared to come after the treatment fails.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -23,8 +25,11 @@ _NOTHING = 0.01  # p-value above which the others say nothing
 _SHIFT = 2.0  # standard errors by which the effect must hang on the column
 
 
-def after_treatment(model: DoCalib) -> Refutation:
-    """One column after another: does it tell who was treated, given the logged chance or the other columns, and what hangs on it?"""
+def after_treatment(model: DoCalib, declared: Collection[str] = ()) -> Refutation:
+    """One column after another: does it tell who was treated, given the logged chance or the other columns, and what hangs on it?
+
+    declared: columns that are known to have been measured after the treatment; one that is adjusted for fails the check.
+    """
     groups = _columns(model.feature_names_)
     units = len(model.outcome_) if model.clusters_ is None else len(np.unique(model.clusters_))
     x = model.features_ - np.average(model.features_, axis=0, weights=model.weights_)
@@ -37,6 +42,10 @@ def after_treatment(model: DoCalib) -> Refutation:
     )
     moments = _Moments.of(x, a, model.outcome_, model.treatment_, model.weights_)
     found = []
+    late = [name for name in groups if name in declared]
+    if late:
+        others = np.setdiff1d(kept, np.concatenate([groups[name] for name in late]))
+        return _late(late, moments.effect(kept), moments.effect(others))
     for name, columns in groups.items():
         others = np.setdiff1d(kept, columns)
         told = moments.share(columns if logged else kept) - (0.0 if logged else moments.share(others))
@@ -47,6 +56,19 @@ def after_treatment(model: DoCalib) -> Refutation:
             if logged or abs(with_it - without) > _SHIFT * model.effect_.standard_error:
                 found.append((name, with_it, without))
     return _verdict(found, model, logged, len(groups))
+
+
+def _late(names: list[str], with_it: float, without: float) -> Refutation:
+    words = (
+        f"{', '.join(names)} was declared to be measured after the treatment and is adjusted for: leave it out, unless the treatment cannot change it; "
+        f"{_hangs(with_it, without)}"
+    )
+    ends = (min(with_it, without), max(with_it, without))
+    return Refutation(NAME, without, ends, "no such column", False, float("nan"), words)
+
+
+def _hangs(with_it: float, without: float) -> str:
+    return f"in a linear adjustment the effect is {with_it:+.4g} with it and {without:+.4g} without."
 
 
 def _verdict(found: list[tuple[str, float, float]], model: DoCalib, logged: bool, columns: int) -> Refutation:
@@ -60,7 +82,7 @@ def _verdict(found: list[tuple[str, float, float]], model: DoCalib, logged: bool
         return Refutation(NAME, value, (value, value), "no such column", True, float("nan"), words)
     names = ", ".join(name for name, *_ in found[:3])
     _, with_it, without = max(found, key=lambda each: abs(each[1] - each[2]))
-    hangs = f"in a linear adjustment the effect is {with_it:+.4g} with it and {without:+.4g} without."
+    hangs = _hangs(with_it, without)
     if logged:
         words = (
             f"{names} tells who was treated beyond the logged chances: it was measured after the treatment, or the logged chances are "

@@ -23,7 +23,7 @@ def negative_control_outcome(model: DoCalib, outcome: ArrayLike, name: str = "th
     )  # fmt: skip
     return against_zero(
         "negative control outcome", other.effect_.estimate, other.effect_.standard_error,
-        "On " + name + ", which it cannot change, the treatment has an effect of {value:+.4g} [{low:+.4g}, {high:+.4g}], p = {p:.2g}; "
+        "On " + _literal(name) + ", which it cannot change, the treatment has an effect of {value:+.4g} [{low:+.4g}, {high:+.4g}], p = {p:.2g}; "
         "it must be zero unless something unmeasured moves both.",
     )  # fmt: skip
 
@@ -36,9 +36,14 @@ def negative_control_exposure(model: DoCalib, exposure: ArrayLike, name: str = "
     )  # fmt: skip
     return against_zero(
         "negative control exposure", other.effect_.estimate, other.effect_.standard_error,
-        name[:1].upper() + name[1:] + ", which cannot change the outcome, has an effect of {value:+.4g} [{low:+.4g}, {high:+.4g}], "
+        _literal(name) + ", which cannot change the outcome, has an effect of {value:+.4g} [{low:+.4g}, {high:+.4g}], "
         "p = {p:.2g}; it must be zero unless something unmeasured moves both.",
     )  # fmt: skip
+
+
+def _literal(name: str) -> str:
+    """A name in a template of figures."""
+    return name.replace("{", "{{").replace("}", "}}")
 
 
 def _like(model: DoCalib) -> DoCalib:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -12,15 +13,20 @@ from whyrec.cause.docalib import DoCalib
 from whyrec.cause.linear_effect import LinearEffect, left_over
 from whyrec.cause.refute.after import after_treatment
 from whyrec.cause.refute.linear import hidden_cause, placebo
-from whyrec.cause.refute.results import PlaceboRuns, Refutation, two_sided
-from whyrec.cause.scores import Calibrated, Log, arm_scores
-from whyrec.estimate import FloatArray, clustered_error
+from whyrec.cause.refute.results import LEAST, PlaceboRuns, Refutation, two_sided
+from whyrec.cause.scores import Calibrated, Log
+from whyrec.cause.second_order import second_order
+from whyrec.cause.target import target_scores, tilt
+from whyrec.estimate import FloatArray, clustered_error, normal_quantile
 
 
-def refute(model: DoCalib, random_state: int = 0, draws: int = 200, runs: int = 200) -> list[Refutation]:
-    """Placebo treatments, random common cause, random halves, a simulated confounder, data drawn from the fit, and a column after the treatment.
+def refute(
+    model: DoCalib, random_state: int = 0, draws: int = 200, runs: int = 200, measured_after: Collection[str] = ()
+) -> list[Refutation]:
+    """Placebo treatments, random common cause, random halves, a simulated confounder, data drawn from the fit,
+    what both models missed (unless chances are logged), and a column after the treatment.
 
-    draws: halves. runs: placebo treatments, and half as many data sets.
+    draws: halves. runs: placebo treatments, and half as many data sets. measured_after: see `after_treatment`.
     """
     generator = np.random.default_rng(random_state)
     units = (
@@ -34,7 +40,8 @@ def refute(model: DoCalib, random_state: int = 0, draws: int = 200, runs: int = 
         _halves(model, units, generator, draws),
         _confounder(model, random_state),
         _resample(model, generator, max(runs // 2, 20)),
-        after_treatment(model),
+        *([] if model.nuisances_.logged else [_missed_by_both(model)]),
+        after_treatment(model, measured_after),
     ]
 
 
@@ -61,14 +68,11 @@ def _random_cause(model: DoCalib, generator: np.random.Generator) -> Refutation:
     mu = model.outcomes_
     treated = model.treatment_.astype(float)
     moved = np.clip(e + _slope(noise, treated - e, w) * noise, e.min(), e.max())
-    scores = np.zeros((len(e), 2))
-    for arm in (0, 1):
-        inside = treated == arm
-        outcome = mu[:, arm] + _slope(noise[inside], (model.outcome_ - mu[:, arm])[inside], w[inside]) * noise
-        chance = moved if arm else 1 - moved
-        weight = w * inside / chance
-        scores[:, arm] = outcome + inside / chance * (model.outcome_ - outcome) * w.sum() / weight.sum()
-    value = float(np.average(scores[:, 1] - scores[:, 0], weights=w))
+    outcomes = np.column_stack(
+        [mu[:, arm] + _slope(noise[inside], (model.outcome_ - mu[:, arm])[inside], w[inside]) * noise for arm, inside in ((0, treated == 0), (1, treated == 1))]
+    )  # fmt: skip
+    means = model.means_of(Calibrated(moved, outcomes, (0.0, 0.0), (0, 0), False, (False, False), (False, False), False), model.log_)
+    value = float(means[1] - means[0])
     shift = value - model.effect_.estimate
     error = model.effect_.standard_error
     passed = abs(shift) <= error
@@ -131,7 +135,7 @@ def _resample(model: DoCalib, generator: np.random.Generator, runs: int) -> Refu
     mu = np.clip(model.outcomes_, 0.0, 1.0) if binary else model.outcomes_
     pools = [(model.outcome_ - mu[:, arm])[model.treatment_ == arm] for arm in (0, 1)]
     pools = [pool - pool.mean() for pool in pools]
-    truth = float(np.average(mu[:, 1] - mu[:, 0], weights=w))
+    truth = float(np.average(mu[:, 1] - mu[:, 0], weights=w * tilt(model.target, e)))
     calibrated = Calibrated(e, mu, (0.0, 0.0), (0, 0), False, (False, False), (False, False), False)
     covered, values = 0, np.empty(runs)
     share = w / w.mean()
@@ -146,9 +150,9 @@ def _resample(model: DoCalib, generator: np.random.Generator, runs: int) -> Refu
         if arm.min() == arm.max():
             values[run] = np.nan
             continue
-        scores, means = arm_scores(calibrated, Log(arm, outcome, w, binary))
+        _, means, influence = target_scores(calibrated, Log(arm, outcome, w, binary), model.target)
         values[run] = means[1] - means[0]
-        half = clustered_error(share * (scores[:, 1] - scores[:, 0] - values[run])).half_width(0.95)
+        half = clustered_error(share * (influence[:, 1] - influence[:, 0])).half_width(0.95)
         covered += abs(values[run] - truth) <= half
     rate = covered / runs
     low, high = (float(end) for end in np.nanquantile(values, (0.025, 0.975)))
@@ -158,6 +162,21 @@ def _resample(model: DoCalib, generator: np.random.Generator, runs: int) -> Refu
         "data-generating resample", float(np.nanmean(values)), (low, high), "intervals that hold the effect planted", bool(passed),
         float("nan"),
         f"In {runs} data sets drawn from the fitted models, {rate:.1%} of the 95% intervals hold the effect of {truth:+.4g} that was planted.",
+    )  # fmt: skip
+
+
+def _missed_by_both(model: DoCalib) -> Refutation:
+    """The second-order part of the bias, which is zero but for noise unless both models miss the same things (`whyrec.cause.second_order`)."""
+    part = model.second_order_
+    if part is None:
+        calibrated = Calibrated(model.propensity_, model.outcomes_, (0.0, 0.0), (0, 0), False, (False, False), (False, False), False)
+        part = second_order(model.features_, model.log_, calibrated, np.ones(model.features_.shape[1]), model.clusters_)
+    p_value = two_sided(part.bias, part.noise) if part.noise > 0 else 1.0
+    half = normal_quantile(0.95) * part.noise
+    return Refutation(
+        "missed by both models", part.bias, (part.bias - half, part.bias + half), "0", p_value >= LEAST, p_value,
+        f"What the models of treatment and outcome both missed moves the effect by {part.bias:+.4g}, give or take {half:.2g}; "
+        f"{part.share:.0%} of it is taken off.",
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from whyrec.estimate import FloatArray, jsonable, normal_quantile
 
-_LEAST = 0.01  # one right attempt in a hundred fails by chance alone
+LEAST = 0.01  # one right attempt in a hundred fails by chance alone
 
 
 # What each attempt can find, and what it cannot, whatever it says.
@@ -37,6 +37,10 @@ LIMITS = {
     "negative control exposure": (
         "a hidden cause that moves this exposure as well",
         "one that moves the treatment in question alone",
+    ),
+    "missed by both models": (
+        "curves and rules of a few columns that drive treatment and outcome and that neither model learnt",
+        "a hidden cause, or a rule of many columns that few rows show",
     ),
     "column after the treatment": (
         "one adjusted column that the treatment moves, where the treatment is left to chance given the others",
@@ -142,7 +146,7 @@ class PlaceboRuns:
         low, high = (float(end) for end in np.quantile(self.estimates, (0.025, 0.975)))
         mean, p_value = float(self.estimates.mean()), self.too_small_p
         return Refutation(
-            "placebo treatment", mean, (low, high), "zero, with p-values no smaller than uniform ones", p_value > _LEAST, p_value,
+            "placebo treatment", mean, (low, high), "zero, with p-values no smaller than uniform ones", p_value > LEAST, p_value,
             f"{len(self.estimates):,} treatments drawn by chance have effects of {mean:+.4g} on average, 95% of them between "
             f"{low:+.4g} and {high:+.4g}; {self.share_significant:.1%} are significant at 5% (5% expected; p-values no smaller than uniform: p = {p_value:.2f}).",
         )  # fmt: skip
@@ -162,7 +166,7 @@ class PlaceboRuns:
         return content
 
 
-def against_zero(name: str, value: float, error: float, words: str, least: float = _LEAST) -> Refutation:
+def against_zero(name: str, value: float, error: float, words: str, least: float = LEAST) -> Refutation:
     """An estimate that must be zero: passed where its p-value is above `least`; words with {value}, {low}, {high}, {p}."""
     half = normal_quantile(1 - least) * error
     p_value = two_sided(value, error)

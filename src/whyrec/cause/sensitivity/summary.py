@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import exp, inf, sqrt
+from math import exp, inf, nan, sqrt
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,8 @@ class Sensitivity:
     robustness_value_interval: the share of the residual variance of both that it must explain (Cinelli and Hazlett
     2020; without a linear model Chernozhukov et al. 2022). gamma, low, high: bounds of the effect when the hidden cause may change each row's odds of treatment up to
     gamma times (Tan 2006), sharp (Dorn and Guo 2023); low_limit, high_limit: with their sampling error. gamma_at_zero,
-    gamma_at_zero_limit: where bounds, and limits, first hold zero, between grid points on a straight line.
+    gamma_at_zero_limit: where bounds, and limits, first hold zero, between grid points on a straight line. Of an effect among others than
+    everybody there are no such bounds: gamma and its arrays are empty.
     """
 
     e_value: float
@@ -55,19 +56,25 @@ def sensitivity(model: DoCalib, gammas: ArrayLike | None = None, *, spread: Spre
     """
     gamma = gammas_of(GAMMAS if gammas is None else gammas)
     effect = model.effect_
-    bounds = sharp_bounds(model, gamma, spread=spread, level=effect.level)
-    at_zero = bounds.gamma_at_zero
+    everybody = model.target == "everybody"
+    bounds = sharp_bounds(model, gamma, spread=spread, level=effect.level) if everybody else None
     nearest = min(effect.interval, key=abs) if effect.interval[0] * effect.interval[1] > 0 else 0.0
     e_point, e_limit = (e_value(_risk_ratio(model, value)) for value in (effect.estimate, nearest))
     rv, rv_limit = hidden_shares(effect)
     words = (
         f"A hidden cause would have to be tied to treatment and outcome by a risk ratio of {e_point:.2f} each to explain the effect away "
-        f"({e_limit:.2f} to make it uncertain), or explain {rv:.1%} of what is left of both. "
-        + (
+        f"({e_limit:.2f} to make it uncertain), or explain {rv:.1%} of what is left of both."
+    )
+    if bounds is None:  # Dorn and Guo's bounds are of the average over everybody
+        none = np.zeros(0)
+        return Sensitivity(e_point, e_limit, rv, rv_limit, none, none, none, none, none, nan, nan, words)
+    at_zero = bounds.gamma_at_zero
+    words += " " + (
+
             f"If it changes the odds of treatment {at_zero:.2f} times or more, the bounds include zero (with sampling error {bounds.gamma_at_zero_limit:.2f})."
             if at_zero < inf
             else f"Even if it changes the odds of treatment {gamma[-1]:.1f} times, the bounds do not include zero."
-        )
+
     )
     return Sensitivity(
         e_point, e_limit, rv, rv_limit, gamma, bounds.low, bounds.high, bounds.low_limit, bounds.high_limit,

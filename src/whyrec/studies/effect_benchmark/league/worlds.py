@@ -265,19 +265,42 @@ def _radial(n: int, g: np.random.Generator) -> Surface:
     return x, e, m0, m0 + 0.8 + 0.2 * x[:, 4]
 
 
-def _forest(n: int, g: np.random.Generator) -> Surface:
-    """Chances and means are sums of the same random trees of depth three."""
-    x = g.uniform(-1, 1, size=(n, 10))
-    fixed = np.random.default_rng(5)
-    e, m0 = np.zeros(n), np.zeros(n)
-    for _ in range(12):
-        where = np.zeros(n, dtype=np.int64)
-        for _ in range(3):
-            where = 2 * where + (x[:, fixed.integers(6)] > fixed.uniform(-0.6, 0.6))
-        leaf = fixed.normal(size=8)
-        e += 0.35 * leaf[where]
-        m0 += (0.4 * leaf + 0.15 * fixed.normal(size=8))[where]
-    return x, expit(e), m0, m0 + 1 + 0.5 * x[:, 7]
+def _forest(seed: int, trees: int, depth: int) -> Callable[[int, np.random.Generator], Surface]:
+    """Chances and means are sums of the same random trees."""
+
+    def surface(n: int, g: np.random.Generator) -> Surface:
+        x = g.uniform(-1, 1, size=(n, 10))
+        fixed = np.random.default_rng(seed)
+        e, m0 = np.zeros(n), np.zeros(n)
+        for _ in range(trees):
+            where = np.zeros(n, dtype=np.int64)
+            for _ in range(depth):
+                where = 2 * where + (x[:, fixed.integers(6)] > fixed.uniform(-0.6, 0.6))
+            leaf = fixed.normal(size=2**depth)
+            e += 0.35 * leaf[where]
+            m0 += (0.4 * leaf + 0.15 * fixed.normal(size=2**depth))[where]
+        return x, expit(e), m0, m0 + 1 + 0.5 * x[:, 7]
+
+    return surface
+
+
+def _majority(n: int, g: np.random.Generator) -> Surface:
+    """Two of three conditions on correlated columns decide, as committees and scores of points do."""
+    x: FloatArray = 0.5 * g.normal(size=(n, 1)) + np.sqrt(0.75) * _normal(n, 9, g)
+    most = ((x[:, 0] > 0.3).astype(int) + (x[:, 1] > -0.2) + (x[:, 2] < 0.1)) >= 2
+    e = expit(np.asarray(-0.7 + 1.3 * most, dtype=np.float64))
+    m0 = 1.3 * most + 0.5 * x[:, 3]
+    return x, e, m0, m0 + 0.7 + 0.4 * x[:, 4]
+
+
+def _ratio(n: int, g: np.random.Generator) -> Surface:
+    """Prices and incomes, of which the ratio counts."""
+    price, income = g.lognormal(0.0, 0.6, n), g.lognormal(0.5, 0.5, n)
+    rest = _normal(n, 6, g)
+    share = price / (price + income)
+    e = expit(4.0 * (share - 0.4) + 0.3 * rest[:, 0])
+    m0 = 5.0 * np.abs(share - 0.25) + 0.4 * rest[:, 0]
+    return np.column_stack([price, income, rest]), e, m0, m0 + 0.6 + 0.5 * share
 
 
 def _index_curve(n: int, g: np.random.Generator) -> Surface:
@@ -355,10 +378,14 @@ WORLDS: dict[str, World] = {
         World("N, 20 columns", "waves", "judge", _world_n(20)),
         World("bumps, no effect", "waves", "judge", _no_effect),
         World("steps", "steps", "design", _steps),
-        World("three-way rule", "steps", "judge", _threeway),
-        World("random trees", "steps", "judge", _forest),
+        World("three-way rule", "steps", "design", _threeway),
+        World("random trees", "steps", "design", _forest(5, 12, 3)),
+        World("fewer trees", "steps", "judge", _forest(11, 6, 3)),
+        World("small trees", "steps", "judge", _forest(23, 20, 2)),
+        World("two of three", "steps", "judge", _majority),
         World("corner", "steps", "design", _corner),
         World("products", "interactions", "judge", _products),
+        World("ratio", "interactions", "judge", _ratio),
         World("distance", "interactions", "design", _radial),
         World("index", "interactions", "design", _index_curve),
         World("100 columns", "many columns", "design", _sparse),
