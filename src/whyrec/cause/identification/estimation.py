@@ -269,13 +269,16 @@ def partially_linear(
     model: "stacked" as of `DoCalib` (boosted trees alone leave some of a bent confounder: .86 of 100 logs of 1,000 rows were held), or any of
     `whyrec.cause.nuisance.make_nuisance`.
     """
-    t = treatment - _out_of_fold(features, treatment, units, model, random_state)
-    y = outcome - _out_of_fold(features, outcome, units, model, random_state)
-    spread = float((t**2).mean())
-    if spread < 1e-8 * max(float(treatment.var()), 1e-300):
-        raise NoOverlap("the treatment follows from what is adjusted for: nothing of it is left to vary")
-    theta = float((t * y).mean()) / spread
-    return Estimate.from_influence(
+    def by(kind: Any) -> tuple[FloatArray, FloatArray, float, float]:
+        t = treatment - _out_of_fold(features, treatment, units, kind, random_state)
+        y = outcome - _out_of_fold(features, outcome, units, kind, random_state)
+        spread = float((t**2).mean())
+        if spread < 1e-8 * max(float(treatment.var()), 1e-300):
+            raise NoOverlap("the treatment follows from what is adjusted for: nothing of it is left to vary")
+        return t, y, spread, float((t * y).mean()) / spread
+
+    t, y, spread, theta = by(model)
+    found = Estimate.from_influence(
         theta, t * (y - theta * t) / spread, estimand=estimand, method="partially linear", clusters=units, level=level,
         assumptions=(
             "nothing unmeasured drives both treatment and outcome, given what is adjusted for",
@@ -283,6 +286,16 @@ def partially_linear(
         ),
         diagnostics={"treatment_variance_left": spread / max(float(treatment.var()), 1e-300)},
     )  # fmt: skip
+    if model in ("linear", "constant"):
+        return found
+    straight = by("linear")[3]
+    if abs(straight - theta) <= found.standard_error:
+        return found
+    words = (
+        f"what is adjusted for bends (straight models would say {straight:.4g}): a little of such a bend may be left, and the interval then covers "
+        "less than it says (.90 of 200 simulated logs of 1,000 rows); more rows help"
+    )
+    return found.told({"warnings": (words,)})
 
 
 def two_stage(
