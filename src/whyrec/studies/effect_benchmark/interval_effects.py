@@ -167,7 +167,7 @@ def drivers(rng: np.random.Generator, rows: int = 2_000) -> Iterator[Held]:
                 truth = float(effect(alone[None])[0] - effect(at[None])[0])  # effects of the two groups add up
                 held.append(driver.low <= truth <= driver.high)
                 width.append(driver.high - driver.low)
-        yield Held(f"shares of drivers, {name}", float(np.mean(held)), float(np.mean(width)), promised=name == "linear effects")
+        yield Held(f"shares of drivers, {name}", float(np.mean(held)), float(np.mean(width)), bool(pairs.warnings), name == "linear effects")
 
 
 def decisions(rng: np.random.Generator) -> Iterator[Held]:
