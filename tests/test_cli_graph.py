@@ -189,7 +189,7 @@ def test_an_averaged_effect_tells_what_was_drawn_and_what_may_not_have_been(shop
     low, high = content["effect"]["interval"]
     assert low < high and content["effects"] == [content["effect"]]
     assert content["settling"].keys() == {"settled", "r_hat", "apart", "best_draw_score", "printed_score"}
-    assert content["confidence_kind"] == "support"  # e-mail is 0 or 1
+    assert content["confidence_kind"] == "probability"  # e-mail is 0 or 1: tempered
 
 
 def test_columns_that_say_nothing_are_left_out_on_request(shop: Path, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_two_groupings_by_hand() -> None:
     """Influence 1, -1, 1, -1 in users a, a, b, b and items x, y, x, y: users sum to 0, items to 2 and -2."""
     influence = np.array([1.0, -1.0, 1.0, -1.0])
     clusters = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
-    error, units, degrees = clustered_error(influence, clusters)
+    error, units, degrees, _ = clustered_error(influence, clusters)
     # By item: sums 2 and -2, spread sqrt(8) sqrt(2) / 4 = 1; by user 0; crossing sqrt(4) sqrt(4/3) / 4; at least either.
     assert error == pytest.approx(1.0)
     assert (units, degrees) == (2, pytest.approx(1.0))

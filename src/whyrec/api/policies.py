@@ -81,7 +81,9 @@ class PolicyValues:
         )
         lines += [f"  {e!r}" for e in self.tail]
         lines += assumption_lines({**self.values, **{e.method: e for e in self.tail}})
-        lines += [f"warning: {words}" for words in self.warnings]
+        of_values = (words for e in (*self.values.values(), *self.tail) for words in e.warnings)
+        told = dict.fromkeys((*self.warnings, *(words for words in of_values if not words.startswith("the rounds are worth"))))
+        lines += [f"warning: {words}" for words in told]
         return "\n".join(lines + ([f"picture: {self.picture}"] if self.picture else []))
 
 

@@ -416,4 +416,4 @@ def _percentile(estimate: Estimate, draws: FloatArray) -> Estimate:
     """The estimate with the percentile interval of its bootstrap draws."""
     tail = 0.5 - estimate.level / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
-    return replace(estimate, interval=(float(low), float(high)), standard_error=float(draws.std(ddof=1)))
+    return estimate.with_ends(low, high, draws.std(ddof=1))

@@ -30,7 +30,8 @@ ASSUMPTIONS = (
     "both kinds of proxies vary with the unmeasured cause in enough ways (completeness)",
     "the bridges have the form that was fitted",
 )
-_WEAK = 10.0
+Method = Literal["two-stage", "doubly robust"]
+_WEAK: dict[Method, float] = {"two-stage": 10.0, "doubly robust": 100.0}  # F below which the intervals were measured to fall short (docs/intervals.md)
 
 
 def proximal_effect(
@@ -41,14 +42,14 @@ def proximal_effect(
     outcome_proxies: ArrayLike,
     covariates: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
-    method: Literal["two-stage", "doubly robust"] = "two-stage",
+    method: Method = "two-stage",
     level: float = 0.95,
 ) -> Estimate:
     """Average effect of a treatment with an unmeasured cause, from its proxies Z (n, p) and W (n, r), p >= r.
 
     method: "two-stage" takes any treatment of numbers and gives the effect of one unit; "doubly robust" one of 0 and 1.
-    diagnostics: `strength`, the Cragg-Donald F of Z for W given treatment and covariates (below 10 the proxies are weak and
-    the interval is not to be trusted, said in `warning`), and `unadjusted`, the effect with covariates only.
+    diagnostics: `strength`, the Cragg-Donald F of Z for W given treatment and covariates (below 10, of "doubly robust" below 100, the proxies are weak and
+    the interval is not to be trusted, said in `warnings`), and `unadjusted`, the effect with covariates only.
     Raises NotIdentified where Z has fewer columns than W, or W does not vary with Z at all.
     """
     if method not in ("two-stage", "doubly robust"):
@@ -87,8 +88,11 @@ def proximal_effect(
     value, influence = solve(y, a, z, w, x)
     design = np.column_stack([np.ones(n), a, x])
     diagnostics: dict[str, Any] = {"strength": strength, "unadjusted": float(_least_squares(design, y)[1])}
-    if strength < _WEAK:
-        diagnostics["warning"] = f"weak proxies (F = {strength:.1f}): the interval may cover less than it says"
+    if strength < _WEAK[method]:
+        diagnostics["warnings"] = (
+            f"weak proxies (F = {strength:.1f}, below {_WEAK[method]:.0f}): the interval may cover less than it says"
+            + ("; method='two-stage' bears weaker ones" if method == "doubly robust" else ""),
+        )
     return Estimate.from_influence(
         value, influence, estimand="E[Y | do(A = a + 1)] - E[Y | do(A = a)]" if method == "two-stage" else "E[Y | do(A = 1)] - E[Y | do(A = 0)]",
         method=f"proximal, {method}", clusters=groups, level=level, assumptions=ASSUMPTIONS, diagnostics=diagnostics,

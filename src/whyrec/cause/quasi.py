@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from whyrec.cause.cross_fit import STACKED, Models, cross_fit
 from whyrec.cause.inputs import binary_treatment, cluster_codes, feature_matrix, numbers
 from whyrec.cause.nuisance import assign_folds, fit_or_constant
+from whyrec.cause.scores import Log
 from whyrec.errors import NotIdentified
 from whyrec.estimate import Estimate, FloatArray, IntArray, clustered_error, t_quantile
 
@@ -149,21 +151,19 @@ def front_door(
 
 def difference_in_differences(
     features: ArrayLike, treatment: ArrayLike, before: ArrayLike, after: ArrayLike, *,
-    clusters: ArrayLike | None = None, model: Any = "boosting", folds: int = 5, level: float = 0.95, random_state: int = 0,
+    clusters: ArrayLike | None = None, model: Any = STACKED, folds: int = 5, level: float = 0.95, random_state: int = 0,
 ) -> Estimate:  # fmt: skip
     """Average effect on the treated from two periods, doubly robust (Sant'Anna and Zhao 2020, equation 3.1, panel data).
 
-    before, after: the outcome of each unit in both periods; treatment: 1 for units treated between them.
+    before, after: the outcome of each unit in both periods; treatment: 1 for units treated between them. model: of who is treated and of the
+    change without treatment, as of `DoCalib`.
     """
     x, a, y0, y1, units = _inputs(features, treatment, None, before, clusters, after)
     change = y1 - y0
-    e, mu = np.empty(len(change)), np.empty(len(change))
-    fold = assign_folds(units, folds, random_state)
-    for k in range(folds):
-        train, test = np.flatnonzero(fold != k), fold == k
-        e[test] = _fitted(model, x[train], a[train], random_state).predict(x[test])
-        control = train[a[train] == 0]
-        mu[test] = _fitted(model, x[control], change[control], random_state).predict(x[test])
+    chance = "logistic" if model == "linear" else model
+    log = Log(a, change, np.ones(len(change)), bool(np.isin(change, (0, 1)).all()))
+    found, _ = cross_fit(x, units, log, None, Models(chance, model, folds, False, 1, random_state))
+    e, mu = found.propensity, found.outcomes[:, 0]
     e = np.clip(e, 0.0, 1 - _LEAST)
     treated, like = a / a.mean(), e * (1 - a) / (1 - e)
     like = like / like.mean()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -43,12 +44,8 @@ def kept_open(
     worth = Worth.of(kind, means, np.array([arm.standard_error for arm in arms]), effective, events)
     low, high = worth.interval(effect.level)
     found = [
-        Estimate(
-            one.estimate, (float(low[k]), float(high[k])), float(worth.error[k]), one.n, one.estimand, one.method, one.level,
-            one.assumptions, one.diagnostics,
-        ).told({"events": float(events[k])})
-        for k, one in enumerate(kept)
-    ]  # fmt: skip
+        one.with_ends(low[k], high[k], worth.error[k]).told({"events": float(events[k])}) for k, one in enumerate(kept)
+    ]
     value = float(means[1] - means[0])
     below = float(np.hypot(means[1] - low[1], high[0] - means[0]))
     above = float(np.hypot(high[1] - means[1], means[0] - low[0]))
@@ -56,8 +53,6 @@ def kept_open(
         f"few events: the outcomes of the treated are worth {events[1]:.0f}, those of the control {events[0]:.0f}; below {_FEW:.0f} "
         "the interval is that of exact shares of both arms",
     )
-    whole = Estimate(
-        value, (value - below, value + above), float(np.hypot(*worth.error)), effect.n, effect.estimand, effect.method,
-        effect.level, effect.assumptions, effect.diagnostics,
-    ).told({"events": events.tolist(), "warnings": words})  # fmt: skip
+    whole = replace(effect, estimate=value).with_ends(value - below, value + above, float(np.hypot(*worth.error)))
+    whole = whole.told({"events": events.tolist(), "warnings": words})
     return (found[0], found[1]), whole.within(limits)

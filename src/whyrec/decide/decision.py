@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyrec.cause.scores import bias_scale
-from whyrec.decide.targeting import share_below
+from whyrec.decide.targeting import at_the_cut, share_below
 from whyrec.errors import BadInput
 from whyrec.estimate import Estimate, FloatArray
 
@@ -30,22 +30,22 @@ def decision(
     if not 0 < budget <= 1:
         raise BadInput(f"budget={budget}: a share of the pairs, above 0 and at most 1")
     limit = 1 - budget
-    chosen = {
-        "before": share_below(before, weights) > limit,
-        "after": share_below(after if rank is None else rank, weights) > limit,
-        "unlimited": after > 0,
+    places = {"before": share_below(before, weights), "after": share_below(after if rank is None else rank, weights)}
+    treated = {name: np.asarray(place > limit, dtype=np.float64) for name, place in places.items()} | {
+        "unlimited": np.asarray(after > 0, dtype=np.float64)
     }
-    treated = {name: np.asarray(rows, dtype=np.float64) for name, rows in chosen.items()}
-    treated["difference"] = treated["after"] - treated["before"]
-    treated["price"] = treated["unlimited"] - treated["after"]
+    # The share is fixed and its cut moves with the rows: a row counts with its distance from the effect at the cut.
+    counted = {name: treated[name] * (gain - at_the_cut(gain, place, weights, limit)) for name, place in places.items()}
+    counted["unlimited"] = treated["unlimited"] * gain
+    for name, one, other in (("difference", "after", "before"), ("price", "unlimited", "after")):
+        treated[name], counted[name] = treated[one] - treated[other], counted[one] - counted[other]
     mass = weights.sum()
     found = {}
     for name, rows in treated.items():
-        score = rows * gain
-        value = float(weights @ score / mass)
+        value, psi = float(weights @ (rows * gain) / mass), counted[name]
         scale = {} if left is None else {"bias_scale": bias_scale(*left, weights, rows)}
         found[name] = Estimate.from_influence(
-            value, weights * (score - value) / mass * len(gain), clusters=clusters, estimand=ESTIMAND, method=_METHODS[name],
+            value, weights * (psi - float(weights @ psi / mass)) / mass * len(gain), clusters=clusters, estimand=ESTIMAND, method=_METHODS[name],
             level=level, assumptions=_ASSUMED, diagnostics={"share_treated": float(weights @ rows / mass), "budget": budget, **scale},
         )  # fmt: skip
     return found

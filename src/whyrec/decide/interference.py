@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from whyrec.decide.off_policy.rounds import column
+from whyrec.decide.off_policy.rounds import column, effective_sample_size
 from whyrec.errors import BadInput, NoOverlap
-from whyrec.estimate import Estimate, FloatArray, IntArray, normal_quantile
+from whyrec.estimate import FEW_CLUSTERS, Estimate, FloatArray, IntArray, t_quantile
 
 _RANDOMISED = "treatments were given independently with the logged chances"
 
@@ -67,6 +67,8 @@ def slate_competition(
         raise NoOverlap("items: each item was always shown with the same others; log slates that vary")
     slope = float(others @ left) / size
     influence = others * (left - slope * others) / size * len(others)
+    taken = len(np.unique(cell)) + 1  # means and the slope, which the residuals have lost
+    influence = influence * np.sqrt(len(others) / max(len(others) - taken, 1))
     slate = np.repeat(np.arange(n), k) if clusters is None else np.repeat(np.asarray(clusters), k)
     return Estimate.from_influence(
         slope, influence, estimand="change of a position's outcome for one more unit of attraction in the rest of its slate",
@@ -135,7 +137,7 @@ def peer_effects(
                 )
             weight = np.where(inside, 1 / np.maximum(pr, 1e-12), 0.0)
             mean = float(weight @ y / weight.sum())
-            arms[own, peer] = mean, weight * (y - mean) / weight.sum()
+            arms[own, peer] = mean, weight * (y - mean) / weight.sum(), effective_sample_size(weight)
     contrasts = {"direct": ((1, 0), (0, 0)), "spill-over": ((0, 1), (0, 0))}
     told = {
         "direct": "effect of own treatment where no neighbour is treated",
@@ -146,12 +148,20 @@ def peer_effects(
         value = arms[one][0] - arms[other][0]
         psi = arms[one][1] - arms[other][1]
         error = float(np.sqrt(max(float(psi @ (close @ psi)), float(psi @ psi))))
-        half = normal_quantile(level) * error
+        worth = min(arms[one][2], arms[other][2])  # users of the smaller group: as many know of its spread
+        half = t_quantile(level, max(worth - 1, 1.0)) * error
         found[name] = Estimate(
             value, (value - half, value + half), error, int(linked.sum()), told[name], "Hajek by exposure", level,
             (_RANDOMISED, "only whether any neighbour is treated matters, and only that of direct neighbours"),
-        )  # fmt: skip
+            {"users_worth": worth},
+        ).told({"warnings": _few(worth)})  # fmt: skip
     return found
+
+
+def _few(worth: float) -> tuple[str, ...]:
+    if worth >= FEW_CLUSTERS:
+        return ()
+    return (f"one of the groups compared is worth {worth:.1f} users: an interval of so few holds only if they are like all others; treat fewer or more",)
 
 
 def _network(

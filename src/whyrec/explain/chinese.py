@@ -190,6 +190,23 @@ _TEMPLATES = (
      "干预模型与结果模型似乎遗漏了同样的东西：区间已为 {} 的偏差（{} 个标准误）留出余地，仍可能偏短；更多的行，或更直接说明由什么决定干预的列，会有帮助"),
     ("few events: the outcomes of the treated are worth *, those of the control *; below * the interval is that of exact shares of "
      "both arms", "事件很少：干预组的结果相当于 {} 个，对照组相当于 {} 个；少于 {} 个时，区间取自两组比例的精确区间"),
+    ("a few units decide (skewness * of the parts of *): an interval that leans on the normal law may cover less than it says; it takes "
+     "about * units, and more where large ones were not seen",
+     "少数单位起决定作用（{1} 个单位的各部分偏度为 {0}）：依赖正态律的区间覆盖可能低于其声明；大约需要 {2} 个单位，若有未见到的大值则需更多"),
+    ("the rounds are worth * for this policy; below * a 95% interval may hold the truth nearer 90 times in 100: log more exploration",
+     "对该策略而言，这些轮次相当于 {} 轮；低于 {} 轮时，95% 区间包含真值的次数可能更接近百分之九十：请记录更多探索"),
+    ("the worst * of the rounds are worth * rounds for this policy; below * the interval of their mean is too short: log more, or ask for "
+     "a larger share", "对该策略而言，最差的 {} 相当于 {} 轮；低于 {} 轮时其均值的区间偏短：请记录更多，或询问更大的份额"),
+    ("the best * of the rounds are worth * rounds for this policy; below * the interval of their mean is too short: log more, or ask for "
+     "a larger share", "对该策略而言，最好的 {} 相当于 {} 轮；低于 {} 轮时其均值的区间偏短：请记录更多，或询问更大的份额"),
+    ("what is adjusted for bends (straight models would say *): a little of such a bend may be left, and the interval then covers less than it "
+     "says (.90 of 200 simulated logs of 1,000 rows); more rows help",
+     "所调整的因素有弯曲（直线模型给出 {}）：可能残留少许弯曲，区间覆盖便低于其声明（200 个各 1,000 行的模拟日志中为 .90）；更多的行会有帮助"),
+    ("weak proxies (F = *, below *): the interval may cover less than it says", "代理变量太弱（F = {}，低于 {}）：区间覆盖可能低于其声明"),
+    ("weak proxies (F = *, below *): the interval may cover less than it says; method='two-stage' bears weaker ones",
+     "代理变量太弱（F = {}，低于 {}）：区间覆盖可能低于其声明；method='two-stage' 可用于更弱的代理变量"),
+    ("one of the groups compared is worth * users: an interval of so few holds only if they are like all others; treat fewer or more",
+     "所比较的一组相当于 {} 个用户：人数这么少时，只有他们与其他人相似，区间才成立；请干预更少或更多的用户"),
     ("effects bend or jump in what they depend on, which the error of a straight line does not know: the interval of a single pair is a guide only "
      "(in 20 simulated tables it held .78 of the rows, in the worst .45; .74 of the pairs of a log where effects jump with age); averages, segments and claims stand",
      "效应随其依赖的因素弯曲或跳跃，而直线的误差不包含这一点：单个组合的区间仅供参考（在 20 个模拟表中它包含 .78 的行，最差为 .45；在一个效应随年龄跳跃的日志中包含 .74 的组合）；"

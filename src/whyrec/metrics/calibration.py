@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyrec.estimate import FloatArray, IntArray, jsonable, t_quantile
+from whyrec.metrics.significance import FEW_EVENTS, share_interval
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,22 @@ def reliability(
     chance = float(np.quantile(np.abs(noise) @ share, level))
     interval = (max(0.0, float(2 * ece - high)), max(0.0, float(2 * ece - low)))
     half = np.array([t_quantile(level, max(float(few) - 1, 1.0)) for few in units]) * error
+    if np.isin(observed, (0.0, 1.0)).all():
+        half = _of_few_events(mean_observed, half, error, count, units, level)
     return Reliability(mean_predicted, mean_observed, half, error, count, ece, interval, chance, level)
+
+
+def _of_few_events(
+    share: FloatArray, half: FloatArray, error: FloatArray, count: IntArray, units: IntArray, level: float
+) -> FloatArray:
+    """Half widths of bins of zeros and ones: where events are few, at least the longer side of the exact interval of a share of as many
+    rows as the bin is worth. One without an event would have none."""
+    binomial = share * (1 - share)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rows = np.where(binomial > 0, np.clip(binomial / error**2, 1.0, count), units)
+    low, high = share_interval(share * rows, rows, level)
+    few = np.isfinite(half) & (np.minimum(share, 1 - share) * rows < FEW_EVENTS)
+    return np.where(few, np.maximum(half, np.maximum(high - share, share - low)), half)
 
 
 def expected_calibration_error(

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, t_quantile
 
 # Resampling weights held at once: 2^22 of them are 32 MiB.
 _CELLS = 1 << 22
+FEW_EVENTS = 50.0  # events, or users' worth of them, below which a share's interval is the exact one
+_OWN = 5.0  # events whose own variance counts as much as the binomial law's
 
 
 def bootstrap(
@@ -31,6 +33,50 @@ def bootstrap(
     means = np.concatenate([weights @ table for weights in resamples(len(table), draws, random_state)]) / len(table)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high
+
+
+def interval_of_means(
+    values: FloatArray, level: float = 0.95, draws: int = 1000, random_state: int = 0, *, differences: bool = False
+) -> tuple[FloatArray, FloatArray]:
+    """Interval of means over users of values in [0, 1], or of `differences` of such, (n_users,) or (n_users, m): low and high, (m,).
+
+    By the bootstrap; of few events (below 50) the exact interval of a share of as many users as these are worth, as a draw of few
+    users who found something hardly differs from the next, and one of none never does. A difference's gains and losses
+    are two shares, put together by MOVER (Zou and Donner 2008).
+    """
+    table = values[:, None] if values.ndim == 1 else values
+    low, high = bootstrap(table, level, draws, random_state)
+    for k, column in enumerate(table.T):
+        gains, losses = (_share(np.maximum(sign * column, 0.0), level) for sign in (1.0, -1.0))
+        if not differences:
+            if gains[3] < FEW_EVENTS:
+                low[k], high[k] = gains[1], gains[2]
+        elif min(gains[3], losses[3]) < FEW_EVENTS:
+            mean = gains[0] - losses[0]
+            low[k] = max(mean - float(np.hypot(gains[0] - gains[1], losses[2] - losses[0])), -1.0)
+            high[k] = min(mean + float(np.hypot(gains[2] - gains[0], losses[0] - losses[1])), 1.0)
+    return low, high
+
+
+def _share(values: FloatArray, level: float) -> tuple[float, float, float, float]:
+    """Mean of values in [0, 1], the exact interval of a share of as many rows as they are worth, and the rarer kind of their events."""
+    n, mean = len(values), float(values.mean())
+    binomial = max(mean * (1 - mean), 1e-300)
+    own = float(values.var(ddof=1)) if n > 1 else binomial
+    events = n * min(mean, 1 - mean)
+    rows = n / min((events * own / binomial + _OWN) / (events + _OWN), 1.0)
+    low, high = share_interval(mean * rows, rows, level)
+    return mean, float(low), float(high), min(mean, 1 - mean) * rows
+
+
+def share_interval(events: ArrayLike, rows: ArrayLike, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
+    """Clopper and Pearson's (1934) interval of shares, of any number of events among as many rows, whole or not (Korn and Graubard 1998)."""
+    from scipy.stats import beta
+
+    k, n, tail = np.asarray(events, dtype=np.float64), np.asarray(rows, dtype=np.float64), (1 - level) / 2
+    low = np.where(k > 0, beta.ppf(tail, np.maximum(k, 1e-12), n - k + 1), 0.0)
+    high = np.where(k < n, beta.ppf(1 - tail, k + 1, np.maximum(n - k, 1e-12)), 1.0)
+    return np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
 
 
 def resamples(n: int, draws: int, random_state: int) -> Iterator[FloatArray]:

@@ -15,7 +15,7 @@ from whyrec.data.dataset import Codes, Dataset
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray
 from whyrec.metrics import ranking
-from whyrec.metrics.significance import bootstrap, holm, resamples, sign_flip
+from whyrec.metrics.significance import holm, interval_of_means, resamples, sign_flip
 from whyrec.progress import track
 from whyrec.recommenders.base import RatingPredictor, Recommender
 
@@ -87,7 +87,7 @@ class Measured:
 
     def _accuracy_of(self, name: str, inside: Any, level: float, draws: int, random_state: int) -> dict[str, Any]:
         values = self.accuracy[name][inside]
-        low, high = bootstrap(values, level, draws, random_state)
+        low, high = interval_of_means(values, level, draws, random_state)
         row: dict[str, Any] = {"users": len(values)}
         for column, metric in enumerate(PER_USER):
             row |= {metric: values[:, column].mean(), f"{metric}_low": low[column], f"{metric}_high": high[column]}
@@ -121,7 +121,7 @@ def evaluate(
     the whole catalogue, the same for all (what is on sale, what is new); never a sample of it.
 
     One row per method: `method`, `users`; `ndcg`, `recall`, `hit_rate`, `mrr`, `map` (all at k), each with `_low` and
-    `_high`, the bootstrap interval over users; `coverage`, `gini`, `popularity_bias`; `novelty` (bits), `diversity`
+    `_high`, the interval over users (`interval_of_means`); `coverage`, `gini`, `popularity_bias`; `novelty` (bits), `diversity`
     (null without vectors and categories), `miscalibration` (null without categories); `rmse`, `rmse_low`, `rmse_high`,
     `mae` (null unless the method predicts a real outcome); `reference`, the method of the highest NDCG unless named;
     `difference`, `difference_low`, `difference_high` (NDCG minus the reference's, same users), `p_value` of a paired
@@ -263,7 +263,7 @@ def _compare(
     found = []
     for row in rows:
         difference = values[row["method"]][:, 0] - values[best][:, 0]
-        low, high = bootstrap(difference, level, draws, random_state)
+        low, high = interval_of_means(difference, level, draws, random_state, differences=True)
         p_value = None if row["method"] == best else sign_flip(difference, random_state=random_state)
         test = {
             "reference": best,

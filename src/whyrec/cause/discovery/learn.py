@@ -23,6 +23,7 @@ from whyrec.cause.discovery.lingam import direct_lingam
 from whyrec.cause.discovery.pc import pc
 from whyrec.cause.discovery.posterior import EdgePosterior, edge_posterior
 from whyrec.cause.discovery.scores import ScoreName, make_score
+from whyrec.cause.discovery.tempered import tempered, tempering_of
 from whyrec.cause.graph.causal_graph import CausalGraph
 from whyrec.cause.graph.equivalence import Matrix, cpdag_matrices, extension, from_matrices, matrices
 from whyrec.cause.graph.knowledge import Knowledge
@@ -32,11 +33,10 @@ from whyrec.progress import say, track
 
 _NUMBERS_ONLY = ("lingam", "dagma")
 _SCORES = ("boss", "ges")  # whose edges have a probability
-_DRAWN: dict[ConfidenceKind, str] = {
-    "probability": "graphs drawn by their probability",
-    "support": "graphs drawn by their score",
-    "share of draws": "bootstrap draws",
-}
+_MEASURED_WITH_NOISE = (
+    "probabilities of edges hold where every column acts as it is seen; a number that is its cause measured with noise leaves a hidden cause "
+    "(edges said to be there with 99% were there in 86% of random networks with such numbers)"
+)
 _TESTS = ("pc", "fci")  # a test takes repeated rows for evidence, and knows no correction
 
 
@@ -60,9 +60,9 @@ class LearnedGraph:
     alike: of BOSS and GES DAGs drawn by their score, which join no pair beyond the candidates of `edge_posterior`; of the
     others what they learn when the users are drawn again (bootstrap), and no sample of a posterior. confidence: for each pair that is
     adjacent in the graph or in a bootstrap draw or has 1% to be so, see `EdgeConfidence`; empty without draws. confidence_kind:
-    what its numbers are: a "probability" (BOSS and GES on numbers), the "support" of an edge (its share in graphs drawn by a score that is
-    not calibrated: BOSS and GES where there are words), or the "share of draws" of a bootstrap; the last two are no probability
-    (docs/graphs.md). settling: of the chains that drew them. columns_left_out: and why, see `learn_graph`. rows: used; left_out: with a missing value. complete: False where the time budget ended the search or the draws.
+    what its numbers are: a "probability" (BOSS and GES; where there are words the share in graphs drawn by their score, tempered), the
+    "support" of an edge (that share as it is, of tables by another score than qNML), or the "share of draws" of a bootstrap; the last two are no
+    probability (docs/graphs.md). settling: of the chains that drew them. columns_left_out: and why, see `learn_graph`. rows: used; left_out: with a missing value. complete: False where the time budget ended the search or the draws.
     """
 
     graph: CausalGraph
@@ -128,7 +128,7 @@ class LearnedGraph:
             f"{self.graph.kind} over {len(self.graph.nodes)} columns learned by {self.method} from {self.rows:,} rows "
             f"in {self.seconds:.1f} s"
             + (f"; {self.left_out:,} rows with a missing value left out" if self.left_out else "")
-            + (f"; {len(self.draws)} {_DRAWN[self.confidence_kind]}" if self.draws else "")
+            + (f"; {len(self.draws)} {'bootstrap draws' if self.settling is None else 'graphs drawn by their score'}" if self.draws else "")
             + (f"; of each edge the {self.confidence_kind}" if self.confidence else "")
         ]
         for row in self.to_frame().to_dicts():
@@ -168,7 +168,7 @@ def learn_graph(
     measured), for continuous, discrete and mixed columns; "lingam" and "dagma" for continuous ones. knowledge:
     statements that every output keeps, see `Knowledge.from_text`. cluster: a column such as the user whose rows belong
     together. draws: graphs to average over (`LearnedGraph.draws`), and with them a confidence of every edge; 0 for neither. BOSS
-    and GES draw them from the posterior and give probabilities, or support where there are words (`edge_posterior`, whose time does not hang on how many are drawn);
+    and GES draw them from the posterior and give probabilities (`edge_posterior`, `tempered`; the time does not hang on how many are drawn);
     the others learn each from users drawn again and give shares of the draws. score: "auto" (qNML for discrete columns, BIC
     else). alpha: level of the tests of PC and FCI. starts: of BOSS (by default ten, fewer
     above 80 columns, and then shaken orders of the best). time_budget: seconds after which the best so far is returned. leave_out:
@@ -203,8 +203,10 @@ def learn_graph(
         none = np.zeros_like(found.arrow)
         graph = _checked(from_matrices(data.names, found.arrow, found.line), known)
         graphs = [_checked(from_matrices(data.names, dag, none), known) for dag in found.posterior.dags]
-        confidence = confidences_of(graph, found.posterior.probability)
-        kind = "probability" if data.continuous else "support"
+        told, kind = _told(data, found, known, score)
+        confidence = confidences_of(graph, told)
+        if not data.continuous and not data.discrete:
+            notes.append(_MEASURED_WITH_NOISE)
         if found.settling.words():
             notes.append(found.settling.words())
     if len(data.values) < 10 * len(data.names):
@@ -234,12 +236,20 @@ def _checked(graph: CausalGraph, knowledge: Knowledge) -> CausalGraph:
 
 
 def edge_probabilities(data: Columns, random_state: int = 0, method: str = "boss") -> FloatArray:
-    """Probability (support, where there are words) that each column is a direct cause of each other, (p, p) as [cause, effect]."""
+    """Probability that each column is a direct cause of each other, (p, p) as [cause, effect]."""
     settings, nothing = Settings(method, "auto", 1.0, 0.01, None, random_state), Knowledge()
     found = graph_posterior(data, learn_once(data, nothing, settings), nothing, settings, 0, np.inf)
     if found is None:
         raise BadInput(f"method {method!r} has no probabilities; use one of {', '.join(_SCORES)}")
-    return found.posterior.probability
+    return _told(data, found, nothing, settings.score)[0]
+
+
+def _told(data: Columns, found: Agreed, knowledge: Knowledge, score: ScoreName) -> tuple[FloatArray, ConfidenceKind]:
+    """Numbers of edges, and what they are: shares of the posterior on columns of numbers, tempered ones where there are words."""
+    by, shares = tempering_of(data, score), found.posterior.probability
+    if by is not None:
+        return tempered(shares, *knowledge.matrices(data.names), by), "probability"
+    return shares, "probability" if data.continuous else "support"
 
 
 def graph_posterior(

@@ -69,7 +69,7 @@ def graph_effect(
 
     strategy: "auto" takes what identifies the effect; "instrument" assumes besides that the effect is linear, or that
     the instrument moves nobody the other way. model: of the nuisances; by default DoCalib's own, so that this and `whyrec.effect` give
-    one answer, and boosted trees elsewhere. cluster: rows of one user belong together. missing: of what is adjusted for, see
+    one answer, and boosted trees of a front door. cluster: rows of one user belong together. missing: of what is adjusted for, see
     `whyrec.cause.table.read_units`; elsewhere rows with a missing value in a column that is used are left out, and the answer says
     so. Raises BadInput for whole numbers or words of more than two values without `contrast` or `kind` where they are adjusted for:
     names have no unit. NotIdentified carries `bounds`.
@@ -160,7 +160,7 @@ def _adjusted(
     )
     if read_as == "dose":
         estimate = partially_linear(
-            units.features, units.treatment, units.outcome, units=codes, model=model or "boosting", level=level,
+            units.features, units.treatment, units.outcome, units=codes, model=model or "stacked", level=level,
             estimand=f"{told}, per unit",
             random_state=random_state,
         )  # fmt: skip
@@ -259,19 +259,26 @@ def partially_linear(
     outcome: FloatArray,
     *,
     units: IntArray | None = None,
-    model: Any = "boosting",
+    model: Any = "stacked",
     level: float = 0.95,
     estimand: str = "effect per unit",
     random_state: int = 0,
 ) -> Estimate:
-    """theta = sum (T - E[T|x]) (Y - E[Y|x]) / sum (T - E[T|x])^2, cross-fitted (Robinson 1988; Chernozhukov et al. 2018)."""
-    t = treatment - _out_of_fold(features, treatment, units, model, random_state)
-    y = outcome - _out_of_fold(features, outcome, units, model, random_state)
-    spread = float((t**2).mean())
-    if spread < 1e-8 * max(float(treatment.var()), 1e-300):
-        raise NoOverlap("the treatment follows from what is adjusted for: nothing of it is left to vary")
-    theta = float((t * y).mean()) / spread
-    return Estimate.from_influence(
+    """theta = sum (T - E[T|x]) (Y - E[Y|x]) / sum (T - E[T|x])^2, cross-fitted (Robinson 1988; Chernozhukov et al. 2018).
+
+    model: "stacked" as of `DoCalib` (boosted trees alone leave some of a bent confounder: .86 of 100 logs of 1,000 rows were held), or any of
+    `whyrec.cause.nuisance.make_nuisance`.
+    """
+    def by(kind: Any) -> tuple[FloatArray, FloatArray, float, float]:
+        t = treatment - _out_of_fold(features, treatment, units, kind, random_state)
+        y = outcome - _out_of_fold(features, outcome, units, kind, random_state)
+        spread = float((t**2).mean())
+        if spread < 1e-8 * max(float(treatment.var()), 1e-300):
+            raise NoOverlap("the treatment follows from what is adjusted for: nothing of it is left to vary")
+        return t, y, spread, float((t * y).mean()) / spread
+
+    t, y, spread, theta = by(model)
+    found = Estimate.from_influence(
         theta, t * (y - theta * t) / spread, estimand=estimand, method="partially linear", clusters=units, level=level,
         assumptions=(
             "nothing unmeasured drives both treatment and outcome, given what is adjusted for",
@@ -279,6 +286,16 @@ def partially_linear(
         ),
         diagnostics={"treatment_variance_left": spread / max(float(treatment.var()), 1e-300)},
     )  # fmt: skip
+    if model in ("linear", "constant"):
+        return found
+    straight = by("linear")[3]
+    if abs(straight - theta) <= found.standard_error:
+        return found
+    words = (
+        f"what is adjusted for bends (straight models would say {straight:.4g}): a little of such a bend may be left, and the interval then covers "
+        "less than it says (.90 of 200 simulated logs of 1,000 rows); more rows help"
+    )
+    return found.told({"warnings": (words,)})
 
 
 def two_stage(
@@ -312,9 +329,18 @@ def two_stage(
 def _out_of_fold(
     features: FloatArray, label: FloatArray, units: IntArray | None, model: Any, random_state: int, folds: int = 5
 ) -> FloatArray:
+    from whyrec.cause.cross_fit import STACKED, Models, cross_fit
     from whyrec.cause.nuisance import assign_folds, fit_or_constant
+    from whyrec.cause.scores import Log
 
     groups = np.arange(len(label), dtype=np.int64) if units is None else units
+    if model == STACKED:  # the outcome model of DoCalib, for a treatment that a coin gives and that changes nothing
+        coin = np.random.default_rng(random_state).integers(0, 2, len(label))
+        log = Log(coin, label, np.ones(len(label)), bool(np.isin(label, (0, 1)).all()))
+        found, _ = cross_fit(
+            features, groups, log, np.full(len(label), 0.5), Models("constant", STACKED, folds, False, 1, random_state)
+        )
+        return np.asarray(found.outcomes.mean(axis=1))
     fold, predicted = assign_folds(groups, folds, random_state), np.empty(len(label))
     for k in range(folds):
         train, test = fold != k, fold == k

@@ -15,6 +15,7 @@ from whyrec.decide.off_policy.rounds import Rounds, effective_sample_size
 from whyrec.errors import BadInput, NoOverlap
 from whyrec.estimate import Estimate, FloatArray, IntArray, clustered_error, normal_quantile
 
+_FEW_IN_TAIL = 30  # effective rounds of a tail below which its mean has no interval that holds
 _ASSUMED = ("the logged propensities are true, and positive wherever the target policy acts",)
 
 
@@ -80,12 +81,20 @@ def cvar(rounds: Rounds, share: float, *, upper: bool = False, level: float = 0.
     q = _at(outcome, cdf, share)
     score = q - np.maximum(q - turned.reward, 0.0) / share
     value = float(rounds.weight @ score / rounds.weight.sum())
-    return Estimate.from_influence(
-        sign * value, sign * _normalised(turned, score),
-        estimand=f"mean outcome of the {'best' if upper else 'worst'} {share:.0%} of rounds under the target policy",
-        method="self-normalised CVaR", clusters=rounds.clusters, level=level, assumptions=_ASSUMED,
-        diagnostics={"quantile": sign * q, "effective_sample_size": effective_sample_size(rounds.weight)},
-    )  # fmt: skip
+    worth = effective_sample_size(rounds.weight) * share
+    few = (
+        f"the {'best' if upper else 'worst'} {share:.0%} of the rounds are worth {worth:,.1f} rounds for this policy; below {_FEW_IN_TAIL} the interval "
+        "of their mean is too short: log more, or ask for a larger share",
+    )
+    influence = sign * _normalised(turned, score)
+    spread = clustered_error(influence, rounds.clusters)
+    half = spread._replace(degrees=min(spread.degrees, max(worth - 1, 1.0))).half_width(level)  # the rounds of the tail alone tell of it
+    return Estimate(
+        sign * value, (sign * value - half, sign * value + half), spread.error, spread.units,
+        f"mean outcome of the {'best' if upper else 'worst'} {share:.0%} of rounds under the target policy", "self-normalised CVaR",
+        level, _ASSUMED,
+        {"quantile": sign * q, "effective_sample_size": effective_sample_size(rounds.weight), "tail_worth": worth},
+    ).told({"warnings": few if worth < _FEW_IN_TAIL else ()})  # fmt: skip
 
 
 def _cdf(rounds: Rounds) -> tuple[FloatArray, FloatArray, IntArray, IntArray]:

@@ -19,6 +19,9 @@ from whyrec.estimate import FloatArray, clustered_error, normal_quantile
 
 Kind = Literal["normal", "bootstrap", "studentised", "bernstein", "events"]
 KINDS: tuple[Kind, ...] = ("normal", "bootstrap", "studentised", "bernstein", "events")
+RARE = 0.1  # events a round below which counts get their own interval
+ENOUGH = 1000  # effective rounds from which Wald's interval holds what it promises
+LEAST = 50  # rounds from which a bootstrap-t says anything
 _UNITS = 5_000  # more are put together in groups before they are drawn
 _BATCH = 1 << 22  # multipliers in memory at a time
 # Poisson(1) by inversion of 16 random bits: entry b is the draw that bits b stand for.
@@ -111,22 +114,39 @@ def events(
 ) -> tuple[float, float]:
     """For counts of rare events: what the events carry by a gamma interval, the rest by Wald's, put together by MOVER.
 
-    event_weight: (n,), what one more event in a round adds to n times the value. plain: all weights are 1 and rewards
-    0 or 1, so that the interval can be exact. See `whyrec.decide.weighted_poisson`.
+    reward, event_weight: (n,), or (n, K) of K events a round; event_weight: what one more event adds to n times the value. plain: all
+    weights are 1 and rewards 0 or 1, so that the interval can be exact. See `whyrec.decide.weighted_poisson`.
     """
     n = len(reward)
     if plain and reward.max() <= 1:
         return clopper_pearson(int(reward.sum()), n, level)
     value = terms.value
-    smooth = terms.influence + value - event_weight * reward
+    smooth = terms.influence + value - (event_weight * reward).reshape(n, -1).sum(axis=1)
     quantile = normal_quantile(level)
     happened = reward > 0
     weights = np.repeat(event_weight[happened], reward[happened].astype(np.int64))
-    total, low, high = signed_events(weights, event_weight, level)
+    total, low, high = signed_events(weights, event_weight.ravel(), level)
     centre, error = sum_of(smooth)
     _, low, high = mover((total / n, low / n, high / n), (centre, centre - quantile * error, centre + quantile * error))
     shift = value - (total / n + centre)
     return low + shift, high + shift
+
+
+def of_scores(
+    value: float, influence: FloatArray, reward: FloatArray, event_weight: FloatArray, effective: float, level: float,
+    rng: np.random.Generator, clusters: NDArray[Any] | None = None,
+) -> tuple[float, float]:  # fmt: skip
+    """The interval that a value of this influence (n,) gets by default: `events` for counts of rare events, bootstrap-t where rounds are
+    worth fewer than 1,000, else Wald's. reward, event_weight: as in `events`."""
+    scores = Terms(influence + value, np.zeros(len(influence)), np.ones(len(influence)))
+    if are_counts(reward) and reward.mean() < RARE and clusters is None:
+        return events(scores, reward, event_weight, level)
+    if effective < ENOUGH and len(influence) >= LEAST and (clusters is None or clusters.ndim == 1):
+        try:
+            return studentised(scores, level, rng, clusters=clusters)
+        except BadInput:  # hardly a round differs
+            pass
+    return normal(scores, level, clusters)
 
 
 def if_reward_were_drawn_apart(

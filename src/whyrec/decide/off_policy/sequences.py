@@ -16,6 +16,7 @@ from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, jsonable
 
 _LARGEST_BET = 0.5
+_COCHRAN = 25
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def normal_mixture_sequence(scores: FloatArray, *, level: float = 0.95, tightest
         mean_t +- s_t sqrt(2 (t rho^2 + 1) / (t^2 rho^2) log(sqrt(t rho^2 + 1) / alpha)).
 
     tightest_at: the round at which it shall be narrowest. It starts there: before, a normal limit is not to be trusted and
-    the bounds are infinite. Give the round at which the effective sample size (of the weights) will be about 100.
+    the bounds are infinite, and so they are while the scores seen are more skewed than their number bears. Give the round at which the effective sample size (of the weights) will be about 100.
     """
     n = len(scores)
     if n < 2:
@@ -115,7 +116,10 @@ def normal_mixture_sequence(scores: FloatArray, *, level: float = 0.95, tightest
     mean = np.cumsum(scores) / t
     variance = np.maximum(np.cumsum(scores**2) / t - mean**2, 0.0)
     half = np.sqrt(variance * 2 * (t * rho2 + 1) / (t**2 * rho2) * np.log(np.sqrt(t * rho2 + 1) / alpha))
-    half[: tightest_at - 1] = np.inf
+    # Where few of the scores decide, the limit is not there yet (Cochran's rule, 25 rounds a squared skewness).
+    third = np.cumsum(scores**3) / t - 3 * mean * np.cumsum(scores**2) / t + 2 * mean**3
+    skewness = np.divide(third, variance**1.5, out=np.zeros(n), where=variance > 1e-12 * (1 + mean**2))
+    half[(t < tightest_at) | (t < _COCHRAN * skewness**2)] = np.inf
     return ConfidenceSequence(
         mean,
         np.maximum.accumulate(mean - half),

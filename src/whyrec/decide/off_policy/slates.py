@@ -20,7 +20,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from whyrec.decide.off_policy.rounds import labels, reward_bounds
+from whyrec.decide.off_policy import intervals
+from whyrec.decide.off_policy.rounds import effective_sample_size, labels, reward_bounds
+from whyrec.decide.off_policy.value import few_rounds
 from whyrec.errors import BadInput, NoOverlap
 from whyrec.estimate import Estimate, FloatArray
 
@@ -47,8 +49,9 @@ def slate_values(
     methods: tuple[SlateMethod, ...] | None = None,
     clusters: NDArray[Any] | None = None,
     level: float = 0.95,
+    random_state: int = 0,
 ) -> dict[str, Estimate]:
-    """Value of a slate policy by each method.
+    """Value of a slate policy by each method, with the interval that `off_policy_values` takes by default for such rewards and weights.
 
     rewards, logged_propensity, target_probability: (n, K). position_weight: (K,), what a reward at each position is
     worth (1). predicted_logged: (n, K), the model of the weighted rewards from position k to the end given the items up to
@@ -96,22 +99,26 @@ def slate_values(
         if name == "cascade DR":
             q, v = _table(predicted_logged, "predicted_logged"), _table(predicted_target, "predicted_target")
             value, influence = _cascade(weight, r * worth, q, v, normalised)
+        scale = np.where(weight.any(axis=0), weight.mean(axis=0), 1.0) if normalised else 1.0
+        effective = [effective_sample_size(w) if w.any() else 0.0 for w in weight.T]
+        group = labels(clusters, n)
+        ends = intervals.of_scores(
+            value, influence, r, weight * worth / scale, min(effective), level, np.random.default_rng(random_state), group
+        )
         found[name] = Estimate.from_influence(
             value,
             influence,
             estimand=ESTIMAND,
             method=f"self-normalised {name}" if normalised else name,
-            clusters=labels(clusters, n),
+            clusters=group,
             level=level,
             assumptions=(
                 "the logged propensities are true, and positive wherever the target policy acts",
                 _ASSUMED[name],
             ),
-            diagnostics={
-                "effective_sample_size": [float(w.sum() ** 2 / (w @ w)) if w.any() else 0.0 for w in weight.T],
-                "largest_weight": float(weight.max()),
-            },
-        ).within(bounds)
+            diagnostics={"effective_sample_size": effective, "largest_weight": float(weight.max())},
+        )
+        found[name] = found[name].with_ends(*ends, found[name].standard_error).told({"warnings": few_rounds(min(effective))}).within(bounds)
     return found
 
 

@@ -17,9 +17,6 @@ from whyrec.errors import BadInput
 from whyrec.estimate import Estimate, FloatArray, clustered_error
 
 ESTIMAND = "mean reward of a round under the target policy"
-_RARE = 0.1  # events a round below which counts get their own interval
-_ENOUGH = 1000  # effective rounds from which Wald's interval holds what it promises
-_LEAST = 50  # rounds from which a bootstrap-t says anything
 _FEW = 100  # effective rounds below which no interval here does
 
 
@@ -76,7 +73,7 @@ def off_policy_values(
             level=level,
             assumptions=(*method.assumptions, *told),
             diagnostics=_diagnostics(rounds, weight, kind, parameter if method.tunable else None),
-        ).told({"warnings": _warned(name, weight)})
+        ).told({"warnings": (*_warned(name, weight), *(() if kind in ("events", "bernstein") else spread.lopsided))})
         if rounds.clusters is not None:
             value = value.told(spread.diagnostics)
         if name == "DM":
@@ -119,17 +116,21 @@ def default_interval(rounds: Rounds) -> Kind:
     """ "events" for counts of rare events (fewer than one in ten rounds) without clusters, "studentised" where fewer than
     1,000 effective rounds leave the estimate skewed, else "normal".
     """
-    if intervals.are_counts(rounds.reward) and rounds.reward.mean() < _RARE and rounds.clusters is None:
+    if intervals.are_counts(rounds.reward) and rounds.reward.mean() < intervals.RARE and rounds.clusters is None:
         return "events"
     one_grouping = rounds.clusters is None or rounds.clusters.ndim == 1
     weighted = bool(rounds.weight.any())
-    few = weighted and one_grouping and effective_sample_size(rounds.weight) < _ENOUGH
-    return "studentised" if few and len(rounds) >= _LEAST else "normal"
+    few = weighted and one_grouping and effective_sample_size(rounds.weight) < intervals.ENOUGH
+    return "studentised" if few and len(rounds) >= intervals.LEAST else "normal"
 
 
 def _warned(name: str, weight: FloatArray) -> tuple[str, ...]:
-    worth = effective_sample_size(weight) if weight.any() else 0.0
-    if name in ("naive", "DM") or worth >= _FEW:
+    return () if name in ("naive", "DM") else few_rounds(effective_sample_size(weight) if weight.any() else 0.0)
+
+
+def few_rounds(worth: float) -> tuple[str, ...]:
+    """A warning where a policy's rounds are worth too few for any interval; nothing where they are not."""
+    if worth >= _FEW:
         return ()
     return (
         f"the rounds are worth {worth:,.0f} for this policy; below {_FEW} a 95% interval may hold the truth nearer 90 times in 100: "

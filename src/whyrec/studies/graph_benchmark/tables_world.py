@@ -72,3 +72,41 @@ def discrete_network(
     world = discrete_world(columns, degree, generator)
     values = world.sample(rows, generator)
     return world.dag, pl.DataFrame({f"v{k:03d}": values[:, k].astype(str) for k in range(columns)})
+
+
+def mixed_network(
+    columns: int, degree: float, rows: int, generator: np.random.Generator, *, bent: float = 0.0
+) -> tuple[Matrix, pl.DataFrame]:
+    """A structure and rows of words and numbers, about half of each; every cause acts as it is seen.
+
+    A number is a sum of what its causes do (a level each, a slope, or of a share `bent` of the slopes a step or a valley) and noise; a word the
+    likeliest of sums of such kind, with Gumbel noise (multinomial logit).
+    """
+    order = generator.permutation(columns)
+    dag = np.zeros((columns, columns), bool)
+    dag[np.ix_(order, order)] = np.triu(generator.random((columns, columns)) < degree / (columns - 1), 1)
+    for v in range(columns):
+        dag[generator.permutation(np.flatnonzero(dag[:, v]))[_MOST_CAUSES:], v] = False
+    cards = np.where(generator.random(columns) < 0.5, generator.integers(2, 5, columns), 0)
+    cards[0] = max(int(cards[0]), 2)
+    cards[-1] = 0
+    values = np.zeros((rows, columns))
+    for v in order:
+        width = max(int(cards[v]), 1)
+        score = np.zeros((rows, width))
+        for u in np.flatnonzero(dag[:, v]):
+            strength = generator.uniform(0.2, 1.0) * generator.choice([-1, 1]) * (1.5 if cards[v] else 1.0)
+            if cards[u]:
+                score += strength * generator.normal(size=(int(cards[u]), width))[values[:, u].astype(np.int64)]
+                continue
+            x = (values[:, u] - values[:, u].mean()) / values[:, u].std()
+            if generator.random() < bent:
+                x = np.tanh(2 * x) if generator.random() < 0.5 else np.abs(x) - 0.8
+            score += strength * x[:, None] * (generator.normal(size=width) if cards[v] else 1.0)
+        if cards[v]:
+            score += 0.3 * generator.normal(size=width)
+            values[:, v] = (score + generator.gumbel(size=score.shape)).argmax(axis=1)
+        else:
+            values[:, v] = score[:, 0] + generator.normal(size=rows) * generator.uniform(0.5, 1.5)
+    words = {f"v{k:03d}": values[:, k].astype(np.int64).astype(str) if cards[k] else values[:, k] for k in range(columns)}
+    return dag, pl.DataFrame(words)
