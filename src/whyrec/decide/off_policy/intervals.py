@@ -13,9 +13,9 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from whyrec.decide.weighted_poisson import clopper_pearson, mover, signed_events, sum_of
+from whyrec.decide.weighted_poisson import clopper_pearson, mover, signed_events
 from whyrec.errors import BadInput
-from whyrec.estimate import FloatArray, clustered_error, normal_quantile
+from whyrec.estimate import FloatArray, clustered_error
 
 Kind = Literal["normal", "bootstrap", "studentised", "bernstein", "events"]
 KINDS: tuple[Kind, ...] = ("normal", "bootstrap", "studentised", "bernstein", "events")
@@ -107,26 +107,49 @@ def bernstein(terms: Terms, level: float, width: float) -> tuple[float, float]:
 
 
 def events(
-    terms: Terms, reward: FloatArray, event_weight: FloatArray, level: float, *, plain: bool = False
+    terms: Terms,
+    reward: FloatArray,
+    event_weight: FloatArray,
+    level: float,
+    *,
+    plain: bool = False,
+    clusters: NDArray[Any] | None = None,
 ) -> tuple[float, float]:
     """For counts of rare events: what the events carry by a gamma interval, the rest by Wald's, put together by MOVER.
 
     event_weight: (n,), what one more event in a round adds to n times the value. plain: all weights are 1 and rewards
-    0 or 1, so that the interval can be exact. See `whyrec.decide.weighted_poisson`.
+    0 or 1, so that the interval can be exact. clusters: labels of rounds that depend on each other; the events of a cluster are then one.
+    Of zeros and ones with more ones it is the zeros that are rare. See `whyrec.decide.weighted_poisson`.
     """
     n = len(reward)
-    if plain and reward.max() <= 1:
+    if plain and reward.max() <= 1 and clusters is None:
         return clopper_pearson(int(reward.sum()), n, level)
+    if reward.max() <= 1 and reward.mean() > 0.5:
+        reward, event_weight = 1 - reward, -event_weight
     value = terms.value
     smooth = terms.influence + value - event_weight * reward
-    quantile = normal_quantile(level)
-    happened = reward > 0
-    weights = np.repeat(event_weight[happened], reward[happened].astype(np.int64))
-    total, low, high = signed_events(weights, event_weight, level)
-    centre, error = sum_of(smooth)
-    _, low, high = mover((total / n, low / n, high / n), (centre, centre - quantile * error, centre + quantile * error))
+    if clusters is None:
+        happened = reward > 0
+        weights = np.repeat(event_weight[happened], reward[happened].astype(np.int64))
+        total, low, high = signed_events(weights, event_weight, level)
+    else:
+        codes = np.unique(_coarser(clusters), return_inverse=True)[1].ravel()
+        carried, possible = (
+            np.bincount(codes, weights=column).astype(np.float64) for column in (event_weight * reward, event_weight)
+        )
+        total, low, high = signed_events(carried[carried != 0], possible, level, together=True)
+    centre = float(smooth.mean())
+    half = clustered_error(smooth, clusters).half_width(level)
+    _, low, high = mover((total / n, low / n, high / n), (centre, centre - half, centre + half))
     shift = value - (total / n + centre)
     return low + shift, high + shift
+
+
+def _coarser(clusters: NDArray[Any]) -> NDArray[Any]:
+    """Of two groupings the one of fewer groups, which is the cautious one for events that may come together."""
+    if clusters.ndim == 1:
+        return clusters
+    return min(clusters.T, key=lambda column: len(np.unique(column)))
 
 
 def if_reward_were_drawn_apart(
