@@ -201,9 +201,10 @@ def test_python_takes_frames_and_names_a_policy_that_never_overlaps(log):
     few = api.policy_evaluate(frame.head(600), reward="visit", propensity="chance", target="coupon_to_young")
     assert few.values["IPS"].diagnostics["interval"] == "studentised"
     same = api.policy_evaluate(
-        frame.head(60).with_columns(age=pl.lit(1.0), one=pl.lit(0.5)), reward="age", propensity="one", target="one"
+        frame.head(60).with_columns(age=pl.lit(2.5), one=pl.lit(0.5)), reward="age", propensity="one", target="one"
     )
-    assert same.values["SNIPS"].interval == (1.0, 1.0)
+    assert same.values["SNIPS"].interval == (2.5, 2.5)
+    assert any("every reward is the same" in words for words in same.values["SNIPS"].warnings)
     thin = api.policy_evaluate(frame.head(60), reward="visit", propensity="chance", target="call_all")
     assert any("worth" in words for words in thin.warnings)
     spend = api.policy_evaluate(frame, reward="age", propensity="chance", target="coupon_to_young")

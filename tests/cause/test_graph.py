@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from whyrec.cause.graph import CausalGraph
+from whyrec.cause.graph.implied import rejections
 from whyrec.data.schema import Schema
 from whyrec.errors import BadInput, NotIdentified
 
@@ -253,3 +254,24 @@ def test_tiers_put_causes_left_of_effects_and_the_outcome_last() -> None:
     assert sorted(place) == sorted(graph.nodes)
     assert all(place[a] < place[b] for a, b in graph.directed)
     assert tiers[-1] == ["outcome"]
+
+
+def test_what_no_data_could_reject_is_not_held_to_agree() -> None:
+    """A constant column, and one that follows from what is given, test nothing; they cost the others no correction either."""
+    rng = np.random.default_rng(4)
+    a = rng.normal(size=500)
+    b = a + rng.normal(size=500)
+    frame = pl.DataFrame({"a": a, "b": b, "twin": 2 * b, "still": np.ones(500), "word": ["one"] * 500, "c": b + rng.normal(size=500)})
+    for name in ("still", "word"):
+        found = CausalGraph.from_text(f"a -> b; b -> c; {name} -> c").check(frame)
+        verdicts = {(row["a"], row["b"]): row["verdict"] for row in found.to_dicts()}
+        assert verdicts[("a", "c")] == "holds"
+        assert {verdict for pair, verdict in verdicts.items() if name in pair} == {"untested"}
+        tested = found.filter(pl.col("verdict") != "untested")
+        assert found.height > tested.height == found["p_value"].drop_nulls().len() == 1
+        assert tested["p_value"][0] == pytest.approx(CausalGraph.from_text("a -> b; b -> c").check(frame)["p_value"][0])
+        assert "independences that they can test" in rejections(found) and "untested" in rejections(found)
+    follows = CausalGraph.from_text("b -> twin; a -> b; twin -> c").check(frame)
+    assert follows.filter(pl.col("a").is_in(["b"]) & pl.col("b").is_in(["c"]))["verdict"].to_list() == ["untested"]
+    nothing = CausalGraph.from_text("a -> b; still -> b").check(frame)
+    assert rejections(nothing).startswith("the data can test none of the 1 implied independences")

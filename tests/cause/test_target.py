@@ -127,3 +127,16 @@ def test_by_every_door(tmp_path: Any) -> None:
         api.effect(doses, "mail", "spend", adjust=["x"], target="overlap")
     with pytest.raises(BadInput, match="no target 'nobody'"):
         DoCalib(target="nobody").fit(world["x"], world["a"], world["y"])  # type: ignore[arg-type]
+
+
+def test_what_both_models_missed_says_whose_effect_it_moves() -> None:
+    """Nothing is taken off effects among some: the attempt says so, and of whom its own figure is."""
+    world = _draw(1_000, 8)
+    for target in ("everybody", "treated"):
+        model = DoCalib(target=target, repeats=1).fit(world["x"], world["a"], world["y"])  # type: ignore[arg-type]
+        words = next(a.words for a in refute(model, runs=20, draws=20) if a.name == "missed by both models")
+        assert ("average effect over everybody" in words and "nothing is taken off" in words) == (target == "treated")
+    straight = DoCalib(propensity="logistic", outcome="linear").fit(world["x"][:, :1] ** 2, world["a"], world["y"])
+    assert straight.second_order_ is None
+    words = next(a.words for a in refute(straight, runs=20, draws=20) if a.name == "missed by both models")
+    assert words.endswith("; 0% of it is taken off.")

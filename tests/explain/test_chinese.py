@@ -8,6 +8,7 @@ import pytest
 
 from whyrec.cause.docalib import DoCalib
 from whyrec.cause.refute import refute
+from whyrec.decide import decision, targeting
 from whyrec.explain import chinese
 from whyrec.explain.chinese import in_chinese, validation_in
 
@@ -66,3 +67,19 @@ def test_warnings_and_the_column_after_the_treatment_are_known() -> None:
         DoCalib(propensity="logistic", outcome="linear", folds=2).fit(x[:, :1], a, y, clusters=np.arange(900) % 6),
     ):
         assert model.effect_.warnings and all(re.search("[一-鿿]", in_chinese(w)) for w in model.effect_.warnings)
+
+
+def test_the_effects_of_a_model_have_no_english_sentence() -> None:
+    """What /v1/effect tells beside the average: policies, the decision, and why columns of a table are left out."""
+    told = {
+        "policies": {"at random": {"estimand": targeting.ESTIMAND, "assumptions": ["nothing unmeasured drives both treatment and outcome"]}},
+        "decision": {"before": {"estimand": decision.ESTIMAND}},
+        "attributes": {"item": {"used": ["price"], "left_out": {"name": "hardly any two rows share a value", "shelf": "it is the same in every row"}}},
+    }  # fmt: skip
+    found = chinese.content_in(told, "zh")
+    sentences = [
+        found["policies"]["at random"]["estimand"], *found["policies"]["at random"]["assumptions"], found["decision"]["before"]["estimand"],
+        *found["attributes"]["item"]["left_out"].values(),
+    ]  # fmt: skip
+    assert not [words for words in sentences if re.search("[a-z]", words)]
+    assert found["attributes"]["item"]["used"] == ["price"] and set(found["attributes"]["item"]["left_out"]) == {"name", "shelf"}

@@ -42,6 +42,7 @@ ASKED: list[tuple[str, dict[str, Any]]] = [
     ("effect", {"treatment": "word", "outcome": "said", "adjust": ["x1"], "missing": "complete"}),
     ("effect", {"treatment": "t", "outcome": "buy", "adjust": ["x1"], "missing": "indicator"}),
     ("effect", {"treatment": "t", "outcome": "y", "adjust": ["late"]}),
+    *(("effect", {"treatment": "t", "outcome": "y", "adjust": ["age"], "target": target}) for target in ("treated", "untreated", "overlap")),
     ("effect", {"treatment": "t", "outcome": "y", "graph": "age -> t; age -> y; t -> y; hid -> y"}),
     ("effect", {"treatment": "arm", "outcome": "y", "adjust": ["age", "x1"]}),
     ("arms", {"treatment": "arm", "outcome": "buy", "adjust": ["age"], "over": "rows"}),

@@ -62,3 +62,8 @@ def test_a_model_takes_no_declaration(tmp_path: Any) -> None:
     (tmp_path / "model.json").write_text("{}")
     with pytest.raises(BadInput, match="measured_after would change nothing"):
         whyrec.effect(tmp_path, measured_after=["late"])
+
+
+def test_the_treatment_is_not_measured_after_itself(frame: pl.DataFrame) -> None:
+    with pytest.raises(BadInput, match="'t' is the treatment"):
+        whyrec.effect(frame, "t", "y", adjust=["age"], measured_after=["t", "late"])

@@ -83,7 +83,7 @@ class Checked:
         """graph (see `GraphOnTable`), tests, tested, rejected, words, files."""
         return {
             "graph": self.on_table.to_dict(),
-            "tested": self.table.height,
+            "tested": int((self.table["verdict"] != "untested").sum()),
             "rejected": int((self.table["verdict"] == "rejected").sum()),
             "words": self.words,
             "tests": self.table.to_dicts(),
@@ -93,12 +93,14 @@ class Checked:
     def to_text(self) -> str:
         """The verdict, then the tests, the rejected ones first."""
         lines = [self.words + ".", *self.on_table.lines()]
-        for row in self.table.sort(pl.col("p_value")).to_dicts():
+        for row in self.table.sort(pl.col("p_value"), nulls_last=True).to_dicts():
             given = f" given {row['given']}" if row["given"] else ""
-            lines.append(
-                f"  {row['verdict']:<8} {row['a']} and {row['b']}{given}: correlation {row['correlation']:+.3f}, "
-                f"p {told_p(row['p_value'])}"
+            tested = (
+                "a column is constant or follows from those given"
+                if row["p_value"] is None
+                else f"correlation {row['correlation']:+.3f}, p {told_p(row['p_value'])}"
             )
+            lines.append(f"  {row['verdict']:<8} {row['a']} and {row['b']}{given}: {tested}")
         return "\n".join([*lines, *(f"written: {file}" for file in self.files)])
 
 

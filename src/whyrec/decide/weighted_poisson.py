@@ -51,15 +51,21 @@ def typical_weight(weights: FloatArray) -> float:
     return float(weights @ weights) / total if total > 0 else 0.0
 
 
-def signed_events(weights: FloatArray, of_rounds: FloatArray, level: float) -> tuple[float, float, float]:
+def signed_events(
+    weights: FloatArray, of_rounds: FloatArray, level: float, *, together: bool = False
+) -> tuple[float, float, float]:
     """Sum and interval where event weights may be negative: positive and negative events are two sums, by MOVER.
 
-    weights: (k,), of the events. of_rounds: (n,), the weights that events of all rounds would have had.
+    weights: (k,), of the events. of_rounds: (n,), the weights that events of all rounds would have had. together: weights are sums over
+    clusters, of which an event may take any part: one more is as heavy as those that happened, and one whole cluster among them.
     """
     parts = []
     for sign in (1.0, -1.0):
         mine, possible = sign * weights[sign * weights > 0], sign * of_rounds[sign * of_rounds > 0]
-        low, high = fay_feuer(mine, typical_weight(possible), level) if len(possible) else (0.0, 0.0)
+        more = typical_weight(possible)
+        if together:
+            more = (len(mine) * typical_weight(mine) + more) / (len(mine) + 1)
+        low, high = fay_feuer(mine, more, level) if len(possible) else (0.0, 0.0)
         parts.append((float(mine.sum()), low, high) if sign > 0 else (-float(mine.sum()), -high, -low))
     return mover(*parts)
 

@@ -56,6 +56,19 @@ _TEMPLATES = (
      "校准前干预行相当于 {} 行，对照行相当于 {} 行"),
     ("A hidden cause would have to be tied to treatment and outcome by a risk ratio of * each to explain the effect away (* to make it uncertain), or "
      "explain * of what is left of both.", "隐藏原因与干预和结果的风险比须各达 {} 才能完全解释该效应（{} 即可使其不确定），或须解释二者剩余部分的 {}。"),
+    ("E[Y | do(@)] - E[Y | do(@)], ~", "E[Y | do({})] - E[Y | do({})]，{}"),
+    ("E[Y | do(@)], ~", "E[Y | do({})]，{}"),
+    ("among those who were treated", "受干预者中"),
+    ("among those who were not treated", "未受干预者中"),
+    ("among those who might have gone either way (weights e (1 - e))", "两种处理都有可能者中（权重 e (1 - e)）"),
+    ("mean outcome over all pairs of user and item, had each been observed", "若全部用户与商品组合都被观测到的平均结果"),
+    ("mean of the ratings given", "已给评分的平均"),
+    ("effect per treated pair", "每个受干预组合的效应"),
+    ("change of the mean outcome of a pair, against treating none", "与一概不干预相比，一个组合的平均结果的变化"),
+    ("nothing unmeasured drives both treatment and outcome", "没有未测量因素同时影响干预和结果"),
+    ("hardly any two rows share a value", "几乎没有两行的取值相同"),
+    ("it is the same in every row", "每一行取值都相同"),
+    ("it is the same in all but a few rows", "除少数行外取值都相同"),
     ("the effect is that among those who were treated; the naive difference is of all rows", "该效应是受干预者中的效应；朴素差异针对所有行"),
     ("the effect is that among those who were not treated; the naive difference is of all rows", "该效应是未受干预者中的效应；朴素差异针对所有行"),
     ("the effect is that among those who might have gone either way (weights e (1 - e)); the naive difference is of all rows",
@@ -161,6 +174,8 @@ _TEMPLATES = (
      "模拟一个解释干预与结果剩余部分各 {} 的隐藏原因，效应从 {} 变为 {}，其符号本来就未定；若与 {} 同样强（{} 与 {}），则变为 {}。"),
     ("What the models of treatment and outcome both missed moves the effect by *, give or take *; * of it is taken off.",
      "干预模型与结果模型都遗漏的部分使效应偏移 {}，误差约 {}；已扣除其中的 {}。"),
+    ("What the models of treatment and outcome both missed moves the average effect over everybody by *, give or take *; nothing is taken off this "
+     "effect, which is that ~.", "干预模型与结果模型都遗漏的部分使全体的平均效应偏移 {}，误差约 {}；本效应是{}的效应，未从中扣除。"),
     ("In * data sets drawn from the fitted models, * of the 95% intervals hold the effect of * that was planted.",
      "从拟合模型抽取的 {} 个数据集中，{} 的 95% 区间包含植入的效应 {}。"),
     ("In * data sets drawn from the fitted model, * of the 95% intervals hold the effect of * that was planted.",
@@ -343,7 +358,7 @@ def lines_in(lines: Sequence[str], lang: Lang) -> tuple[str, ...]:
 
 
 _WORDS = frozenset(
-    ("words", "detects", "misses", "warnings", "assumptions", "assumption", "notes", "estimand", "why", "overlap")
+    ("words", "detects", "misses", "warnings", "assumptions", "assumption", "notes", "estimand", "why", "overlap", "left_out")
 )  # keys under which an answer's JSON holds sentences
 
 
@@ -352,7 +367,7 @@ def content_in(content: Any, lang: Lang, *, words: bool = False) -> Any:
     if lang == "en":
         return content
     if isinstance(content, Mapping):
-        return {key: content_in(value, lang, words=key in _WORDS) for key, value in content.items()}
+        return {key: content_in(value, lang, words=key in _WORDS or (words and not isinstance(value, Mapping))) for key, value in content.items()}
     if isinstance(content, list | tuple):
         return [content_in(value, lang, words=words) for value in content]
     return in_chinese(content) if words and isinstance(content, str) else content

@@ -52,11 +52,12 @@ def failures(content: Mapping[str, Any] | None, lang: Lang = "en") -> list[str]:
         )
     checks = content.get("graph_checks") or ()
     rejected = sum(check["verdict"] == "rejected" for check in checks)
+    tested = sum(check["verdict"] != "untested" for check in checks)
     if rejected:
         told.append(
-            f"The data reject {rejected} of {len(checks)} independences of the causal graph."
+            f"The data reject {rejected} of {tested} independences of the causal graph."
             if lang == "en"
-            else f"因果图的 {len(checks)} 条独立性中有 {rejected} 条被数据拒绝。"
+            else f"因果图的 {tested} 条独立性中有 {rejected} 条被数据拒绝。"
         )
     for row in (content.get("contrasts") or {}).get("contrasts") or ():
         told += [f"{row['arm']}: {words}" for words in failures(row, lang) if words not in told]

@@ -72,7 +72,7 @@ def graph_svg(
     lines += rejected
     if rejected:
         legend.append((Line("", "", "none", "none", look="rejected"), _WORDS["rejected"][zh]))
-    words = _WORDS["holds"][zh].format(n=len(checks), k=len(rejected)) if checks else ""
+    words = _WORDS["holds"][zh].format(n=sum(check["verdict"] != "untested" for check in checks), k=len(rejected)) if checks else ""
     heading = (" · " if title and words else "").join((title, words)) if title or words else ""
     return standalone(
         layers_of(graph), lines, labels=labels, latent=graph.latent, treatment=treatment, outcome=outcome,

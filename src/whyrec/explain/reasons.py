@@ -42,7 +42,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "expected": "Expected outcome: {expected:.4f} as things are, {untreated:.4f} untreated, {treated:.4f} treated.",
         "warning": "Warning: {words}.",
         "failed": "The effects of this log did not pass {checks}: the interval cannot be relied on.",
-        "driver": "Of that, {share:+.4f} comes from {group} (the average pair: {average:+.4f}).",
+        "driver": "Of that, {share:+.4f} comes from {group} (a pair with average features: {average:+.4f}).",
         "no_effect": "The log has no comparable treatment, so nothing is said of what showing or discounting it "
         "would change.",
         "caveat": "This holds if nothing unmeasured drives both treatment and outcome.",
@@ -71,7 +71,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "expected": "期望结果：现状 {expected:.4f}，未干预 {untreated:.4f}，干预 {treated:.4f}。",
         "warning": "警告：{words}。",
         "failed": "此日志的效应未通过 {checks}：该区间不可依赖。",
-        "driver": "其中 {share:+.4f} 来自“{group}”（所有配对的平均：{average:+.4f}）。",
+        "driver": "其中 {share:+.4f} 来自“{group}”（特征取平均值的配对：{average:+.4f}）。",
         "no_effect": "日志中没有可比较的干预，因此不说明展示或打折会改变什么。",
         "caveat": "前提：没有未测量的因素同时影响干预和结果。",
     },

@@ -397,9 +397,10 @@ def graph_checks_part(page: Page, checks: Sequence[Mapping[str, Any]], t: Words)
         )
         return
     rejected = sum(check["verdict"] == "rejected" for check in checks)
+    tested = sum(check["verdict"] != "untested" for check in checks)
     page.text(
         t(
-            f"The graph implies {len(checks)} independences that the data can test (one row of each unit, corrected for "
+            f"The graph implies {tested} independences that the data can test (one row of each unit, corrected for "
             f"their number); {rejected} rejected. "
             + (
                 "Between the nodes of a rejected line an arrow is missing. Every measured node of the graph is adjusted for, "
@@ -407,7 +408,7 @@ def graph_checks_part(page: Page, checks: Sequence[Mapping[str, Any]], t: Words)
                 if rejected
                 else "That no test rejects does not prove the graph."
             ),
-            f"该图有 {len(checks)} 条数据可以检验的独立性（每个单位取一行，并校正检验次数），其中 {rejected} 条被拒绝。"
+            f"该图有 {tested} 条数据可以检验的独立性（每个单位取一行，并校正检验次数），其中 {rejected} 条被拒绝。"
             + (
                 "被拒绝的一行表示两点之间缺少箭头。图中所有测量到的变量都已被调整，因此补上箭头不会改变调整；未测量的因素见下面的敏感性分析。"
                 if rejected
@@ -428,9 +429,8 @@ def graph_checks_part(page: Page, checks: Sequence[Mapping[str, Any]], t: Words)
             [
                 f"{node_name(c['a'], page.lang)} ⟂ {node_name(c['b'], page.lang)}",
                 ", ".join(node_name(name, page.lang) for name in c["given"].split(", ") if name) or "–",
-                t(c["verdict"], "被拒绝" if c["verdict"] == "rejected" else "成立"),
-                number(c["correlation"], 3),
-                number(c["p_value"], 3),
+                t(c["verdict"], {"rejected": "被拒绝", "untested": "未检验"}.get(c["verdict"], "成立")),
+                *("–" if c[name] is None else number(c[name], 3) for name in ("correlation", "p_value")),
             ]
             for c in checks
         ],

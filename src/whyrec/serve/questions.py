@@ -10,8 +10,9 @@ import polars as pl
 
 from whyrec.cause.graph import CausalGraph, GraphOnTable, read_graph
 from whyrec.data.dataset import Codes
+from whyrec.decide.off_policy.value import mean_reward
 from whyrec.errors import BadInput, NotIdentified
-from whyrec.estimate import Estimate, FloatArray, jsonable
+from whyrec.estimate import FloatArray, jsonable
 from whyrec.explain.chinese import content_in
 from whyrec.explain.failures import failures
 from whyrec.serve.cases import frame_of, harmless
@@ -220,11 +221,7 @@ def variants(frame: pl.DataFrame) -> list[dict[str, Any]]:
     rows = []
     for (variant, model), part in frame.group_by(["variant", "model"], maintain_order=True):
         reward: FloatArray = part["reward"].to_numpy().astype(np.float64)
-        mean = float(reward.mean())
-        estimate = Estimate.from_influence(
-            mean, reward - mean, estimand="mean reward of an item shown", method="mean",
-            clusters=part["user"].rank("dense").to_numpy(),
-        )  # fmt: skip
+        estimate = mean_reward(reward, part["user"].rank("dense").to_numpy(), estimand="mean reward of an item shown")
         rows.append({"variant": variant, "model": model, "users": part["user"].n_unique(), **estimate.to_dict()})
     return rows
 

@@ -95,6 +95,8 @@ def checked_columns(
     twice = next((name for name in named if named.count(name) > 1), None)
     if twice is not None:
         raise BadInput(f"column {twice!r} is named twice; treatment, outcome and each confounder are different columns")
+    if treatment in measured_after:
+        raise BadInput(f"column {treatment!r} is the treatment, and declared to be measured after it; name what came later")
     if graph is not None and adjust is not None:
         raise BadInput("give either --adjust or --graph, not both: the graph says what to adjust for")
     if graph is None:

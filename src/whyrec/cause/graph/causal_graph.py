@@ -395,7 +395,7 @@ class CausalGraph:
     def check(self, frame: pl.DataFrame, level: float = 0.05) -> pl.DataFrame:
         """Test each implied independence on the data, corrected for their number (Holm 1979).
 
-        Columns: a, b, given (text), correlation, p_value (corrected), verdict ("holds" or "rejected"). See
+        Columns: a, b, given (text), correlation, p_value (corrected), verdict ("holds", "rejected" or "untested"). See
         `whyrec.cause.graph.implied` for the tests, and `rejections` there for the answer in words.
         """
         from whyrec.cause.graph.implied import check

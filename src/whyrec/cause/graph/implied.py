@@ -54,7 +54,8 @@ def check(graph: CausalGraph, frame: pl.DataFrame, level: float = 0.05) -> pl.Da
     an independence zero whatever the scale of each column; regression on plain ranks does not, and rejects right
     graphs as rows grow. Numeric columns of few values remain approximate. Texts and booleans enter as indicators: the
     test is then Wilks's of the partial canonical correlations (Bartlett 1947), and the correlation is the largest of
-    these. Rows with a missing value are left out; a column in which all are missing is an error.
+    these. Rows with a missing value are left out; a column in which all are missing is an error. Where one of the two is constant,
+    or follows from the given columns, the verdict is "untested": any data would agree.
     """
     columns = [name for name in graph.nodes if name in frame.columns and _usable(frame[name])]
     table = frame.select(_clean(frame[name]) for name in columns)
@@ -69,9 +70,14 @@ def check(graph: CausalGraph, frame: pl.DataFrame, level: float = 0.05) -> pl.Da
     for a, b, given in implied_independences(graph, columns):
         z = np.column_stack([blocks[name] for name in given]) if given else None
         rows.append((a, b, ", ".join(given), *dependence(blocks[a], blocks[b], z)))
-    adjusted = holm(np.array([row[4] for row in rows])).tolist()
+    told = np.array([row[4] for row in rows])
+    adjusted = np.full(len(told), np.nan)
+    adjusted[~np.isnan(told)] = holm(told[~np.isnan(told)])
     return pl.DataFrame(
-        [(*row[:4], p, "rejected" if p < level else "holds") for row, p in zip(rows, adjusted, strict=True)],
+        [
+            (*row[:3], None, None, "untested") if np.isnan(p) else (*row[:4], p, "rejected" if p < level else "holds")
+            for row, p in zip(rows, adjusted.tolist(), strict=True)
+        ],
         schema={"a": pl.String, "b": pl.String, "given": pl.String, "correlation": pl.Float64, "p_value": pl.Float64,
                 "verdict": pl.String},
         orient="row",
@@ -83,14 +89,23 @@ def rejections(table: pl.DataFrame) -> str:
     if table.is_empty():
         return "the graph implies no independence that these columns could test"
     against = table.filter(pl.col("verdict") == "rejected")
+    untested = table.filter(pl.col("verdict") == "untested").height
+    aside = (
+        f"; {untested} {'is' if untested == 1 else 'are'} untested, since a column is constant or follows from those that are given"
+        if untested
+        else ""
+    )
+    tested = table.height - untested
+    if not tested:
+        return f"the data can test none of the {table.height} implied independences: a column is constant or follows from those that are given"
     if against.is_empty():
-        return f"the data agree with all {table.height} implied independences"
+        return f"the data agree with all {tested} implied independences{' that they can test' if untested else ''}{aside}"
     worst = against.sort(pl.col("correlation").abs(), descending=True).row(0, named=True)
     given = f" given {worst['given']}" if worst["given"] else ""
     return (
-        f"the data reject {against.height} of {table.height} implied independences; most strongly {worst['a']} and "
-        f"{worst['b']}{given}: partial correlation {worst['correlation']:.2f}, corrected p {told_p(worst['p_value'])}. "
-        f"An edge or an unmeasured cause between them is missing, or a direction is wrong"
+        f"the data reject {against.height} of {tested} implied independences{' that they can test' if untested else ''}; most strongly "
+        f"{worst['a']} and {worst['b']}{given}: partial correlation {worst['correlation']:.2f}, corrected p {told_p(worst['p_value'])}. "
+        f"An edge or an unmeasured cause between them is missing, or a direction is wrong{aside}"
     )
 
 
@@ -103,26 +118,34 @@ def dependence(a: FloatArray, b: FloatArray, given: FloatArray | None) -> tuple[
     """(partial correlation, p-value) of blocks of columns, each centred, (n, k).
 
     Single columns: Fisher's z of the partial correlation. Else Bartlett's approximation to Wilks's lambda with
-    k_a k_b degrees of freedom, and the largest canonical correlation.
+    k_a k_b degrees of freedom, and the largest canonical correlation. Not numbers (nan) where a block is constant or follows from
+    the given ones: nothing is left to test.
     """
     n = len(a)
     rank = 0
     if given is not None:
         basis, rank = _basis(given)
-        a, b = a - basis @ (basis.T @ a), b - basis @ (basis.T @ b)
+        a, b = _left(a, basis), _left(b, basis)
+    if not a.any() or not b.any():
+        return np.nan, np.nan
     if a.shape[1] == b.shape[1] == 1:
         scale = float(np.sqrt((a[:, 0] @ a[:, 0]) * (b[:, 0] @ b[:, 0])))
-        correlation = float(a[:, 0] @ b[:, 0]) / scale if scale > 1e-9 * n else 0.0
+        correlation = float(a[:, 0] @ b[:, 0]) / scale
         z = np.arctanh(np.clip(correlation, -0.999999, 0.999999)) * np.sqrt(max(n - rank - 3, 1))
         return correlation, two_sided(float(z))
     (qa, ra), (qb, rb) = _basis(a), _basis(b)
-    if not ra or not rb:
-        return 0.0, 1.0
     from scipy.special import chdtrc
 
     cosines = np.clip(np.linalg.svd(qa.T @ qb, compute_uv=False), 0.0, 0.999999)
     statistic = -(n - 1 - rank - (ra + rb + 1) / 2) * np.log1p(-(cosines**2)).sum()
     return float(cosines[0]), float(chdtrc(ra * rb, statistic))
+
+
+def _left(block: FloatArray, basis: FloatArray) -> FloatArray:
+    """What the basis leaves of each column; zero where that is rounding."""
+    left = block - basis @ (basis.T @ block)
+    kept = np.linalg.norm(left, axis=0) > 1e-9 * np.linalg.norm(block, axis=0)
+    return np.where(kept, left, 0.0)
 
 
 def normal_scores(ranks: FloatArray) -> FloatArray:

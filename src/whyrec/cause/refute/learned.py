@@ -16,7 +16,7 @@ from whyrec.cause.refute.linear import hidden_cause, placebo
 from whyrec.cause.refute.results import LEAST, PlaceboRuns, Refutation, two_sided
 from whyrec.cause.scores import Calibrated, Log
 from whyrec.cause.second_order import second_order
-from whyrec.cause.target import target_scores, tilt
+from whyrec.cause.target import WORDS, target_scores, tilt
 from whyrec.estimate import FloatArray, clustered_error, normal_quantile
 
 
@@ -176,7 +176,10 @@ def _missed_by_both(model: DoCalib) -> Refutation:
     return Refutation(
         "missed by both models", part.bias, (part.bias - half, part.bias + half), "0", p_value >= LEAST, p_value,
         f"What the models of treatment and outcome both missed moves the effect by {part.bias:+.4g}, give or take {half:.2g}; "
-        f"{part.share:.0%} of it is taken off.",
+        f"{0 if model.second_order_ is None else part.share:.0%} of it is taken off."
+        if model.target == "everybody"
+        else f"What the models of treatment and outcome both missed moves the average effect over everybody by {part.bias:+.4g}, "
+        f"give or take {half:.2g}; nothing is taken off this effect, which is that {WORDS[model.target]}.",
     )  # fmt: skip
 
 

@@ -109,25 +109,50 @@ def bernstein(terms: Terms, level: float, width: float) -> tuple[float, float]:
     return terms.value - half, terms.value + half
 
 
+def rare_counts(reward: FloatArray) -> bool:
+    """Whether rewards are counts of events in fewer than one round of ten, or zeros and ones with as few zeros."""
+    mean = float(reward.mean())
+    return are_counts(reward) and (mean < RARE or (reward.max() <= 1 and mean > 1 - RARE))
+
+
 def events(
-    terms: Terms, reward: FloatArray, event_weight: FloatArray, level: float, *, plain: bool = False
+    terms: Terms,
+    reward: FloatArray,
+    event_weight: FloatArray,
+    level: float,
+    *,
+    plain: bool = False,
+    clusters: NDArray[Any] | None = None,
 ) -> tuple[float, float]:
     """For counts of rare events: what the events carry by a gamma interval, the rest by Wald's, put together by MOVER.
 
     reward, event_weight: (n,), or (n, K) of K events a round; event_weight: what one more event adds to n times the value. plain: all
-    weights are 1 and rewards 0 or 1, so that the interval can be exact. See `whyrec.decide.weighted_poisson`.
+    weights are 1 and rewards 0 or 1, so that the interval can be exact. clusters: labels of rounds that depend on each other; the events of a cluster
+    are then one. Of zeros and ones with more ones it is the zeros that are rare. See `whyrec.decide.weighted_poisson`.
     """
     n = len(reward)
-    if plain and reward.max() <= 1:
+    if plain and reward.max() <= 1 and clusters is None:
         return clopper_pearson(int(reward.sum()), n, level)
+    if reward.max() <= 1 and reward.mean() > 0.5:
+        reward, event_weight = 1 - reward, -event_weight
     value = terms.value
-    smooth = terms.influence + value - (event_weight * reward).reshape(n, -1).sum(axis=1)
-    quantile = normal_quantile(level)
-    happened = reward > 0
-    weights = np.repeat(event_weight[happened], reward[happened].astype(np.int64))
-    total, low, high = signed_events(weights, event_weight.ravel(), level)
-    centre, error = sum_of(smooth)
-    _, low, high = mover((total / n, low / n, high / n), (centre, centre - quantile * error, centre + quantile * error))
+    carried = (event_weight * reward).reshape(n, -1).sum(axis=1)
+    smooth = terms.influence + value - carried
+    if clusters is None:
+        happened = reward > 0
+        weights = np.repeat(event_weight[happened], reward[happened].astype(np.int64))
+        total, low, high = signed_events(weights, event_weight.ravel(), level)
+        centre, error = sum_of(smooth)
+        half = normal_quantile(level) * error
+    else:
+        codes = np.unique(_coarser(clusters), return_inverse=True)[1].ravel()
+        of_cluster, possible = (
+            np.bincount(codes, weights=column).astype(np.float64)
+            for column in (carried, event_weight.reshape(n, -1).sum(axis=1))
+        )
+        total, low, high = signed_events(of_cluster[of_cluster != 0], possible, level, together=True)
+        centre, half = float(smooth.mean()), clustered_error(smooth, clusters).half_width(level)
+    _, low, high = mover((total / n, low / n, high / n), (centre, centre - half, centre + half))
     shift = value - (total / n + centre)
     return low + shift, high + shift
 
@@ -139,14 +164,21 @@ def of_scores(
     """The interval that a value of this influence (n,) gets by default: `events` for counts of rare events, bootstrap-t where rounds are
     worth fewer than 1,000, else Wald's. reward, event_weight: as in `events`."""
     scores = Terms(influence + value, np.zeros(len(influence)), np.ones(len(influence)))
-    if are_counts(reward) and reward.mean() < RARE and clusters is None:
-        return events(scores, reward, event_weight, level)
+    if rare_counts(reward):
+        return events(scores, reward, event_weight, level, clusters=clusters)
     if effective < ENOUGH and len(influence) >= LEAST and (clusters is None or clusters.ndim == 1):
         try:
             return studentised(scores, level, rng, clusters=clusters)
         except BadInput:  # hardly a round differs
             pass
     return normal(scores, level, clusters)
+
+
+def _coarser(clusters: NDArray[Any]) -> NDArray[Any]:
+    """Of two groupings the one of fewer groups, which is the cautious one for events that may come together."""
+    if clusters.ndim == 1:
+        return clusters
+    return min(clusters.T, key=lambda column: len(np.unique(column)))
 
 
 def if_reward_were_drawn_apart(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,8 @@ def off_policy_values(
             value = value.told(spread.diagnostics)
         if name == "DM":
             value = value.without_interval("the reward model's own error is not known")
-        found[name] = value.within(reward_range or reward_bounds(rounds.reward))
+        value = value.within(reward_range or reward_bounds(rounds.reward))
+        found[name] = value.told({"warnings": alike(value)})
     return found
 
 
@@ -113,15 +114,35 @@ def difference(
 
 
 def default_interval(rounds: Rounds) -> Kind:
-    """ "events" for counts of rare events (fewer than one in ten rounds) without clusters, "studentised" where fewer than
-    1,000 effective rounds leave the estimate skewed, else "normal".
+    """ "events" for counts of rare events (fewer than one in ten rounds), or of zeros and ones with as few zeros, "studentised" where
+    fewer than 1,000 effective rounds leave the estimate skewed, else "normal".
     """
-    if intervals.are_counts(rounds.reward) and rounds.reward.mean() < intervals.RARE and rounds.clusters is None:
+    if intervals.rare_counts(rounds.reward):
         return "events"
     one_grouping = rounds.clusters is None or rounds.clusters.ndim == 1
     weighted = bool(rounds.weight.any())
     few = weighted and one_grouping and effective_sample_size(rounds.weight) < intervals.ENOUGH
     return "studentised" if few and len(rounds) >= intervals.LEAST else "normal"
+
+
+def mean_reward(reward: FloatArray, clusters: NDArray[Any], *, estimand: str, level: float = 0.95) -> Estimate:
+    """Mean of rewards (n,) of rounds as they were, with the interval of rare events where these are such; clusters: labels (n,)."""
+    ones = np.ones(len(reward))
+    terms = Terms(0 * ones, reward, ones)
+    found = Estimate.from_influence(
+        terms.value, terms.influence, estimand=estimand, method="mean", clusters=clusters, level=level
+    )
+    if intervals.rare_counts(reward):
+        found = replace(found, interval=intervals.events(terms, reward, ones, level, clusters=clusters))
+    found = found.within(reward_bounds(reward))
+    return found.told({"warnings": alike(found)})
+
+
+def alike(value: Estimate) -> tuple[str, ...]:
+    """A warning where an interval has no width, since all that was seen is the same."""
+    if value.interval[0] != value.interval[1]:
+        return ()
+    return ("every reward is the same: how far rewards spread, and so the interval, is not known",)
 
 
 def _warned(name: str, weight: FloatArray) -> tuple[str, ...]:
@@ -170,9 +191,11 @@ def _ends(
         width, told = _score_width(name, rounds, weight, parameter, how.reward_range, how.largest_weight)
         low, high = intervals.bernstein(terms, how.level, width)
     elif how.kind == "events" and weight.any():
-        told = ("events of a round are rare and independent",)
+        told = (f"events of a {'round' if rounds.clusters is None else 'cluster'} are rare and independent",)
         scale = float(weight.mean()) if METHODS[name].normalised else 1.0
-        low, high = intervals.events(terms, rounds.reward, weight / scale, how.level, plain=name == "naive")
+        low, high = intervals.events(
+            terms, rounds.reward, weight / scale, how.level, plain=name == "naive", clusters=rounds.clusters
+        )
     else:
         low, high = intervals.normal(terms, how.level, rounds.clusters)
     return (float(low), float(high)), told
