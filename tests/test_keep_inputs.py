@@ -14,7 +14,8 @@ from whyrec.api.options import WRITTEN, keep_inputs
 from whyrec.errors import BadInput
 
 READ = {
-    "source", "log", "logs", "items", "users", "schema", "model", "test", "data", "graph", "path", "case", "policy", "table", "frame", "journal"
+    "source", "log", "logs", "items", "users", "schema", "model", "test", "data", "graph", "path", "case", "policy", "table", "frame", "journal",
+    "scores", "settings", "states",
 }  # fmt: skip
 
 
