@@ -25,6 +25,7 @@ from whyrec.cause.sensitivity import (
 )
 from whyrec.errors import BadInput
 from whyrec.estimate import Estimate, FloatArray
+from whyrec.explain.chinese import in_chinese
 
 GRID = [1.0, 1.1, 1.3, 1.6, 2.0, 3.0, 5.0]
 
@@ -220,3 +221,15 @@ def test_the_scale_of_part_of_the_rows_is_that_of_their_share() -> None:
     share = weight[:200].sum() / weight.sum()
     assert bias_scale(left, representer, weight, part) == pytest.approx(share * inside)
     assert bias_scale(left, representer, weight, np.zeros(1_000)) == 0
+
+
+@pytest.mark.parametrize("empty", [0, 1])
+def test_an_arm_without_an_event_is_harder_to_explain_away_than_its_interval(empty: int) -> None:
+    """A ratio of shares of 0 (or by 0) has no E-value; it was told as 1.7, and that of the interval's end as 4.3."""
+    rng = np.random.default_rng(3)
+    a = rng.integers(0, 2, 2_000)
+    y = ((rng.random(2_000) < 0.03) & (a != empty)).astype(float)
+    found = sensitivity(DoCalib(propensity="constant", outcome="constant").fit(rng.normal(size=(2_000, 1)), a, y))
+    assert found.e_value == np.inf > found.e_value_interval > 1
+    assert found.words.startswith("An arm without an event")
+    assert not set("abcdefghijklmnopqrstuvwxyz") & set(in_chinese(found.words))

@@ -140,3 +140,20 @@ def test_what_both_models_missed_says_whose_effect_it_moves() -> None:
     assert straight.second_order_ is None
     words = next(a.words for a in refute(straight, runs=20, draws=20) if a.name == "missed by both models")
     assert words.endswith("; 0% of it is taken off.")
+
+
+@pytest.mark.parametrize(("chance", "asked"), [(1.0, ("everybody", "treated")), (0.0, ("everybody", "untreated"))])
+def test_rows_that_could_not_go_the_other_way_are_told(chance: float, asked: tuple[str, ...]) -> None:
+    """A logged chance of 1 (or 0) for 200 of 1,500 rows, whose own effect nothing can tell: only the models say it."""
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=1_500)
+    e = np.where(np.arange(1_500) < 200, chance, 1 / (1 + np.exp(-x)))
+    a = (rng.random(1_500) < e).astype(int)
+    for target in ("everybody", "treated", "untreated", "overlap"):
+        model = DoCalib(target=target, outcome="linear").fit(x[:, None], a, a + x + rng.normal(size=1_500), propensity=e)  # type: ignore[arg-type]
+        told = any("200 rows had a logged chance of 0 or 1" in words for words in model.effect_.warnings)
+        assert told == (target in asked)
+        assert model.positivity_.verdict == "poor" or not told
+    with pytest.raises(NoOverlap, match="next to no chance"):
+        most = np.where(np.arange(1_500) < 900, chance, e)
+        DoCalib(outcome="linear").fit(x[:, None], (rng.random(1_500) < most).astype(int), x, propensity=most)

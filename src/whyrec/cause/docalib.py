@@ -23,7 +23,7 @@ from functools import cached_property
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from whyrec.cause.calibration import CALIBRATIONS, CalibrationName, fit_calibrator
 from whyrec.cause.cross_fit import STACKED, Models, cross_fit
@@ -227,6 +227,7 @@ class DoCalib:
         calibrated = calibrate(self.nuisances_, self.log_, self.calibration, least)
         self.propensity_, self.outcomes_ = calibrated.propensity, calibrated.outcomes
         self.outcome_calibrated_, self.propensity_calibrated_ = calibrated.applied, calibrated.propensity_applied
+        certain = self._certain()
         try:
             self.positivity_ = positivity(
                 calibrated.propensity,
@@ -236,6 +237,7 @@ class DoCalib:
                 calibrated.clipped,
                 raw=None if self.nuisances_.logged else self.nuisances_.propensity,
                 tilt=self._tilt(calibrated.propensity),
+                certain=float(self.log_.weight[certain].sum() / self.log_.weight.sum()),
             )
         except NoOverlap as error:
             elsewhere = "; the effect among those who might have gone either way can be told where a few were (target 'overlap', --for overlap)"
@@ -289,6 +291,16 @@ class DoCalib:
             effect = replace(effect, interval=(effect.estimate - half, effect.estimate + half)).told(
                 missed(left, effect.standard_error)
             )
+        if certain.any():
+            effect = effect.told(
+                {
+                    "warnings": (
+                        f"{certain.sum():,} rows had a logged chance of 0 or 1: no row like them got the other arm, and what it would have "
+                        "been is the outcome model's word alone; leave them out, or ask among those who might have gone either way "
+                        "(--for overlap)",
+                    )
+                }
+            )
         if self.bootstrap:
             draws = self._bootstrap_means(units, self.bootstrap)
             arms = [_percentile(arm, draws[:, k]) for k, arm in enumerate(arms)]
@@ -323,6 +335,14 @@ class DoCalib:
         left, representer = residual_and_representer(self.log_.treatment, self.log_.outcome, e, self.outcomes_)
         counted = self._tilt(e)
         return left, representer if counted is None else representer * counted / np.average(counted, weights=self.log_.weight)
+
+    def _certain(self) -> NDArray[np.bool_]:
+        """Rows that count and whose logged chance was 0 or 1, (n,)."""
+        e = self.nuisances_.propensity
+        if not self.nuisances_.logged:
+            return np.zeros(len(e), dtype=bool)
+        tilt_of = self._tilt(e)
+        return ((e <= 0) | (e >= 1)) & (True if tilt_of is None else tilt_of > 0)
 
     def _given_away(self) -> str:
         """The features that alone tell the arms apart, in words; nothing where none does."""

@@ -58,9 +58,11 @@ def positivity(
     clipped: tuple[int, int],
     raw: FloatArray | None = None,
     tilt: FloatArray | None = None,
+    certain: float = 0.0,
 ) -> Positivity:
     """Diagnose overlap; propensity is the (clipped) probability of treatment, shape (n,); raw the same before calibration and floors.
     tilt: how much each row counts (n,), for an effect among others than everybody (`whyrec.cause.target`); raised chances refuse nothing then.
+    certain: share of the rows that count whose logged chance was 0 or 1, so that nothing like them got the other arm.
 
     Overlap is no better than "fair" where one row weighs ten times its arm's mean or a hundredth of all of it, and "poor" where one row
     carries a tenth of its arm: the average may then hang on a few rows, however many effective rows the others make.
@@ -83,8 +85,8 @@ def positivity(
                 f"are needed): hardly any {name} row looks like the others; log a share of impressions at random, or ask about "
                 "the pairs for which both happened"
             )
-    share = sum(clipped) / len(propensity)
-    if share > _MOST_CLIPPED and tilt is None:
+    share = certain + (sum(clipped) / len(propensity) if tilt is None else 0.0)
+    if share > _MOST_CLIPPED:
         raise NoOverlap(
             f"{share:.0%} of the rows had next to no chance of one of the arms: the features decide who is treated, and no comparable "
             "row got the other arm; log a share of impressions at random, or leave out of the features what is part of the treatment"
@@ -92,8 +94,6 @@ def positivity(
     loss = min(effective[arm] / rows[arm] for arm in (0, 1))
     carried = max(heaviest[arm] / rows[arm] if heaviest[arm] > _HEAVY / 2 else 0.0 for arm in (0, 1))
     loss_raw = 1.0 if before is None else min(before[arm] / rows[arm] for arm in (0, 1))
-    if tilt is not None:
-        share = 0.0
     poor = share > 0.1 or loss < 0.1 or min(effective) < 50 or carried > _TOO_MUCH
     fair = share > 0.01 or loss < 0.4 or carried > _MUCH or max(heaviest) > _HEAVY or loss_raw < 0.1
     verdict = "poor" if poor else "fair" if fair else "good"

@@ -60,10 +60,22 @@ _TEMPLATES = (
     ("E[Y | do(@)], ~", "E[Y | do({})]，{}"),
     ("among those who were treated", "受干预者中"),
     ("among those who were not treated", "未受干预者中"),
-    ("among those who might have gone either way (weights e (1 - e))", "两种处理都有可能者中（权重 e (1 - e)）"),
+    ("among those who might have gone either way (weights e (1 - e))", "两种情形皆有可能者中（权重 e (1 - e)）"),
     ("mean outcome over all pairs of user and item, had each been observed", "若全部用户与商品组合都被观测到的平均结果"),
     ("mean of the ratings given", "已给评分的平均"),
+    ("An arm without an event leaves no finite risk ratio to explain away (a hidden cause tied to treatment and outcome by * each makes the effect "
+     "uncertain); it would have to explain * of what is left of both.",
+     "没有事件的一组没有有限的风险比可供解释（隐藏原因与干预和结果的风险比各达 {} 即可使效应不确定）；它须解释二者剩余部分的 {}。"),
+    ("An arm without an event leaves no finite risk ratio to explain away (a hidden cause tied to treatment and outcome by * each makes the effect "
+     "uncertain); it would have to explain * of what is left of both. If it changes the odds of treatment * times or more, the bounds include zero (with sampling error *).",
+     "没有事件的一组没有有限的风险比可供解释（隐藏原因与干预和结果的风险比各达 {} 即可使效应不确定）；它须解释二者剩余部分的 {}。若它使干预的几率改变 {} 倍或更多，界包含零（计入抽样误差为 {}）。"),
+    ("An arm without an event leaves no finite risk ratio to explain away (a hidden cause tied to treatment and outcome by * each makes the effect "
+     "uncertain); it would have to explain * of what is left of both. Even if it changes the odds of treatment * times, the bounds do not include zero.",
+     "没有事件的一组没有有限的风险比可供解释（隐藏原因与干预和结果的风险比各达 {} 即可使效应不确定）；它须解释二者剩余部分的 {}。即使它使干预的几率改变 {} 倍，界也不包含零。"),
     ("effect per treated pair", "每个受干预组合的效应"),
+    ("* rows had a logged chance of 0 or 1: no row like them got the other arm, and what it would have been is the outcome model's word alone; leave "
+     "them out, or ask among those who might have gone either way (--for overlap)",
+     "{} 行的记录概率为 0 或 1：没有与之相似的行属于另一组，其另一种结果只来自结果模型；请去掉这些行，或询问两种情形皆有可能者中的效应（--for overlap）"),
     ("change of the mean outcome of a pair, against treating none", "与一概不干预相比，一个组合的平均结果的变化"),
     ("nothing unmeasured drives both treatment and outcome", "没有未测量因素同时影响干预和结果"),
     ("hardly any two rows share a value", "几乎没有两行的取值相同"),

@@ -59,9 +59,16 @@ def sensitivity(model: DoCalib, gammas: ArrayLike | None = None, *, spread: Spre
     everybody = model.target == "everybody"
     bounds = sharp_bounds(model, gamma, spread=spread, level=effect.level) if everybody else None
     nearest = min(effect.interval, key=abs) if effect.interval[0] * effect.interval[1] > 0 else 0.0
-    e_point, e_limit = (e_value(_risk_ratio(model, value)) for value in (effect.estimate, nearest))
+    control = model.arms_[0]
+    e_point = e_value(_risk_ratio(model, control.estimate, effect.estimate))
+    # Beside no event at all a limit is that beside as many as the control's interval allows.
+    e_limit = e_value(_risk_ratio(model, control.estimate or max(control.interval[1], 0.0), nearest))
     rv, rv_limit = hidden_shares(effect)
     words = (
+        f"An arm without an event leaves no finite risk ratio to explain away (a hidden cause tied to treatment and outcome by {e_limit:.2f} each "
+        f"makes the effect uncertain); it would have to explain {rv:.1%} of what is left of both."
+        if e_point == inf
+        else
         f"A hidden cause would have to be tied to treatment and outcome by a risk ratio of {e_point:.2f} each to explain the effect away "
         f"({e_limit:.2f} to make it uncertain), or explain {rv:.1%} of what is left of both."
     )
@@ -102,11 +109,11 @@ def with_hidden_shares(effect: Estimate) -> Estimate:
     )
 
 
-def _risk_ratio(model: DoCalib, effect: float) -> float:
+def _risk_ratio(model: DoCalib, control: float, effect: float) -> float:
     """Ratio of the arms' means for a binary outcome; exp(0.91 d) of the standardised difference otherwise (Chinn 2000)."""
-    control = model.arms_[0].estimate
-    if model.log_.binary and control > 0 and control + effect > 0:
-        return (control + effect) / control
+    if model.log_.binary:  # an arm without an event has a ratio of 0 or none to it, which no hidden cause explains away
+        treated = min(max(control + effect, 0.0), 1.0)
+        return treated / control if control > 0 else inf if treated > 0 else 1.0
     spread = float(np.sqrt(np.cov(model.outcome_, aweights=model.weights_)))
     return exp(min(0.91 * effect / spread, 50.0)) if spread > 0 else 1.0
 
