@@ -29,6 +29,7 @@ from whyrec.estimate import Estimate, FloatArray
 SlateMethod = Literal["slate IPS", "independent IPS", "reward-interaction IPS", "cascade DR"]
 SLATE_METHODS: tuple[SlateMethod, ...] = ("slate IPS", "independent IPS", "reward-interaction IPS", "cascade DR")
 ESTIMAND = "mean weighted reward of a slate under the target policy"
+_FEW = 150  # effective slates: of about 100, slate IPS held .928 and the cascade .922 of 500 logs
 _ASSUMED = {
     "slate IPS": "nothing of how positions interact",
     "independent IPS": "a position's outcome does not depend on the other positions' items (no slate competition)",
@@ -118,7 +119,7 @@ def slate_values(
             ),
             diagnostics={"effective_sample_size": effective, "largest_weight": float(weight.max())},
         )
-        found[name] = found[name].with_ends(*ends, found[name].standard_error).told({"warnings": few_rounds(min(effective))}).within(bounds)
+        found[name] = found[name].with_ends(*ends, found[name].standard_error).told({"warnings": few_rounds(min(effective), _FEW)}).within(bounds)
     return found
 
 

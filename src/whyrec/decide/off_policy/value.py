@@ -149,12 +149,12 @@ def _warned(name: str, weight: FloatArray) -> tuple[str, ...]:
     return () if name in ("naive", "DM") else few_rounds(effective_sample_size(weight) if weight.any() else 0.0)
 
 
-def few_rounds(worth: float) -> tuple[str, ...]:
+def few_rounds(worth: float, least: int = _FEW) -> tuple[str, ...]:
     """A warning where a policy's rounds are worth too few for any interval; nothing where they are not."""
-    if worth >= _FEW:
+    if worth >= least:
         return ()
     return (
-        f"the rounds are worth {worth:,.0f} for this policy; below {_FEW} a 95% interval may hold the truth nearer 90 times in 100: "
+        f"the rounds are worth {worth:,.0f} for this policy; below {least} a 95% interval may hold the truth nearer 90 times in 100: "
         "log more exploration",
     )
 
