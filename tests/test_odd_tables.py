@@ -292,8 +292,13 @@ def test_a_text_is_no_list_of_names(name: str) -> None:
     """adjust="ab" adjusted for the columns a and b."""
     question = getattr(whyrec, name)
     form = inspect.signature(question)
-    needed = {key: "nothing.csv" for key, one in form.parameters.items() if one.default is inspect.Parameter.empty}
-    for key in [key for key, one in form.parameters.items() if str(one.annotation).startswith("Sequence[")]:
+    lists = [key for key, one in form.parameters.items() if str(one.annotation).startswith("Sequence[")]
+    needed = {
+        key: ["nothing"] if key in lists else "nothing.csv"
+        for key, one in form.parameters.items()
+        if one.default is inspect.Parameter.empty
+    }
+    for key in lists:
         with pytest.raises(BadInput, match=r"'ab'.*is one text; give a list"):
             question(**{**needed, key: "ab"})
 
