@@ -41,12 +41,12 @@ def interval_of_means(
     """Interval of means over users of values in [0, 1], or of `differences` of such, (n_users,) or (n_users, m): low and high, (m,).
 
     By the bootstrap; of few events (below 50) the exact interval of a share of as many users as these are worth, as a draw of few
-    users who found something hardly differs from the next, and one of none never does. A difference's gains and losses
+    users who found something hardly differs from the next, and one of none never does; of one user not a number. A difference's gains and losses
     are two shares, put together by MOVER (Zou and Donner 2008).
     """
     table = values[:, None] if values.ndim == 1 else values
     low, high = bootstrap(table, level, draws, random_state)
-    for k, column in enumerate(table.T):
+    for k, column in enumerate(table.T if len(table) > 1 else ()):  # one user says nothing of others
         gains, losses = (_share(np.maximum(sign * column, 0.0), level) for sign in (1.0, -1.0))
         if not differences:
             if gains[3] < FEW_EVENTS:
