@@ -8,7 +8,7 @@ import pytest
 from whyrec.cause.docalib import DoCalib
 from whyrec.cause.glm import expit
 from whyrec.cause.scores import Calibrated, Log, arm_scores
-from whyrec.cause.second_order import _Missed, second_order
+from whyrec.cause.second_order import _groups, _Missed, second_order
 from whyrec.estimate import FloatArray
 from whyrec.studies.effect_benchmark.league.worlds import WORLDS
 
@@ -36,7 +36,7 @@ def test_pairs_are_summed_as_the_formula_says(grouped: bool) -> None:
     z, u, v = g.normal(size=(n, k)), g.normal(size=n), g.normal(size=n)
     mine, share = (g.random(n) < 0.5).astype(float), np.full(n, 1 / n)
     groups = np.arange(n) // 3 if grouped else np.arange(n)
-    found = _Missed.of(z.astype(np.float32), share, mine, u, v, groups)
+    found = _Missed.of(z.astype(np.float32), share, mine, u, v, _groups(groups))
     value, influence = found.bias, found.influence
     gram = z.T @ (z * (share * mine)[:, None])
     gram += 0.03 * np.trace(gram) / k * np.eye(k)
@@ -109,3 +109,24 @@ def test_a_copy_of_every_row_adds_nothing() -> None:
     gap = once.bias
     assert copied.bias == pytest.approx(gap, abs=0.25 * abs(gap))
     assert abs(apart.bias - gap) > abs(copied.bias - gap)
+
+
+def test_what_the_rows_of_an_item_share_is_no_bias() -> None:
+    """Treatment and shocks by item, users that take several: by users alone the noise of item pairs would count as found bias."""
+    ratios = {}
+    for name in ("both", "users"):
+        found, noise = [], []
+        for seed in range(25):
+            g = np.random.default_rng([seed, 9])
+            user, item = g.integers(150, size=1_200), g.integers(60, size=1_200)
+            x = np.column_stack([g.normal(size=(60, 3))[item], g.normal(size=1_200)])
+            a = (g.random(60) < 0.5).astype(np.int64)[item]
+            y = g.normal(size=60)[item] + g.normal(size=1_200)
+            clusters = np.column_stack([user, item]) if name == "both" else user
+            part = second_order(
+                x, Log(a, y, np.ones(1_200), False), _calibrated(np.full(1_200, 0.5), np.zeros((1_200, 2))), np.ones(4), clusters
+            )
+            found.append(part.bias)
+            noise.append(part.noise)
+        ratios[name] = np.std(found) / np.mean(noise)
+    assert ratios["both"] < 1.5 < ratios["users"], ratios

@@ -246,7 +246,7 @@ class DoCalib:
         missed_together = np.zeros((len(self.log_.outcome), 2))
         everybody = self.target == "everybody"
         if everybody and self.mix_.gains is not None and not self.nuisances_.logged:
-            part = second_order(self.features_, self.log_, calibrated, self.mix_.gains, self.clusters_)
+            part = second_order(self.features_, self.log_, calibrated, self.mix_.gains, self.groupings_)
             self.second_order_ = part
             if part.share > 0:
                 calibrated = replace(calibrated, outcomes=calibrated.outcomes + part.outcomes, outcome_steps=(False, False))

@@ -15,6 +15,7 @@ much trees gained by them. Where b_k is no larger than its noise, nothing is cor
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,7 @@ _RIDGE = 0.03  # of the mean eigenvalue of a Gram matrix
 _ROWS_A_FUNCTION = 2.0  # rows of the smaller arm, fewer of which take fewer functions
 _MOST_ROWS = 20_000
 _LEAST_ROWS = 200
+Groups = tuple[tuple[int, IntArray], ...]
 _FEW = 12  # distinct values up to which a column keeps its distances
 
 
@@ -53,11 +55,11 @@ class SecondOrder:
 
 
 def second_order(
-    x: FloatArray, log: Log, calibrated: Calibrated, gains: FloatArray, clusters: IntArray | None
+    x: FloatArray, log: Log, calibrated: Calibrated, gains: FloatArray, clusters: NDArray[Any] | None
 ) -> SecondOrder:
     """Estimate from features (n, d), a log of n rows, its calibrated nuisances and the features' gains (d,).
 
-    clusters: codes (n,) of rows that depend on each other; their pairs say nothing of what was missed.
+    clusters: codes (n,), or (n, 2) of two groupings, of rows that depend on each other; their pairs say nothing of what was missed.
     """
     n = len(x)
     generator = np.random.default_rng(22)  # one basis for all: an answer shall not depend on its draw
@@ -68,12 +70,13 @@ def second_order(
     basis = _Basis.of(x[some], gains, generator, min(1.0, small / _ROWS_A_FUNCTION / (8 * _CELLS + _COSINES)))
     z = basis(x[some])
     w = log.weight[some] / log.weight[some].sum()
-    groups = np.arange(len(some)) if clusters is None else np.unique(clusters[some], return_inverse=True)[1]
+    groups = _groups(np.arange(len(some)) if clusters is None else clusters[some])
     fitted = [_Missed.of(z, w, *_left(arm, some, log, calibrated), groups) for arm in (0, 1)]
     bias = fitted[1].bias - fitted[0].bias
-    by_group = np.bincount(groups, weights=w * (fitted[1].influence - fitted[0].influence))
+    difference = w * (fitted[1].influence - fitted[0].influence)
+    squares = [sign * float((np.bincount(codes, weights=difference) ** 2).sum()) for sign, codes in groups]
     # By-row influences count the noise of pairs twice (Efron and Stein 1981): half of it is what there is where nothing was missed.
-    noise = float(np.sqrt(by_group @ by_group / 2))
+    noise = float(np.sqrt(max(sum(squares), *squares) / 2))
     share = max(0.0, 1 - 2 * noise**2 / bias**2) if bias else 0.0
     outcomes, influence = np.zeros((n, 2)), np.zeros((n, 2))
     if share > 0:
@@ -85,6 +88,15 @@ def second_order(
                 outcomes[rows, arm] = share * (basis(x[rows]) @ fitted[arm].coefficients)
             influence[some, arm] = -share * fitted[arm].regression * n / len(some)
     return SecondOrder(bias, noise, share, outcomes, influence)
+
+
+def _groups(clusters: NDArray[Any]) -> Groups:
+    """Groupings by sign, so that sums over rows that share any of two are those of either less those of both (Cameron, Gelbach and Miller 2011)."""
+    if clusters.ndim == 1:
+        return ((1, np.unique(clusters, return_inverse=True)[1].ravel()),)
+    first, second = (np.unique(column, return_inverse=True)[1].ravel() for column in clusters.T)
+    both = np.unique(first.astype(np.int64) * (int(second.max()) + 1) + second, return_inverse=True)[1].ravel()
+    return ((1, first), (1, second), (-1, both))
 
 
 def _left(arm: int, rows: IntArray, log: Log, calibrated: Calibrated) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -109,7 +121,7 @@ class _Missed:
 
     @classmethod
     def of(
-        cls, z: NDArray[np.float32], w: FloatArray, mine: FloatArray, u: FloatArray, v: FloatArray, groups: IntArray
+        cls, z: NDArray[np.float32], w: FloatArray, mine: FloatArray, u: FloatArray, v: FloatArray, groups: Groups
     ) -> _Missed:
         """From functions z (n, k), shares w (n,), rows of the arm, what is left of the weights (n,) and of the outcomes (n,)."""
         root = np.sqrt(w * mine)[mine > 0].astype(np.float32)
@@ -128,14 +140,16 @@ class _Missed:
         return cls(bias, u * outcome + regression - bias, outcome.astype(np.float64), coefficients, regression)
 
 
-def _own(half: NDArray[np.float32], values: FloatArray, groups: IntArray) -> FloatArray:
-    """What the rows of a row's own group add to its prediction, (n,)."""
-    if len(groups) == groups.max() + 1:
-        result: FloatArray = np.einsum("nk,nk->n", half, half) * values
-        return result
-    by_group = sparse.csr_matrix((values.astype(np.float32), (groups, np.arange(len(groups)))))
-    within: FloatArray = np.einsum("nk,nk->n", half, (by_group @ half)[groups]).astype(np.float64)
-    return within
+def _own(half: NDArray[np.float32], values: FloatArray, groups: Groups) -> FloatArray:
+    """What the rows of a row's own groups add to its prediction, (n,)."""
+    total = np.zeros(len(half))
+    for sign, codes in groups:
+        if len(codes) == codes.max() + 1:
+            total += sign * np.einsum("nk,nk->n", half, half) * values
+        else:
+            by_group = sparse.csr_matrix((values.astype(np.float32), (codes, np.arange(len(codes)))))
+            total += sign * np.einsum("nk,nk->n", half, (by_group @ half)[codes])
+    return total
 
 
 @dataclass(frozen=True)

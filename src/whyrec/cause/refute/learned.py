@@ -170,7 +170,7 @@ def _missed_by_both(model: DoCalib) -> Refutation:
     part = model.second_order_
     if part is None:
         calibrated = Calibrated(model.propensity_, model.outcomes_, (0.0, 0.0), (0, 0), False, (False, False), (False, False), False)
-        part = second_order(model.features_, model.log_, calibrated, np.ones(model.features_.shape[1]), model.clusters_)
+        part = second_order(model.features_, model.log_, calibrated, np.ones(model.features_.shape[1]), model.groupings_)
     p_value = two_sided(part.bias, part.noise) if part.noise > 0 else 1.0
     half = normal_quantile(0.95) * part.noise
     return Refutation(
