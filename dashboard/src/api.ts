@@ -253,7 +253,7 @@ export interface Why {
     adjusted: string[];
     without: { items: { item: string; text: string }[]; rank: number } | null;
     change: { feature: string; now: number; then: number; rank: number } | null;
-    users: { user: string; cosine: number; times: number }[];
+    neighbours: { neighbour: number; cosine: number; times: number }[];
     gamma: number | null;
     gamma_sign: number | null;
     sentences: string[];

@@ -1,6 +1,7 @@
 """Everything that is said of one recommendation is checked against the model that it is said of."""
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -91,12 +92,33 @@ def test_paths_likeness_and_the_hidden_cause(asked: tuple) -> None:
     assert "treatment → outcome" in found.paths
     assert "popularity" in found.adjusted and "treatment" not in found.adjusted
     matrix: sparse.csr_matrix = model.dataset_.matrix
-    code = int(model.dataset_.item_codes([item])[0])
-    for other, cosine, times in found.users:
-        assert other != user and -1 <= cosine <= 1 + 1e-6
-        assert matrix[int(model.dataset_.user_codes([other])[0]), code] == times > 0
+    taken = matrix[:, int(model.dataset_.item_codes([item])[0])].toarray().ravel()
+    assert found.neighbours
+    for cosine, times in found.neighbours:
+        assert -1 <= cosine <= 1 + 1e-6 and times in taken[taken > 0]
+    cosines = [cosine for cosine, _ in found.neighbours]
+    assert cosines == sorted(cosines, reverse=True)
     assert found.gamma is None or found.gamma == 0 or found.gamma >= 1
     assert found.gamma_sign is not None and (found.gamma_sign >= 1 or math.isinf(found.gamma_sign))
+
+
+def test_nobody_elses_id_is_told(asked: tuple) -> None:
+    """Neighbours are numbers: no other user's id stands anywhere in an explanation, in either language."""
+    model, user, item = asked
+    others = {str(u) for u in model.dataset_.users["user"].to_list()} - {str(user)}
+    for lang in ("en", "zh"):
+        told = explain(model, user, item, lang=lang).to_dict()
+        assert [row["neighbour"] for row in told["neighbours"]] == list(range(1, len(told["neighbours"]) + 1)) != []
+        texts = {text for text in words_in(told) if not text.startswith(str(item))}
+        assert not {word for text in texts for word in re.findall(r"[\w-]+", text)} & others
+
+
+def words_in(value: object) -> list[str]:
+    if isinstance(value, dict):
+        return [text for part in value.values() for text in words_in(part)]
+    if isinstance(value, list | tuple):
+        return [text for part in value for text in words_in(part)]
+    return [value] if isinstance(value, str) else []
 
 
 def test_both_languages_say_as_much_and_end_with_what_it_rests_on(asked: tuple) -> None:

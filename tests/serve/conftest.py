@@ -224,6 +224,7 @@ def serve(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
     import uvicorn
 
     from whyrec.serve.app import create_app
+    from whyrec.serve.listen import configuration
     from whyrec.serve.service import Settings, open_service
 
     threads = torch.get_num_threads()
@@ -241,13 +242,7 @@ def serve(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
     ) -> Running:
         place = store or str(tmp_path_factory.mktemp("serve") / "whyrec.db")
         service = open_service(model or models, store=place, cache=cache, settings=Settings(**settings), cases=cases)
-        config = uvicorn.Config(
-            create_app(service, public=public, pages=pages),
-            port=0,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-        )
+        config = configuration(create_app(service, public=public, pages=pages), service, port=0)
         sockets = [config.bind_socket()]
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": sockets}, daemon=True)

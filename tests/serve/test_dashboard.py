@@ -386,7 +386,7 @@ def test_a_key_is_asked_for_and_an_empty_log_is_said_kindly(
     read: Callable[..., Reader], serve: Callable[..., Running], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     store = tmp_path / "whyrec.db"
-    whyrec("serve", "keys", "add", "--name", "dashboard", "--scopes", "ask", "--store", store)
+    whyrec("serve", "keys", "add", "--name", "dashboard", "--scopes", "ask,people", "--store", store)
     key = next(word for word in capfd.readouterr().out.split() if word.startswith("whyrec_") or len(word) > 30)
     locked = serve(store=str(store), pages=PAGES)
     reader = read(locked.url)

@@ -255,7 +255,7 @@ def test_the_services_own_log_tells_what_a_policy_would_earn(
     whyrec("serve", "export", "--out", table, "--store", running.store, "--json")
     assert json.loads(capsys.readouterr().out)["rows"] == 360
     frame = pl.read_csv(table)
-    assert {"reward", "propensity", "chance_preference", "chance_uniform", "weather", "position"} <= set(frame.columns)
+    assert {"reward", "propensity", "chance_preference", "chance_uniform", "context_weather", "position"} <= set(frame.columns)
     whyrec(
         "policy", "evaluate", table, "--reward", "reward", "--propensity", "propensity", "--target", "chance_uniform", "--cluster",
         "user", "--methods", "SNIPS,IPS", "--json",

@@ -56,7 +56,7 @@ def test_keys_scopes_rotation_and_end(serve: Callable[..., Running], fresh_keys:
     time.sleep(0.1)
     denied(http.post("/v1/recommend", json=wish, headers={"authorization": f"Bearer {third}"}), 401, "no-key")
     assert {k.id: k.live for k in list_keys(store)} == {key.id: False, successor.id: True, short.id: False}
-    _, everything = add_key(store, "all", ["ask", "events", "admin", "metrics"])
+    _, everything = add_key(store, "all", ["ask", "events", "people", "admin", "metrics"])
     with Client(running.url, key=everything) as client:
         client.events([{"user": "u1", "item": "i1"}])
         assert client.export_user("u1")["events"]
@@ -141,7 +141,7 @@ def test_rates_are_limited_by_caller(serve: Callable[..., Running]) -> None:
 def test_a_request_may_take_so_long_and_no_longer(
     serve: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running = serve(seconds=0.3)
+    running = serve(seconds=0.3, receive_seconds=0.3)
     monkeypatch.setattr("whyrec.serve.questions.average_effect", lambda *_: time.sleep(1.0))
     with httpx.Client(base_url=running.url, timeout=30) as http:
         denied(http.post("/v1/effect", json={}), 504, "too-slow")
@@ -211,7 +211,7 @@ def test_a_defect_tells_nothing_and_is_logged(
     serve: Callable[..., Running], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = serve()
-    monkeypatch.setattr(running.service, "recommend", lambda wish: 1 / 0)
+    monkeypatch.setattr(running.service, "recommend", lambda *_: 1 / 0)
     with caplog.at_level(logging.ERROR, "whyrec.serve"), httpx.Client(base_url=running.url) as http:
         answer = http.post("/v1/recommend", json={"user": "u1"}, headers={"authorization": "Bearer wr_secret"})
     running.stop()

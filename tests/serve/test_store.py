@@ -14,16 +14,8 @@ from pathlib import Path
 import pytest
 
 from whyrec.errors import BadInput
-from whyrec.serve.store import (
-    Decision,
-    Event,
-    Sqlite,
-    StorageDown,
-    StorageFull,
-    Store,
-    insert_decision,
-    open_store,
-)
+from whyrec.serve.databases import Sqlite, StorageDown, StorageFull
+from whyrec.serve.store import Decision, Event, Store, insert_decision, open_store
 
 
 def event(key: str, user: str = "u1", **more: object) -> Event:
@@ -128,7 +120,7 @@ def test_decisions_shadows_items_and_settings(store: Store) -> None:
 def test_rewards_are_the_largest_outcome_of_an_item_of_a_recommendation(store: Store) -> None:
     answers = [event("a", recommendation="r1", outcome=0.0), event("b", recommendation="r1", outcome=1.0)]
     store.add_events([*answers, event("c"), event("d", item="i2", recommendation="r1", outcome=0.0)]).result()
-    assert sorted(store.rewards()) == [("r1", "i1", 1.0), ("r1", "i2", 0.0)]
+    assert {(r, i): y for (r, _, i), y in store.rewards().items()} == {("r1", "i1"): 1.0, ("r1", "i2"): 0.0}
 
 
 def test_what_nobody_waits_for_is_committed_with_what_comes_next(store: Store) -> None:

@@ -8,6 +8,8 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,6 +81,19 @@ def run(
         bool,
         typer.Option("--log-first", help="A recommendation is on the disk before it is given, instead of within 50 ms; it then waits for the disk."),
     ] = False,
+    outcome_range: Annotated[
+        str | None, typer.Option(help="LOW,HIGH of the outcomes that events may have. Default: of the model's log, and as much again above.")
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(envvar="WHYREC_TRUSTED_PROXY", help="Address or network of a reverse proxy, whose X-Forwarded-For says who calls; may be repeated."),
+    ] = None,
+    probe_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Answer /healthz, /readyz and /metrics without a key on this port of --probe-host, too.")
+    ] = None,
+    probe_host: Annotated[str, typer.Option(help="Address of --probe-port; keep it away from other networks.")] = "127.0.0.1",
+    receive_timeout: Annotated[float, typer.Option(min=0.1, help="Seconds within which a request has to come in.")] = 10.0,
+    connections: Annotated[int, typer.Option(min=1, help="Connections of one address at once (but of a trusted proxy).")] = 512,
     seed: Annotated[int | None, typer.Option(help="Seed of exploration, for tests; leave it out in production.")] = None,
 ) -> None:  # fmt: skip
     """Serve a model. Ctrl-C ends it, after what waits is committed.
@@ -96,12 +111,16 @@ def run(
     from threadpoolctl import threadpool_limits
 
     from whyrec.serve.limits import LOOPBACK
+    from whyrec.serve.listen import Probes, Pulse, configuration
     from whyrec.serve.service import Settings, open_service
 
     begun = time.monotonic()
     _quick_threads(threadpool_limits)
     gc.disable()  # what is loaded stays: eight walks over it took a second of the start
-    settings = Settings(explore, rate, max_bytes, timeout, retention_days, random_state=seed, log_first=log_first)
+    settings = Settings(
+        explore, rate, max_bytes, timeout, retention_days, random_state=seed, log_first=log_first, outcome_range=_range(outcome_range),
+        trusted_proxies=_networks(trusted_proxy or ()), receive_seconds=receive_timeout, connections=connections,
+    )  # fmt: skip
     service = open_service(model, store=store, cache=cache, settings=settings, cases=cases or ())
     public = host not in LOOPBACK
     if public and not service.keys.any():
@@ -110,11 +129,9 @@ def run(
             f"--host {host} lets other machines in, and there is no API key yet; make one first: "
             f"whyrec serve keys add --name shop --scopes ask,events --store {_shown(store)}"
         )
-    application = create_app(service, public=public, hosts=LOOPBACK | frozenset(allow_host or ()), pages=_pages())
-    config = uvicorn.Config(
-        application, host=host, port=port, log_level="warning", access_log=False, server_header=False,
-        limit_concurrency=2048, timeout_keep_alive=30, timeout_graceful_shutdown=15, lifespan="on",
-    )  # fmt: skip
+    pulse = Pulse()
+    application = create_app(service, public=public, hosts=LOOPBACK | frozenset(allow_host or ()), pages=_pages(), pulse=pulse)
+    config = configuration(application, service, host=host, port=port)
     server = uvicorn.Server(config)
     # The models stay: the collector need not walk over them, which stops every request for as long as it takes.
     gc.collect()
@@ -136,7 +153,17 @@ def run(
         f"store {_shown(store)}; Ctrl-C ends it",
         file=sys.stderr, flush=True,
     )  # fmt: skip
+    probes = None
+    if probe_port is not None:
+        try:
+            probes = Probes(service, probe_host, probe_port, pulse)
+        except OSError as error:
+            service.close()
+            raise BadInput(f"--probe-port {probe_port} of {probe_host} cannot be had ({error.strerror}); choose another") from None
+        print(f"probes at http://{probe_host}:{probes.port}", file=sys.stderr, flush=True)
     server.run(sockets=sockets)
+    if probes is not None:
+        probes.close()
     if any(thread.name.startswith("whyrec-slow") and thread.is_alive() for thread in threading.enumerate()):
         sys.stderr.flush()
         os._exit(0)  # all is committed; a question that nobody waits for may run no longer
@@ -158,7 +185,7 @@ def export(
     --cluster user
     """
     from whyrec.api.model import write_table
-    from whyrec.serve.service import events_frame, log_frame
+    from whyrec.serve.frames import events_frame, log_frame
     from whyrec.serve.store import open_store
 
     if what not in ("recommendations", "events"):
@@ -178,7 +205,7 @@ def export(
 def add(
     name: Annotated[str, typer.Option(help="Whose key it is.")],
     scopes: Annotated[
-        str, typer.Option(help="ask, events, admin, metrics: one or several, separated by commas.")
+        str, typer.Option(help="ask, events, people, admin, metrics: one or several, separated by commas.")
     ] = "ask,events",
     days: Annotated[float | None, typer.Option(help="Ends after so many days. Default: no end.")] = None,
     store: Store = _STORE,
@@ -263,6 +290,29 @@ def _existing(store: str, opener: Any) -> Any:
     if "://" not in store and not Path(store).exists():
         raise BadInput(f"--store {store}: no such store; name the one that whyrec serve writes")
     return opener(store, own=False)
+
+
+def _range(given: str | None) -> tuple[float, float] | None:
+    """LOW,HIGH as two numbers."""
+    if given is None:
+        return None
+    try:
+        low, high = (float(part) for part in given.split(","))
+    except ValueError:
+        raise BadInput(f"--outcome-range {given}: write two numbers, such as 0,500") from None
+    if not low < high:
+        raise BadInput(f"--outcome-range {given}: the first is below the second")
+    return low, high
+
+
+def _networks(given: Sequence[str]) -> tuple[str, ...]:
+    """Addresses and networks that are some."""
+    for network in given:
+        try:
+            ip_network(network)
+        except ValueError:
+            raise BadInput(f"--trusted-proxy {network}: write an address or a network, such as 10.0.0.7 or 10.0.0.0/24") from None
+    return tuple(given)
 
 
 def _shown(store: str) -> str:

@@ -20,6 +20,7 @@ from whyrec.data.validate import LONG_TEXT, validate
 from whyrec.errors import BadInput
 
 Source = Path | str | pl.DataFrame
+CONTEXT = "context_"  # in front of the context columns of the service's own log, which callers name
 
 
 def read_dataset(
@@ -35,7 +36,8 @@ def read_dataset(
     """Read, validate and code a log.
 
     log, items, users: files (CSV, .csv.gz, Parquet, JSON lines, Arrow, RecBole) or frames. schema: roles of
-    the columns; by default guessed from the usual names and shown in the report. now: times after it are
+    the columns; by default guessed from the usual names and shown in the report; a context column NAME may stand as context_NAME, as
+    `whyrec serve export` writes it. now: times after it are
     faults (default: the clock). Rows at fault are left out, counted and shown in the report; `strict` raises
     BadInput for the first of them instead. fewest: users and items that the log must have; 1 for a part of one whose
     rest is known. Faults of a whole file raise BadInput naming file, column, row and
@@ -50,6 +52,8 @@ def read_dataset(
             schema = Schema.infer(logged.frame.columns, described.frame.columns if described else None)
         except BadInput as error:
             raise BadInput(f"{logged.source}: {error}") from error
+    own = {f"{CONTEXT}{c}": c for c in schema.context if c not in logged.frame.columns}
+    logged = replace(logged, frame=logged.frame.rename({name: c for name, c in own.items() if name in logged.frame.columns}))
     absent = [c for c in (*schema.roles.values(), *schema.context) if c not in logged.frame.columns]
     if absent:
         raise BadInput(

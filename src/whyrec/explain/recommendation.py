@@ -56,7 +56,8 @@ class Explanation:
     """See the module. without: the user's own choices (item, text) that hold the item in the top k, None where none up to five
     do or it is not there; rank_without: its place without them. gamma: up to which it stays in the top k by effect (None: not
     there); gamma_sign: at which the bounds of its effect first hold zero (None without effects, infinite beyond the largest). own_choices:
-    whether the ranker can tell what the user's list would be without some of them.
+    whether the ranker can tell what the user's list would be without some of them. neighbours: likeness of the users most like this one who
+    chose the item, and how often each did; who they are is nobody's to know.
     """
 
     why: Why
@@ -68,7 +69,7 @@ class Explanation:
     without: tuple[tuple[Any, str], ...] | None
     rank_without: int | None
     change: Change | None
-    users: tuple[tuple[Any, float, int], ...]
+    neighbours: tuple[tuple[float, int], ...]
     gamma: float | None
     gamma_sign: float | None
     lang: Lang = "en"
@@ -82,7 +83,7 @@ class Explanation:
         return (*told[:-1], *_sentences(self), told[-1])
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields of `Why`, JSON-ready, and k, rank_by_effect, driver_intervals, paths, adjusted, without, change, users, gamma, sentences."""
+        """The fields of `Why`, JSON-ready, and k, rank_by_effect, driver_intervals, paths, adjusted, without, change, neighbours, gamma, sentences."""
         result: dict[str, Any] = jsonable(
             {
                 **self.why.to_dict(),
@@ -95,7 +96,7 @@ class Explanation:
                 if self.without is None
                 else {"items": [{"item": i, "text": t} for i, t in self.without], "rank": self.rank_without},
                 "change": None if self.change is None else vars(self.change),
-                "users": [{"user": u, "cosine": c, "times": n} for u, c, n in self.users],
+                "neighbours": [{"neighbour": n, "cosine": c, "times": times} for n, (c, times) in enumerate(self.neighbours, 1)],
                 "gamma": self.gamma,
                 "gamma_sign": self.gamma_sign,
                 "sentences": list(self.sentences()),
@@ -256,8 +257,8 @@ def _hidden(
     return (float(place["gamma"][0]) if place.height else None), sign
 
 
-def _like(model: CausalRecommender, user: int, item: int) -> tuple[tuple[Any, float, int], ...]:
-    """The three users most like this one, by their states, who took the item: id, cosine, how often."""
+def _like(model: CausalRecommender, user: int, item: int) -> tuple[tuple[float, int], ...]:
+    """The three users most like this one, by their states, who took the item: cosine, how often."""
     dataset = model.dataset_
     column = dataset.matrix.tocsc()[:, [item]]
     other = column.indices != user
@@ -266,7 +267,7 @@ def _like(model: CausalRecommender, user: int, item: int) -> tuple[tuple[Any, fl
         return ()
     cosine = model.recommender_.user_likeness(user, takers)
     order = np.argsort(-cosine, kind="stable")[:3]
-    return tuple((dataset.users["user"][int(takers[j])], float(cosine[j]), int(times[j])) for j in order)
+    return tuple((float(cosine[j]), int(times[j])) for j in order)
 
 
 _WORDS = {
@@ -278,7 +279,7 @@ _WORDS = {
         "without": "It would leave the top {k} (to place {rank:,}) without the user's choices of: {items}.",
         "held": "No {most} of the user's own choices hold it in the top {k} by preference.",
         "change": "By effect it is number {place}; it would drop out of the top {k} if the {what} were {then} instead of {now}.",
-        "users": "Users most like this one who chose it: {users}.",
+        "neighbours": "Users most like this one chose it, too (likeness and times): {said}.",
         "gamma": "By effect it stays in the top {k} up to an unmeasured cause of Gamma = {gamma}.",
         "gamma_none": "Its place in the top {k} by effect holds only if nothing is hidden.",
         "sign": "The sign of its effect is open once an unmeasured cause changes the odds of treatment {gamma} times.",
@@ -292,7 +293,7 @@ _WORDS = {
         "without": "若没有该用户对以下商品的选择，它会离开前 {k}（降到第 {rank:,}）：{items}。",
         "held": "该用户自己的选择（至多 {most} 项）并不是它位于偏好前 {k} 的原因。",
         "change": "按效应排第 {place}；若{what}为 {then} 而不是 {now}，它会离开前 {k}。",
-        "users": "最相似且选择过它的用户：{users}。",
+        "neighbours": "与该用户最相似的用户也选择过它（相似度与次数）：{said}。",
         "gamma": "未测量因素的强度在 Gamma = {gamma} 以内时，它仍在效应前 {k}。",
         "gamma_none": "只有在没有隐藏因素时，它在效应前 {k} 的位置才成立。",
         "sign": "若未测量因素使干预几率改变 {gamma} 倍，其效应的符号便不能确定。",
@@ -323,8 +324,9 @@ def _sentences(found: Explanation) -> list[str]:
         now, then = (f"{v:.0%}" if kind == "share" else f"{v:.3g}" for v in (found.change.now, found.change.then))
         what = english if found.lang == "en" else chinese
         told.append(words["change"].format(place=found.rank_by_effect, k=found.k, what=what, now=now, then=then))
-    if found.users:
-        told.append(words["users"].format(users=", ".join(str(user) for user, *_ in found.users)))
+    if found.neighbours:
+        said = (f"{cosine:.2f}, {times:,}" for cosine, times in found.neighbours)
+        told.append(words["neighbours"].format(said="; ".join(said)))
     if found.gamma is not None:
         shown = "3" if found.gamma == math.inf else f"{found.gamma:.2f}"
         told.append(words["gamma_none" if found.gamma == 0 else "gamma"].format(k=found.k, gamma=shown))

@@ -9,18 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import hashlib
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
 import polars as pl
-from fastapi import FastAPI, Header, Query, Request
+from fastapi import Depends, FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from pydantic import StringConstraints, ValidationError
@@ -33,11 +32,9 @@ from whyrec.estimate import jsonable
 from whyrec.represent.moment import read_context
 from whyrec.serve import questions
 from whyrec.serve.card import model_card
-from whyrec.serve.events import outcome_of
 from whyrec.serve.forms import (
     CounterfactualForm,
     EffectForm,
-    EventForm,
     EventsForm,
     Form,
     Id,
@@ -49,26 +46,34 @@ from whyrec.serve.forms import (
     RoleForm,
     WhyNotForm,
 )
-from whyrec.serve.limits import LOOPBACK, Gate
+from whyrec.serve.frames import RULE_NAMES, log_frame
+from whyrec.serve.limits import LOOPBACK, OWNER, Gate
+from whyrec.serve.listen import Pulse
 from whyrec.serve.models import Served
 from whyrec.serve.problems import MEDIA, TITLES, Problem, problem_of
-from whyrec.serve.service import Service, Wish, log_frame
-from whyrec.serve.store import Event, StorageDown, StorageFull, insert_decision, insert_events
+from whyrec.serve.service import Service
+from whyrec.serve.traffic import Traffic
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Form)
 log = logging.getLogger("whyrec.serve")
-_HOURLY, _FOLLOW, _COLLECT = 3600.0, 1.0, 600.0
+_HOURLY, _FOLLOW, _COLLECT, _BEAT = 3600.0, 1.0, 600.0, 0.25
 Idempotency = Annotated[
     str | None,
     Header(alias="Idempotency-Key", min_length=1, max_length=150, pattern=r"^[\x21-\x7e]+$",
-           description="The same key again gives the same result and stores nothing twice."),
+           description="The same key again gives the same result and stores nothing twice; with another body it is refused."),
 ]  # fmt: skip
+
+
+def _owner(request: Request) -> str:
+    return str(request.scope.get(OWNER, ""))
+
+
+Owner = Annotated[str, Depends(_owner)]
 ContextText = Annotated[str, StringConstraints(max_length=300)]
 Model = Annotated[str | None, Query(max_length=64, description="A loaded model by name; by default the user's own.")]
 After = Annotated[int, Query(ge=0, le=2**53, description="The `next` of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=1000)]
-_AHEAD = 86_400.0  # seconds by which a client's clock may be ahead
 _PROBLEM = {"content": {MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"description": TITLES[code], **_PROBLEM} for code in (400, 401, 403, 404, 409, 413, 415, 421, 422, 429, 503, 504, 507)
@@ -76,16 +81,14 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 def create_app(
-    service: Service, *, public: bool = False, hosts: frozenset[str] = LOOPBACK, pages: Path | None = None
+    service: Service, *, public: bool = False, hosts: frozenset[str] = LOOPBACK, pages: Path | None = None, pulse: Pulse | None = None
 ) -> FastAPI:
-    """The application over a service. pages: folder of static files that are served at `/`, where there is one."""
-    slow = ThreadPoolExecutor(2, thread_name_prefix="whyrec-slow")
-
+    """The application over a service. pages: folder of static files that are served at `/`, where there is one. pulse: is beaten."""
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         stopped = threading.Event()
         warm = asyncio.create_task(asyncio.to_thread(_warm, service, stopped))
-        keepers = [asyncio.create_task(_keep_house(service)), asyncio.create_task(_collect())]
+        keepers = [asyncio.create_task(work) for work in (_keep_house(service), _collect(), _beat(service, pulse))]
         if service.store.dialect.shared:
             keepers.append(asyncio.create_task(_follow(service)))
         yield
@@ -93,7 +96,6 @@ def create_app(
             keeper.cancel()
         stopped.set()
         await asyncio.gather(warm, *keepers, return_exceptions=True)
-        slow.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(service.close)
 
     app = FastAPI(
@@ -104,73 +106,36 @@ def create_app(
     app.state.service = service
     _describe(app)
 
-    async def aside(work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(slow, work)
+    traffic, aside, watch = Traffic(service), service.slow, service.watch
 
     def served_of(user: str, name: str | None) -> Served:
         return service.registry.choose(user)[0] if name is None else service.registry.named(name)
 
     # Events and recommendations ----------------------------------------------------------------------------------
 
-    async def stored(form: EventsForm, key: str | None) -> dict[str, Any]:
-        now = time.time()
-        said = service.registry.roles.primary.scorer.model.dataset_.schema.events
-        found = [
-            _event(event, f"{key}:{place}" if key is not None else f"e_{service.fresh_name()}", now, said)
-            for place, event in enumerate(form.events)
-        ]
-        fresh = await service.store.soon(insert_events(found))
-        service.took(found, fresh)
-        return {"accepted": sum(fresh), "duplicates": len(fresh) - sum(fresh), "keys": [e.key for e in found]}
+    async def quick_events(body: bytes, key: str | None, owner: str) -> bytes:
+        return _dumps(await traffic.events(_read(EventsForm, body), key, owner))
 
-    async def quick_events(body: bytes, key: str | None) -> bytes:
-        return _dumps(await stored(_read(EventsForm, body), key))
+    async def quick_recommend(body: bytes, key: str | None, owner: str) -> bytes:
+        return _dumps(await traffic.recommend(_read(RecommendForm, body), key, owner))
 
-    async def quick_recommend(body: bytes, key: str | None) -> bytes:
-        return _dumps(await recommended(_read(RecommendForm, body), _identity(key)))
+    @app.post("/v1/events", tags=["events"], responses=_example(STORED))
+    async def events(form: EventsForm, owner: Owner, key: Idempotency = None) -> Response:
+        """Store events; the answer means that they are on the disk. They count in the user's next recommendation.
 
-    @app.post(
-        "/v1/events", tags=["events"], responses=_example({"accepted": 1, "duplicates": 0, "keys": ["order-77-line-1"]})
-    )
-    async def events(form: EventsForm, key: Idempotency = None) -> Response:
-        """Store events; the answer means that they are on the disk. They count in the user's next recommendation."""
-        return _json(await stored(form, key))
+        `unknown_recommendations` names those that the log does not have: their events are kept, and answer none.
+        """
+        return _json(await traffic.events(form, key, owner))
 
     @app.get("/v1/events", tags=["events"])
     async def event_page(after: After = 0, limit: Limit = 100) -> Response:
         """Stored events, oldest first, page by page; `next` is null on the last page."""
-        rows = await aside(lambda: service.store.events(after, limit))
+        rows = await watch(lambda: service.store.events(after, limit))
         shown = [{"seq": seq, **event.to_dict()} for seq, event in rows]
         return _json({"events": shown, "next": rows[-1][0] if len(rows) == limit else None})
 
-    async def recommended(form: RecommendForm, identity: str | None) -> dict[str, Any]:
-        if identity is not None:
-            before = await asyncio.to_thread(service.store.decision, identity)
-            if before is not None and "answer" in before.body:
-                answered: dict[str, Any] = before.body["answer"]
-                return answered
-        asked = dict(form.__dict__)
-        kept = asked.pop("log")
-        answer, decision, after = service.recommend(Wish(**asked, identity=identity))
-        if not kept:
-            return answer | {"logged": False}
-        work = insert_decision(decision)
-        if identity is None and not service.settings.log_first:
-            # Nobody waits for its log. It stands before every event that answers it, and is durable when that is.
-            service.store.later(work)
-            answer["logged"] = service.store.refused is None
-        else:
-            try:
-                await service.store.soon(work)
-            except (StorageFull, StorageDown) as error:
-                log.error("a recommendation was given and could not be logged: %s", error)
-                answer["logged"] = False
-        if answer["logged"]:
-            after()
-        return answer
-
     @app.post("/v1/recommend", tags=["questions"], responses=_example(RECOMMENDED))
-    async def recommend(form: RecommendForm, key: Idempotency = None) -> Response:
+    async def recommend(form: RecommendForm, owner: Owner, key: Idempotency = None) -> Response:
         """Items for a user, best first: with the chance of each, what showing (treating) it changes, and why.
 
         It is in the log within 50 ms, and surely before an event that answers it is acknowledged; with an Idempotency-Key, and under
@@ -178,21 +143,12 @@ def create_app(
 
         Send the answer's `id` as `recommendation` of the events that follow from it.
         """
-        return _json(await recommended(form, _identity(key)))
+        return _json(await traffic.recommend(form, key, owner))
 
     @app.post("/v1/recommend/batch", tags=["questions"])
-    async def recommend_batch(form: RecommendBatch, key: Idempotency = None) -> Response:
+    async def recommend_batch(form: RecommendBatch, owner: Owner, key: Idempotency = None) -> Response:
         """Several wishes at once; `results` in their order, a problem in the place of one that cannot be answered."""
-
-        async def one(place: int, wish: RecommendForm) -> dict[str, Any]:
-            try:
-                return await recommended(wish, None if key is None else _identity(f"{key}:{place}"))
-            except WhyrecError as error:
-                found: dict[str, Any] = orjson.loads(bytes(problem_of(error).response().body))
-                return found
-
-        results = await asyncio.gather(*(one(place, wish) for place, wish in enumerate(form.requests)))
-        return _json({"results": list(results)})
+        return _json(await traffic.recommend_batch(form, key, owner))
 
     # Questions ---------------------------------------------------------------------------------------------------
 
@@ -207,7 +163,7 @@ def create_app(
         for user, places in by_user.items():
             served = served_of(user, model)
             moment = served.scorer.moment(form.context)
-            rows = ask(served.scorer, service.user(served, user), [pairs[place].item for place in places], moment)
+            rows = ask(served.scorer, service.user(served, user, await service.acts(user)), [pairs[place].item for place in places], moment)
             told = {"model": served.to_dict()} | (_context_told(form.context, moment.used) if form.context else {})
             for place, row in zip(places, rows, strict=True):
                 found[place] = {**row, **told}
@@ -244,7 +200,7 @@ def create_app(
             return _json(await aside(lambda: service.cases.counterfactual(name, cases, do, target)))
         if form.pair is not None and form.rows is None:
             served = served_of(form.pair.user, model)
-            user = service.user(served, form.pair.user)
+            user = service.user(served, form.pair.user, await service.acts(form.pair.user))
             found = questions.pair_counterfactual(served.scorer, user, form.pair.item, form.do)
             return _json({"model": served.to_dict(), **found})
         if form.pair is not None or form.rows is None or form.graph is None or not cases or form.do is None:
@@ -292,7 +248,7 @@ def create_app(
         from whyrec.explain.reasons import sentences
 
         served = served_of(user, model)
-        known = service.user(served, user)
+        known = service.user(served, user, await service.acts(user))
         moment = served.scorer.moment(read_context(context))
         found = served.scorer.why(known, item, moment)
         answer = {"model": served.to_dict(), **jsonable(found.to_dict()), "sentences": list(sentences(found, lang))}
@@ -322,7 +278,7 @@ def create_app(
         from whyrec.api.policies import policy_evaluate
 
         def work() -> dict[str, Any]:
-            known = target in ("preference", "effect", "mix", "softmax", "uniform")
+            known = target in RULE_NAMES
             frame = log_frame(service.store, last=last, shadow=None if known else target)
             column = f"chance_{target}"
             if column not in frame.columns or frame[column].null_count() == frame.height:
@@ -351,7 +307,7 @@ def create_app(
         """
         rows = [item.model_dump(exclude_none=True) for item in form.items]
         await asyncio.wrap_future(service.store.put_items(rows))
-        await aside(lambda: service.registry.add_items(rows))
+        await watch(lambda: service.registry.add_items(rows))
         deaf = [served.name for served in service.registry.loaded() if not served.scorer.live.can("new items")]
         return _json(
             {"items": [row["id"] for row in rows], "catalogue": service.registry.roles.primary.scorer.n_items, "not_ranked_by": deaf}
@@ -398,7 +354,7 @@ def create_app(
     @app.get("/v1/models", tags=["models"])
     async def models() -> Response:
         """Every model of the folder, with its role."""
-        return _json(await aside(service.registry.to_dict))
+        return _json(await watch(service.registry.to_dict))
 
     @app.get("/v1/models/{name}/card", tags=["models"])
     async def card(name: str, lang: Lang = "en") -> Response:
@@ -411,7 +367,7 @@ def create_app(
     async def check(name: str) -> Response:
         """May it go into force? The deploy check, on what was shown while the model ran in the shadow."""
         _known(service, name)
-        return _json(jsonable((await aside(lambda: service.gate(name))).to_dict()))
+        return _json(jsonable((await watch(lambda: service.gate(name))).to_dict()))
 
     @app.post("/v1/models/{name}/role", tags=["models"])
     async def role(name: str, form: RoleForm) -> Response:
@@ -429,45 +385,45 @@ def create_app(
                 registry.shadow(None)
         else:
             if form.role == "primary" and not form.force and name != registry.roles.primary.name:
-                verdict = await aside(lambda: service.gate(name))
+                verdict = await watch(lambda: service.gate(name))
                 if not verdict.deploy:
                     raise Problem(409, "deploy-check", "; ".join(verdict.reasons), check=jsonable(verdict.to_dict()))
-            served = await aside(lambda: registry.load(name))
+            served = await watch(lambda: registry.load(name))
             if form.role == "primary":
                 registry.promote(served)
-                await aside(service.rebase)
+                await watch(service.rebase)
             elif form.role == "challenger":
                 registry.try_on(served, float(form.share or 0.0))
             else:
                 registry.shadow(served)
         await asyncio.wrap_future(service.keep_roles())
         log.warning("model %s: role %s%s", name, form.role, " without the deploy check" if form.force else "")
-        return _json(await aside(registry.to_dict))
+        return _json(await watch(registry.to_dict))
 
     @app.post("/v1/models/rollback", tags=["models"])
     async def rollback() -> Response:
         """Put the previous model in force again."""
         service.registry.rollback()
-        await aside(service.rebase)
+        await watch(service.rebase)
         await asyncio.wrap_future(service.keep_roles())
-        return _json(await aside(service.registry.to_dict))
+        return _json(await watch(service.registry.to_dict))
 
     @app.get("/v1/users/{user:path}", tags=["users"])
     async def export(user: Id) -> Response:
         """Everything that is kept of a user."""
-        return _json(await aside(lambda: service.export(user)))
+        return _json(await watch(lambda: service.export(user)))
 
     @app.delete("/v1/users/{user:path}", tags=["users"])
     async def erase(user: Id) -> Response:
         """Erase a user: events, recommendations, cache, and from the folders of models; models answer as if they had never seen them."""
-        return _json(await aside(lambda: service.erase(user)))
+        return _json(await watch(lambda: service.erase(user)))
 
     # Watching ----------------------------------------------------------------------------------------------------
 
     @app.get("/v1/monitor", tags=["watching"])
     async def monitor() -> Response:
         """Traffic, latency, drift, calibration and the store, for people; /metrics is the same for programs."""
-        found = await aside(lambda: {**service.monitor(), "store": service.store.counts()})
+        found = await watch(lambda: {**service.monitor(), "store": service.store.counts()})
         roles = service.registry.roles
         return _json(
             {
@@ -480,7 +436,7 @@ def create_app(
 
     @app.get("/metrics", tags=["watching"], include_in_schema=False)
     async def metrics() -> Response:
-        return Response(await aside(service.exposition), media_type="text/plain; version=0.0.4")
+        return Response(await watch(service.exposition), media_type="text/plain; version=0.0.4")
 
     @app.get("/healthz", tags=["watching"])
     async def healthz() -> Response:
@@ -489,11 +445,9 @@ def create_app(
 
     @app.get("/readyz", tags=["watching"])
     async def readyz() -> Response:
-        """It can answer: a model is loaded and the store takes writes."""
-        await asyncio.wrap_future(service.store.submit(lambda session: session.all("SELECT 1")))
-        return _json(
-            {"status": "ready", "model": service.registry.roles.primary.to_dict(), "store": service.store.where}
-        )
+        """It can answer: a model is loaded and the store takes writes; what it is not ready for, and the state of the cache."""
+        found = await watch(service.ready)
+        return Response(_dumps(found), 200 if found["status"] == "ready" else 503, media_type="application/json")
 
     if pages is not None and (pages / "index.html").is_file():
         app.mount("/", StaticFiles(directory=pages, html=True))
@@ -558,24 +512,9 @@ def _misfit(faults: Sequence[tuple[Sequence[Any], str]]) -> Problem:
     return Problem(422, "not-as-described", words, errors=told)
 
 
-def _event(form: EventForm, key: str, now: float, said: Mapping[str, float] | None) -> Event:
-    chosen = form.key or key
-    outcome = outcome_of(form.event, form.outcome, said)
-    when = float(form.time) if form.time is not None else now
-    if when > now + _AHEAD:
-        raise BadInput(f"event {form.event!r} of user {form.user!r}: its time is {(when - now) / 86_400:,.0f} days ahead of the server's clock; mend it")
-    return Event(
-        chosen, form.user, form.item, form.event, when, float(outcome), form.treatment, form.recommendation, dict(form.context)
-    )  # fmt: skip
-
-
 def _context_told(context: Mapping[str, Any], used: Sequence[str]) -> dict[str, list[str]]:
     """Which columns of a context took part, and which changed nothing: unknown to the model, or of a level that it never saw."""
     return {"context_used": list(used), "context_ignored": sorted(set(context) - set(used))}
-
-
-def _identity(key: str | None) -> str | None:
-    return None if key is None else f"r_{hashlib.sha256(key.encode()).hexdigest()[:24]}"
 
 
 def _known(service: Service, name: str) -> None:
@@ -610,6 +549,18 @@ async def _collect() -> None:
         gc.collect()
 
 
+async def _beat(service: Service, pulse: Pulse | None) -> None:
+    """Say that the event loop turns, and by how much it was late."""
+    late: deque[float] = deque(maxlen=40)
+    while True:
+        begun = time.monotonic()
+        await asyncio.sleep(_BEAT)
+        late.append(time.monotonic() - begun - _BEAT)
+        service.metrics.set("whyrec_loop_lag_seconds", max(late))
+        if pulse is not None:
+            pulse.beat()
+
+
 async def _keep_house(service: Service) -> None:
     """Delete what is older than the retention, and whom models still hold though erased, now and every hour."""
     while True:
@@ -635,6 +586,7 @@ def _example(value: Any) -> dict[int | str, dict[str, Any]]:
     return {200: {"content": {"application/json": {"example": value}}}}
 
 
+STORED = {"accepted": 1, "duplicates": 0, "keys": ["order-77-line-1"], "unknown_recommendations": []}
 RECOMMENDED = {
     "id": "r_5f0c2d9b4f6a7e8812345678", "user": "1", "time": 1767225600.0, "model": {"name": "demo", "version": "0f3a9c21d4e5"},
     "variant": "primary", "by": "preference", "policy": {"rule": "preference", "epsilon": 0.05, "candidates": 50}, "cold": False,

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import re
 import secrets
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any
 from whyrec.errors import BadInput
 from whyrec.serve.store import Session, Store
 
-SCOPES = ("ask", "events", "admin", "metrics")
+SCOPES = ("ask", "events", "people", "admin", "metrics")
 _FORM = re.compile(r"wr_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _FRESH = 2.0  # seconds for which the keys that were read are trusted
 
@@ -37,6 +38,11 @@ class Key:
     def live(self) -> bool:
         """Whether it opens anything now."""
         return self.revoked is None and (self.expires is None or self.expires > time.time())
+
+    @property
+    def owner(self) -> str:
+        """Whose requests are repetitions of each other's: those of all keys of this name, a key and its successor alike."""
+        return hashlib.blake2b(self.name.encode(), digest_size=8).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -94,26 +100,34 @@ class Keys:
         self.store = store
         self._known: dict[str, tuple[Key, str]] = {}
         self._read = -_FRESH
+        self._reading = threading.Lock()
+        self.refresh()
+
+    @property
+    def stale(self) -> bool:
+        """Whether the keys should be read again, and nobody does."""
+        return time.monotonic() - self._read >= _FRESH and not self._reading.locked()
 
     def any(self) -> bool:
         """Whether a key was ever made: from then on nobody enters without one."""
-        self._refresh()
         return bool(self._known)
 
     def check(self, presented: str) -> Key | None:
         """The live key that this is; None where it is none."""
-        self._refresh()
         form = _FORM.fullmatch(presented)
         known = self._known.get(form[1]) if form else None
         if form is None or known is None or not hmac.compare_digest(known[1], _digest(form[2])) or not known[0].live:
             return None
         return known[0]
 
-    def _refresh(self) -> None:
-        now = time.monotonic()
-        if now - self._read >= _FRESH:
-            self._known = {key.id: (key, digest) for key, digest in _rows(self.store)}
-            self._read = now
+    def refresh(self) -> None:
+        """Read the keys. Waits for the store; while it does not answer, the keys that are known go on."""
+        if self._reading.acquire(blocking=False):
+            try:
+                self._known = {key.id: (key, digest) for key, digest in _rows(self.store)}
+            finally:
+                self._read = time.monotonic()
+                self._reading.release()
 
 
 def _rows(store: Store) -> list[tuple[Key, str]]:

@@ -6,10 +6,12 @@ One layer of plain ASGI around the application, so that nothing is answered with
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from whyrec.errors import WhyrecError
@@ -19,7 +21,9 @@ from whyrec.serve.service import Service
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Quick = Callable[[bytes, str | None], Awaitable[bytes]]  # body and idempotency key
+Quick = Callable[[bytes, str | None, str], Awaitable[bytes]]  # body, idempotency key, owner
+OWNER = "whyrec.owner"  # of a request: whose keys for repetitions it shares
+_OWN_CASE = re.compile(r"/v1/cases/[^/]*/users(/|$)")
 _KEY = re.compile(rb"[\x21-\x7e]{1,150}")
 log = logging.getLogger("whyrec.serve")
 
@@ -37,6 +41,12 @@ HEADERS = tuple(
     }.items()
 )
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+# What proxies write into a call that they pass on; HTTP/1.0 is what nginx speaks where it is told nothing.
+_FORWARDED = (
+    "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-real-ip", "via", "x-client-ip",
+    "cf-connecting-ip", "true-client-ip", "x-envoy-external-address", "x-original-forwarded-for",
+)  # fmt: skip
+_PATIENCE = 0.25  # seconds that a request waits for keys to be read again
 _OPEN = frozenset({"/healthz", "/readyz"})
 
 
@@ -48,8 +58,9 @@ def scope_of(method: str, path: str) -> str | None:
         return "metrics"
     if path == "/v1/events" and method == "POST":
         return "events"
-    personal = path.startswith("/v1/users/") or path in ("/v1/events", "/v1/policies/log")
-    if personal or (path == "/v1/items" and method != "GET") or (path.startswith("/v1/models") and method != "GET"):
+    if path in ("/v1/users", "/v1/events", "/v1/policies/log") or path.startswith("/v1/users/") or _OWN_CASE.match(path):
+        return "people"
+    if (path == "/v1/items" and method != "GET") or (path.startswith("/v1/models") and method != "GET"):
         return "admin"
     return "ask"
 
@@ -72,6 +83,8 @@ class Gate:
     ) -> None:
         self.app, self.service, self.public, self.hosts = app, service, public, hosts
         self.quick = dict(quick or {})
+        self.calls, self.inside = Calls(), 0
+        self.proxies = [ip_network(network) for network in service.settings.trusted_proxies]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -95,24 +108,30 @@ class Gate:
             await send(message)
 
         problem: Problem | None = None
+        self.inside += 1
+        metrics.set("whyrec_in_flight", float(self.inside))
         try:
-            self._admit(scope)
-            async with asyncio.timeout(settings.seconds):
+            await self._admit(scope)
+            async with asyncio.timeout(settings.receive_seconds):
                 body = await _body(receive, settings.most_bytes)
-                complete = True
+            complete = True
+            async with asyncio.timeout(settings.seconds):
                 quick = self._quick(scope)
                 if quick is None:
                     await self.app(scope, _replayed(body, receive), told)
                 else:
                     route = scope["path"]
-                    await _send(await quick[0](body, quick[1]), told)
+                    await _send(await quick[0](body, quick[1], scope[OWNER]), told)
         except Problem as found:
             problem = found
         except WhyrecError as error:
             problem = problem_of(error)
         except TimeoutError:
-            late = f"the request took longer than {settings.seconds:g} s"
-            problem = Problem(504, "too-slow", late) if complete else Problem(408, "slow-request", late)
+            if complete:
+                problem = Problem(504, "too-slow", f"the request took longer than {settings.seconds:g} s")
+            else:
+                problem = Problem(408, "slow-request", f"the request did not come in within {settings.receive_seconds:g} s")
+                problem.headers["connection"] = "close"
         except Exception:
             log.exception("a defect while answering %s %s", scope["method"], scope.get("path"))
             problem = Problem(500, "defect", "a defect of whyrec; the server's log has the details")
@@ -120,6 +139,7 @@ class Gate:
             await problem.response()(scope, receive, told)
         elif problem is not None:
             log.error("an answer was cut short: %s", problem.detail)
+        self.inside -= 1
         route = route or getattr(scope.get("route"), "path", None) or "other"
         took = time.perf_counter() - start
         metrics.observe(route, took)
@@ -133,8 +153,13 @@ class Gate:
             return None
         return quick, keys[0].decode() if keys else None
 
-    def _admit(self, scope: Scope) -> None:
+    async def _admit(self, scope: Scope) -> None:
         """Raise the Problem for which a request is turned away."""
+        scope[OWNER] = ""
+        keys = self.service.keys
+        if keys.stale and scope["path"] not in _OPEN:
+            with contextlib.suppress(WhyrecError):  # a store that does not answer: the keys that are known go on
+                await self.service.reads(keys.refresh, _PATIENCE)
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         method, path = scope["method"], scope["path"]
         host = headers.get("host", "")
@@ -146,7 +171,7 @@ class Gate:
             raise Problem(403, "other-origin", "pages of other sites may not call this service")
         wanted = scope_of(method, path)
         caller = self._caller(headers, wanted, scope)
-        if wanted is not None and self.service.cache.called(caller) > self.service.settings.rate:
+        if wanted is not None and self.calls.count(caller) > self.service.settings.rate:
             problem = Problem(
                 429, "too-many", f"more than {self.service.settings.rate} calls in a second; wait a second"
             )
@@ -164,15 +189,24 @@ class Gate:
 
     def _caller(self, headers: Mapping[str, str], wanted: str | None, scope: Scope) -> str:
         """Who calls: a key's id, or an address; a Problem where a key is needed and not there."""
-        address = str((scope.get("client") or ("unknown",))[0])
+        peer = str((scope.get("client") or ("unknown",))[0])
+        trusted = self._trusted(peer)
+        address = self._origin(peer, headers) if trusted else peer
         keys = self.service.keys
-        if wanted is None or not (self.public or keys.any()):
+        if wanted is None:
+            return address
+        if not (self.public or trusted or keys.any()):
+            if scope.get("http_version") == "1.0" or any(name in headers for name in _FORWARDED):
+                raise Problem(
+                    403, "forwarded", "this call came through a proxy, and this server has no key yet: without keys it answers this machine alone; "
+                    "make a key with whyrec serve keys add, and name the proxy with --trusted-proxy ADDRESS",
+                )  # fmt: skip
             return address
         scheme, _, presented = headers.get("authorization", "").partition(" ")
         key = keys.check(presented.strip()) if scheme.lower() == "bearer" else None
         if key is None:
             # Wrong keys count, too: guesses are limited like calls.
-            if self.service.cache.called(f"denied:{address}") > 50:
+            if self.calls.count(f"denied:{address}") > 50:
                 raise Problem(429, "too-many", "too many requests without a valid key; wait a second")
             problem = Problem(
                 401, "no-key", "send the header Authorization: Bearer KEY; make one with whyrec serve keys add"
@@ -181,7 +215,40 @@ class Gate:
             raise problem
         if wanted not in key.scopes:
             raise Problem(403, "scope", f"this key may not do that: it has no scope {wanted!r}", scope=wanted)
+        scope[OWNER] = key.owner
         return key.id
+
+    def _trusted(self, address: str) -> bool:
+        """Whether an address is that of a proxy of ours."""
+        if not self.proxies:
+            return False
+        try:
+            found = ip_address(address)
+        except ValueError:
+            return False
+        return any(found in network for network in self.proxies)
+
+    def _origin(self, peer: str, headers: Mapping[str, str]) -> str:
+        """Who called the proxies of ours: the last address of X-Forwarded-For that is none of them; what stands before it anybody may write."""
+        for name in reversed(headers.get("x-forwarded-for", "").split(",")):
+            if name.strip() and not self._trusted(name.strip()):
+                return name.strip()[:64]
+        return peer
+
+
+class Calls:
+    """How often somebody called in this second. Each server counts for itself: no network stands before a request."""
+
+    def __init__(self) -> None:
+        self._second, self._calls = 0, dict[str, int]()
+
+    def count(self, who: str) -> int:
+        """Calls of somebody in this second, this one included."""
+        second = int(time.time())
+        if second != self._second:
+            self._second, self._calls = second, {}
+        count = self._calls[who] = self._calls.get(who, 0) + 1
+        return count
 
 
 async def _send(content: bytes, send: Send) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from whyrec.estimate import FloatArray
 from whyrec.serve.scorer import Scorer
 
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 ALERT = 0.2  # stability index from which a distribution counts as moved (Siddiqi 2006)
 _FEWEST = 200  # live values before an index is told
 _BINS = 10

@@ -8,7 +8,9 @@ import orjson
 from starlette.responses import Response
 
 from whyrec.errors import BadInput, IncompatibleModel, NoOverlap, NotIdentified, UnknownId, WhyrecError
-from whyrec.serve.store import StorageDown, StorageFull
+from whyrec.serve.answers import Mismatch
+from whyrec.serve.databases import StorageDown, StorageFull
+from whyrec.serve.waiting import Busy, Late
 
 MEDIA = "application/problem+json"
 TITLES = {
@@ -35,13 +37,25 @@ class Problem(Exception):
         return Response(orjson.dumps(body), self.status, self.headers, media_type=MEDIA)
 
 
+def again(problem: Problem, seconds: int = 1) -> Problem:
+    """The problem with the time after which to come back."""
+    problem.headers["retry-after"] = str(seconds)
+    return problem
+
+
 def problem_of(error: WhyrecError) -> Problem:
     """What a refusal of the package is over HTTP."""
     words = str(error)
     if isinstance(error, StorageFull):
         return Problem(507, "storage-full", words)
     if isinstance(error, StorageDown):
-        return Problem(503, "storage-down", words)
+        return again(Problem(503, "storage-down", words))
+    if isinstance(error, Busy):
+        return again(Problem(503, "busy", words))
+    if isinstance(error, Late):
+        return Problem(504, "too-slow", words)
+    if isinstance(error, Mismatch):
+        return Problem(422, "other-request", words)
     if isinstance(error, UnknownId):
         return Problem(404, "unknown-id", words)
     if isinstance(error, NotIdentified | NoOverlap):

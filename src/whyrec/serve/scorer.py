@@ -17,6 +17,7 @@ import polars as pl
 import torch
 from scipy import sparse
 
+from whyrec.data.dataset import Dataset
 from whyrec.decide.causal_recommender import CausalRecommender, Why, shares_of_effect
 from whyrec.decide.forgetting import is_erased
 from whyrec.decide.log_effects import LogEffects
@@ -25,7 +26,6 @@ from whyrec.estimate import FloatArray, IntArray
 from whyrec.live.contract import Float32, Past, Pasts, State, live_of
 from whyrec.live.two_headed import Heads, at_places, enlarged, row_of_matrix, unit
 from whyrec.represent.text import TextEncoder
-from whyrec.serve.cache import Act
 
 _DAY = 86_400.0
 _BLOCK = 128
@@ -104,6 +104,7 @@ class Scorer:
         self._pasts = Pasts(dataset)
         self.effects = None if model.effects_ is None else EffectScorer(model.effects_)
         self.arms = model.arms_
+        self.outcome_range = outcome_range(dataset)
         vectors = self.live.vectors()
         self._axes = None if vectors is None else _axes(vectors)
         self.encoder = TextEncoder(model.text_model, cache=model.cache, keep=True)
@@ -119,16 +120,16 @@ class Scorer:
     # Users -------------------------------------------------------------------------------------------------------
 
     def user(
-        self, identity: str, acts: Sequence[Act] = (), *, now: float | None = None, forgotten: bool = False
+        self, identity: str, acts: Sequence[tuple[Any, ...]] = (), *, now: float | None = None, forgotten: bool = False
     ) -> User:
-        """The user after the log and these acts (item, seconds, outcome). forgotten: as if the log had never seen them.
+        """The user after the log and these acts (item, seconds, outcome, key of the event). forgotten: as if the log had never seen them.
 
         now: seconds since 1970 at which the age of past choices is taken; by default the last act's time, or the log's end.
         """
         code = None if forgotten else self.user_code.get(identity)
         known = [
             (self.item_code[item], when, value)
-            for item, when, value in acts
+            for item, when, value, *_ in acts
             if item in self.item_code and value > self.model.dataset_.schema.choice_above
         ]
         mine = np.array([entry[0] for entry in known], dtype=np.int64)
@@ -438,6 +439,19 @@ class EffectScorer:
             ]
         ).astype(np.float32)
         return self.heads(query, self.early_states[codes], features)
+
+
+def outcome_range(dataset: Dataset) -> tuple[float, float]:
+    """Outcomes that an event may have by this log: 0 to 1 where it knows these alone, else its own range and as much again above it (and
+    below, where it has negative ones).
+    """
+    told = [0.0, 1.0, *(dataset.schema.events or {}).values()]
+    if dataset.has("outcome"):
+        told += [float(v) for v in (dataset.log["outcome"].min(), dataset.log["outcome"].max()) if v is not None]  # type: ignore[arg-type]
+    low, high = min(told), max(told)
+    if low == 0 and high == 1:
+        return 0.0, 1.0
+    return (low - (high - low) if low < 0 else 0.0), high + (high - low)
 
 
 def top(scores: Float32, k: int) -> IntArray:

@@ -6,7 +6,6 @@ Everything here runs on one thread but what is said to wait for the disk: that i
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import secrets
 import threading
@@ -17,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -31,9 +30,11 @@ from whyrec.estimate import FloatArray, jsonable
 from whyrec.explain.chinese import sentences_in
 from whyrec.explain.reasons import short_words
 from whyrec.metrics.ranking import tied
-from whyrec.serve.cache import Cache, open_cache
+from whyrec.serve.cache import Act, Cache, open_cache
 from whyrec.serve.cases import Cases
+from whyrec.serve.databases import StorageDown
 from whyrec.serve.events import acted
+from whyrec.serve.frames import log_frame
 from whyrec.serve.keys import Keys
 from whyrec.serve.models import Registry, Served, seal_of
 from whyrec.serve.monitor import Calibration, Drift, Metrics, reference_of
@@ -53,7 +54,9 @@ from whyrec.serve.slate import (
     order_by,
 )
 from whyrec.serve.store import Decision, Event, Store, open_store
+from whyrec.serve.waiting import Busy, Late, Pool
 
+T = TypeVar("T")
 log = logging.getLogger("whyrec.serve")
 _REMEMBERED = 100_000
 
@@ -64,7 +67,9 @@ class Settings:
 
     most_bytes: of a request. seconds: a request may take. retention_days: after which events and recommendations are
     deleted (None: never). mature_seconds: after which a recommended item without an outcome counts as 0 in the monitor.
-    log_first: a recommendation is durable before it is given, instead of within 50 ms.
+    log_first: a recommendation is durable before it is given, instead of within 50 ms. outcome_range: of events (None: see
+    `scorer.outcome_range`). receive_seconds: for a request to come in. store_seconds: for an answer of the store. trusted_proxies: networks
+    whose X-Forwarded-For says who calls. connections: open at once from one address. heavy_seconds, most_cells: of a counterfactual.
     """
 
     explore: float = 0.05
@@ -75,6 +80,13 @@ class Settings:
     mature_seconds: float = 600.0
     random_state: int | None = None
     log_first: bool = False
+    outcome_range: tuple[float, float] | None = None
+    receive_seconds: float = 10.0
+    store_seconds: float = 5.0
+    trusted_proxies: tuple[str, ...] = ()
+    connections: int = 512
+    heavy_seconds: float = 20.0
+    most_cells: float = 2e8
 
 
 @dataclass(frozen=True)
@@ -145,53 +157,92 @@ class Service:
         self._seen_changes = store.changes()
         self.aside = ThreadPoolExecutor(1, thread_name_prefix="whyrec-shadow")
         self.started = time.time()
-        self._run, self._count = secrets.token_hex(10), itertools.count()
+        self.reads = Pool("read", 8, 256)  # what the hot path waits for: short
+        self.slow = Pool("slow", 2, 16)  # questions
+        self.watch = Pool("watch", 2, 32)  # watching, people's rights, models: never behind the questions
         self._rules: OrderedDict[str, Shown] = OrderedDict()  # by recommendation
         self._linears: dict[str, LinearBandit] = {}  # by the version that was fitted
         self._believe()
 
     def fresh_name(self) -> str:
-        """A name that no other event or recommendation has: 80 bits of this service, and a count (a random draw is a system call)."""
-        return f"{self._run}{next(self._count):08x}"
+        """A name that no other event or recommendation has, and that nobody can guess: 96 random bits."""
+        return secrets.token_hex(12)
+
+    async def read(self, work: Callable[[], T]) -> T:
+        """What the store (or a cache elsewhere) says, off the event loop; StorageDown where it does not come in time."""
+        try:
+            return await self.reads(work, self.settings.store_seconds)
+        except Late as error:
+            raise StorageDown(f"{self.store.where}: {error}") from None
 
     # Events ------------------------------------------------------------------------------------------------------
 
-    def took(self, events: Sequence[Event], fresh: Sequence[bool]) -> None:
+    async def took(self, events: Sequence[Event], fresh: Sequence[bool]) -> None:
         """Let stored events change what their users are recommended next."""
-        acts: dict[str, list[tuple[str, float, float]]] = {}
+        acts: dict[str, list[Act]] = {}
         for event, new in zip(events, fresh, strict=True):
             self.metrics.add("whyrec_events_total", event="new" if new else "duplicate")
             if not new:
                 continue
             if acted(event):
-                acts.setdefault(event.user, []).append((event.item, event.time, event.outcome))
+                acts.setdefault(event.user, []).append((event.item, event.time, event.outcome, event.key))
             for name, value in event.context.items():
                 self.drift.see(f"context.{name}", (value,))
             if event.recommendation is not None:
                 self.calibration.answer(event.recommendation, event.item, event.outcome)
                 if event.outcome > 0:
                     self._won(event.recommendation)
-        for user, made in acts.items():
-            self.cache.push(user, made)
 
-    def user(self, served: Served, identity: str, now: float | None = None) -> User:
-        """A user as a model sees them now."""
-        acts = self.cache.acts(identity)
-        if acts is None:
-            last = served.scorer.length
-            stored = self.store.user_events(identity, 4 * last)
-            acts = [(e.item, e.time, e.outcome) for e in stored if acted(e)][-last:]
-            self.cache.fill(identity, acts)
+        def push() -> None:
+            for user, made in acts.items():
+                self.cache.push(user, made)
+
+        if self.cache.local:
+            push()
+        elif acts:
+            with contextlib.suppress(Busy, StorageDown):  # a cache that hangs is behind, and knows of whom
+                await self.read(push)
+
+    async def acts(self, identity: str) -> Sequence[Act]:
+        """What a user did since the log, off the event loop where it is not in memory."""
+        if self.cache.local:
+            found = self.cache.acts(identity)
+            if found is not None:
+                return found
+            version = self.cache.version(identity)
+            stored = await self.read(lambda: self._stored_acts(identity))
+            self.cache.fill(identity, stored, version)
+            return stored
+        return await self.read(lambda: self._acts(identity))
+
+    def _acts(self, identity: str) -> Sequence[Act]:
+        """Waits for the cache and the store."""
+        found = self.cache.acts(identity)
+        if found is None:
+            version = self.cache.version(identity)
+            found = self._stored_acts(identity)
+            self.cache.fill(identity, found, version)
+        return found
+
+    def _stored_acts(self, identity: str) -> list[Act]:
+        last = max(served.scorer.length for served in self.registry.loaded())
+        stored = self.store.user_events(identity, 4 * last)
+        return [(e.item, e.time, e.outcome, e.key) for e in stored if acted(e)][-last:]
+
+    def user(self, served: Served, identity: str, acts: Sequence[Act] | None = None, now: float | None = None) -> User:
+        """A user as a model sees them now. acts: of `acts`; without them the store is waited for."""
         forgotten = bool(self.erased) and self.store.digest(identity) in self.erased
-        return served.scorer.user(identity, acts, now=now, forgotten=forgotten)
+        return served.scorer.user(identity, self._acts(identity) if acts is None else acts, now=now, forgotten=forgotten)
 
     # Recommendations ---------------------------------------------------------------------------------------------
 
-    def recommend(self, wish: Wish) -> tuple[dict[str, Any], Decision, Callable[[], None]]:
-        """The answer, the decision that must be durable before it is given, and what to do once it is."""
+    def recommend(
+        self, wish: Wish, acts: Sequence[Act] | None = None
+    ) -> tuple[dict[str, Any], Decision, Callable[[], None]]:
+        """The answer, the decision that must be durable before it is given, and what to do once it is. acts: as in `user`."""
         served, variant = self.registry.choose(wish.user)
         scorer = served.scorer
-        user = self.user(served, wish.user, wish.time)
+        user = self.user(served, wish.user, acts, wish.time)
         epsilon = self.settings.explore if wish.explore else 0.0
         context = wish.context or {}
         moment = scorer.moment(context)
@@ -311,7 +362,7 @@ class Service:
         try:
             scorer = shadow.scorer
             rules = rules_of(wish.by)
-            user = self.user(shadow, wish.user, wish.time)
+            user = self.user(shadow, wish.user, now=wish.time)
             asked = rules if len(rules) == 1 else ("preference",)
             found = self._found(scorer, user, wish, asked, scorer.moment(wish.context))
             order = next(iter(found.orders.values()))
@@ -360,12 +411,12 @@ class Service:
 
     def _believe(self) -> None:
         """Beliefs from the store's own log, so that a restart forgets nothing."""
-        won = {identity for identity, _, outcome in self.store.rewards() if outcome > 0}
+        won = {(identity, user) for (identity, user, _), outcome in self.store.rewards().items() if outcome > 0}
         for decision in self.store.decisions(_REMEMBERED):
             body = decision.body
             vector = np.array(body["vector"], dtype=np.float64) if "vector" in body else None
             self._remember(decision.id, str(body["policy"]["rule"]), str(body.get("by")), str(body["version"]), vector)
-            if decision.id in won:
+            if (decision.id, decision.user) in won:
                 self._won(decision.id)
 
     # Models ------------------------------------------------------------------------------------------------------
@@ -541,11 +592,30 @@ class Service:
         metrics.set("whyrec_store_commits_total", float(self.store.commits))
         metrics.set("whyrec_store_failures_total", float(self.store.failures))
         metrics.set("whyrec_up_seconds", time.time() - self.started)
+        metrics.set("whyrec_store_waiting", float(self.store.waiting))
+        metrics.set("whyrec_store_answers", float(not (self.store.stuck or self.store.breaker.open)))
+        cache = self.cache.state()
+        metrics.set("whyrec_cache_answers", float(cache["answers"]), kind=cache["kind"])
+        metrics.set("whyrec_cache_failures_total", float(cache["failures"]), kind=cache["kind"])
+        for pool in (self.reads, self.slow, self.watch):
+            metrics.set("whyrec_pool_inside", float(pool.inside), pool=pool.name)
         return metrics.text()
+
+    def ready(self) -> dict[str, Any]:
+        """Whether it can answer, and what of it does not: status `ready` or `not ready`. Waits for the store, as long as it may."""
+        cache = self.cache.state()
+        told = {"model": self.registry.roles.primary.to_dict(), "store": self.store.where, "cache": cache}
+        try:
+            self.store.probe(self.settings.store_seconds)
+        except WhyrecError as error:
+            return {"status": "not ready", **told, "detail": str(error)}
+        return {"status": "ready", **told}
 
     def close(self) -> None:
         """Finish what runs beside, commit, close."""
         self.aside.shutdown(wait=True)
+        for pool in (self.reads, self.slow, self.watch):
+            pool.close()
         self.store.close()
         with contextlib.suppress(Exception):
             self.cache.close()
@@ -575,72 +645,6 @@ def rules_of(by: str) -> tuple[Rule, ...]:
     return ("effect" if by == "uplift" else by,)  # type: ignore[return-value]
 
 
-def log_frame(
-    store: Store, *, last: int = 100_000, shadow: str | None = None, beside: Mapping[str, dict[str, Any]] | None = None
-) -> pl.DataFrame:
-    """The service's own log for `whyrec policy evaluate`: a row an item shown, with its chance and what came of it.
-
-    Columns: recommendation, time, user, position (from 1), item, model, version, variant, by, rule, propensity, expected, reward (0 where
-    nothing came), chance_RULE of every rule that was computed, chance_uniform among the candidates, chance_MODEL of the
-    `shadow` (beside: what it would have done, where that is known already); and the context's columns.
-    """
-    rewards = {(identity, item): outcome for identity, item, outcome in store.rewards()}
-    if beside is None:
-        beside = {} if shadow is None else store.shadows(shadow)
-    rows = []
-    for d in store.decisions(last):
-        body, context = d.body, d.body.get("context", {})
-        named = {(f"context_{name}" if name in _RESERVED else name): value for name, value in context.items()}
-        size = body["policy"]["candidates"]
-        for place, item in enumerate(body["items"]):
-            row = {
-                "recommendation": d.id, "time": d.time, "user": d.user, "position": place + 1, "item": item, "model": d.model,
-                "version": body.get("version"), "variant": d.variant, "by": body["by"], "rule": body["policy"]["rule"],
-                "propensity": body["propensity"][place], "expected": body["expected"][place],
-                "reward": rewards.get((d.id, item), 0.0), "chance_uniform": 1.0 / max(size - place, 1),
-            }  # fmt: skip
-            row |= {f"chance_{rule}": chances[place] for rule, chances in body["chances"].items()}
-            if d.id in beside:
-                row[f"chance_{shadow}"] = beside[d.id]["chances"][place]
-            rows.append(row | named)
-    if not rows:
-        raise BadInput("the service has recommended nothing yet: POST /v1/recommend, and events that answer it")
-    return pl.from_dicts(rows, infer_schema_length=None, strict=False)
-
-
-def events_frame(store: Store) -> pl.DataFrame:
-    """All events for `whyrec fit`: user, item, time, event, outcome, treatment, the chance by which it was shown, and the context.
-
-    treatment: as sent; else 1 for what answers a recommendation, 0 for the rest. propensity: of the recommendation, if it is known.
-    """
-    chance = {
-        (d.id, item): p
-        for d in store.decisions(1 << 31)
-        for item, p in zip(d.body["items"], d.body["propensity"], strict=True)
-    }
-    rows, after = [], 0
-    while page := store.events(after, 10_000):
-        after = page[-1][0]
-        for _, e in page:
-            known = {
-                "user": e.user, "item": e.item, "time": e.time, "event": e.event, "outcome": e.outcome,
-                "treatment": e.treatment if e.treatment is not None else float(e.recommendation is not None),
-                "propensity": chance.get((e.recommendation or "", e.item)),
-            }  # fmt: skip
-            rows.append(known | {(f"context_{n}" if n in known else n): v for n, v in e.context.items()})
-    if not rows:
-        raise BadInput("the store has no events yet: POST /v1/events")
-    return pl.from_dicts(rows, infer_schema_length=None, strict=False)
-
-
-_RESERVED = frozenset(
-    {
-        "recommendation", "time", "user", "position", "item", "model", "version", "variant", "by", "rule", "propensity", "expected",
-        "reward",
-    }
-)  # fmt: skip
-
-
 def described(metrics: Metrics) -> Metrics:
     """The metrics with their words."""
     for name, kind, words in (
@@ -660,6 +664,13 @@ def described(metrics: Metrics) -> Metrics:
         ("whyrec_model_info", "gauge", "Models in memory."),
         ("whyrec_store_commits_total", "counter", "Groups committed."),
         ("whyrec_store_failures_total", "counter", "Groups that the store refused."),
+        ("whyrec_store_waiting", "gauge", "Pieces of work in the queue of the store's writer."),
+        ("whyrec_store_answers", "gauge", "0 where the database does not answer."),
+        ("whyrec_cache_answers", "gauge", "0 where the cache did not answer when it was last asked."),
+        ("whyrec_cache_failures_total", "counter", "Times that the cache did not answer."),
+        ("whyrec_pool_inside", "gauge", "Work that runs or waits, by pool of threads."),
+        ("whyrec_in_flight", "gauge", "Requests being answered."),
+        ("whyrec_loop_lag_seconds", "gauge", "By how much the event loop was late, at most, in the last ten seconds."),
         ("whyrec_up_seconds", "gauge", "Seconds since the start."),
     ):
         metrics.describe(name, kind, words)

@@ -18,33 +18,29 @@ import logging
 import os
 import queue
 import secrets
-import sqlite3
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
-from whyrec.errors import BadInput, WhyrecError
+from whyrec.errors import BadInput
+from whyrec.serve.databases import Dialect, Postgres, Sqlite, StorageDown
+from whyrec.serve.waiting import Breaker
 
 T = TypeVar("T")
 GROUP = 512  # requests committed together at most
-_BUSY_SECONDS = 30
+_MOST_WAITING = 20_000  # pieces of work in the writer's queue, beyond which the store says that it is down
+_WRITE_SECONDS, _READ_SECONDS = 5.0, 30.0  # after which what hangs on a connection is ended
+_STUCK_SECONDS = 2.0
 _PATIENCE = 0.05  # seconds for which work that nobody waits for may stand in the queue
 log = logging.getLogger("whyrec.serve")
-
-
-class StorageFull(WhyrecError):
-    """The disk (or the database's allowance) is full: nothing of the request was kept, what was acknowledged before stays."""
-
-
-class StorageDown(WhyrecError):
-    """The store cannot be reached or written at the moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +61,8 @@ class Event:
     context: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {name: getattr(self, name) for name in Event.__slots__}
+        """JSON-ready, with its key as its sender wrote it."""
+        return {name: getattr(self, name) for name in Event.__slots__} | {"key": self.key.rsplit("\x1f", 1)[-1]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +99,8 @@ TABLES = (
         expires {real}, revoked {real})""",
     "CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, body TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS erased (digest TEXT PRIMARY KEY, time {real} NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS requests (key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, recorded {real} NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS requests_recorded ON requests (recorded)",
 )
 _EVENT_COLUMNS = "key, user_id, item, event, time, outcome, treatment, recommendation, context"
 _COUNT_CHANGE = (
@@ -110,50 +108,37 @@ _COUNT_CHANGE = (
     "ON CONFLICT (name) DO UPDATE SET body = CAST(CAST(settings.body AS BIGINT) + 1 AS TEXT)"
 )
 _INSERT_EVENT = f"INSERT INTO events ({_EVENT_COLUMNS}, recorded) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
+_INSERT_SETTING = (
+    "INSERT INTO settings (name, body) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body"
+)
+_PROBE_BYTES = 64 * 1024
 _INSERT_DECISION = (
     "INSERT INTO decisions (id, user_id, time, model, variant, body, recorded) VALUES (?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (id) DO NOTHING"
 )
 
 
-class Dialect(Protocol):
-    """What differs between databases."""
-
-    errors: tuple[type[Exception], ...]
-    begin: str
-    shared: bool
-    types: ClassVar[dict[str, str]]
-
-    def connect(self) -> Any:
-        """A connection that commits only when told."""
-
-    def sql(self, text: str) -> str:
-        """The statement with the database's own placeholders."""
-
-    def named(self, error: Exception) -> WhyrecError:
-        """StorageFull, or StorageDown."""
-
-    def lost(self, connection: Any) -> bool:
-        """Whether the connection must be made anew."""
-
-    def erased(self, connection: Any) -> None:
-        """Make deleted rows unreadable in the files, too, as far as the database can."""
-
-
 class Session:
-    """One connection: statements with ? as placeholder."""
+    """One connection: statements with ? as placeholder. until: the moment at which what is being waited for is to be ended."""
 
-    def __init__(self, dialect: Dialect) -> None:
-        self.dialect = dialect
+    def __init__(self, dialect: Dialect, seconds: float = _READ_SECONDS) -> None:
+        self.dialect, self.seconds, self.until = dialect, seconds, inf
         self.connection = dialect.connect()
 
     def run(self, text: str, values: Sequence[Any] = ()) -> int:
         """Execute, and the number of rows that changed."""
-        return int(self.connection.execute(self.dialect.sql(text), values).rowcount)
+        return int(self._executed(text, values).rowcount)
 
     def all(self, text: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of a query."""
-        return [tuple(row) for row in self.connection.execute(self.dialect.sql(text), values).fetchall()]
+        return [tuple(row) for row in self._executed(text, values).fetchall()]
+
+    def _executed(self, text: str, values: Sequence[Any]) -> Any:
+        self.until = time.monotonic() + self.seconds
+        try:
+            return self.connection.execute(self.dialect.sql(text), values)
+        finally:
+            self.until = inf
 
 
 Work = Callable[[Session], T]
@@ -206,14 +191,20 @@ class Store:
         self.dialect, self.where, self._release = dialect, where, release
         self._local = threading.local()
         self._readers: weakref.WeakSet[Session] = weakref.WeakSet()
+        self._counting = threading.Lock()
         self._waiting: queue.SimpleQueue[tuple[Work[Any], _Waiter] | None] = queue.SimpleQueue()
         self._told: list[_Told] = []
         self.refused: BaseException | None = None  # why the last work of `later` was not kept
         self._closed = False
         self.commits = self.failures = 0
+        self.breaker = Breaker(1.0)
+        self._begun = inf  # when the writer began what it waits for
         self._session = self._prepared()
         self._thread = threading.Thread(target=self._write, name="whyrec-store", daemon=True)
         self._thread.start()
+        self._ended = threading.Event()
+        if dialect.shared:
+            threading.Thread(target=self._watch, name="whyrec-watch", daemon=True).start()
         self._salt = self._own_salt()
 
     # Writing -----------------------------------------------------------------------------------------------------
@@ -221,8 +212,9 @@ class Store:
     def submit(self, work: Callable[[Session], T]) -> Future[T]:
         """Queue work for the next commit; the future ends when it is durable, or with StorageFull or StorageDown."""
         future: Future[T] = Future()
-        if self._closed:
-            future.set_exception(StorageDown(f"{self.where}: the store is closed"))
+        refused = self._refuses()
+        if refused is not None:
+            future.set_exception(refused)
         else:
             self._waiting.put((work, future))
         return future
@@ -231,8 +223,9 @@ class Store:
         """`submit` for the running event loop: cheaper, as a commit wakes the loop once for all that wait."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        if self._closed:
-            future.set_exception(StorageDown(f"{self.where}: the store is closed"))
+        refused = self._refuses()
+        if refused is not None:
+            future.set_exception(refused)
         else:
             self._waiting.put((work, _Awaited(loop, future, self._told)))
         return future
@@ -242,14 +235,38 @@ class Store:
 
         So what is acknowledged later is never there without it.
         """
-        self._waiting.put((work, _Later(self)))
+        refused = self._refuses()
+        if refused is not None:
+            self.refused = refused
+        else:
+            self._waiting.put((work, _Later(self)))
+
+    @property
+    def waiting(self) -> int:
+        """Pieces of work in the writer's queue."""
+        return self._waiting.qsize()
+
+    def _refuses(self) -> StorageDown | None:
+        """Why nothing is taken now, None where it is."""
+        if self._closed:
+            return StorageDown(f"{self.where}: the store is closed")
+        if self._waiting.qsize() >= _MOST_WAITING:
+            return StorageDown(f"{self.where}: {_MOST_WAITING:,} writes wait already; come back in a second")
+        if self.stuck:
+            return StorageDown(f"{self.where} does not answer; it is asked again within a second")
+        return None
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a database has let a write wait for two seconds."""
+        return self.dialect.shared and time.monotonic() - self._begun > _STUCK_SECONDS
 
     def add_events(self, events: Sequence[Event]) -> Future[list[bool]]:
         """Store events; False for those whose key was stored before, which are dropped."""
         return self.submit(insert_events(events))
 
-    def add_decision(self, decision: Decision) -> Future[None]:
-        """Store a recommendation; one of the same id is kept as it is."""
+    def add_decision(self, decision: Decision) -> Future[bool]:
+        """Store a recommendation; False where one of the same id is there, which is kept as it is."""
         return self.submit(insert_decision(decision))
 
     def add_shadow(self, decision: str, model: str, user: str, body: dict[str, Any]) -> Future[None]:
@@ -268,10 +285,7 @@ class Store:
 
     def set(self, name: str, value: Any) -> Future[None]:
         """Keep a setting (JSON); `changes` tells other servers."""
-        statement = (
-            "INSERT INTO settings (name, body) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body"
-        )
-        return self.submit(lambda session: _changed(session, session.run(statement, (name, _dumps(value)))))
+        return self.submit(lambda session: _changed(session, session.run(_INSERT_SETTING, (name, _dumps(value)))))
 
     def erase(self, user: str) -> dict[str, int]:
         """Delete everything about a user, durably, and remember (as a keyed digest) that models must not use the user."""
@@ -298,6 +312,7 @@ class Store:
             counts = {"shadows": session.run(old, (before,))}
             for table in ("events", "decisions"):
                 counts[table] = session.run(f"DELETE FROM {table} WHERE recorded < ?", (before,))
+            session.run("DELETE FROM requests WHERE recorded < ?", (before,))
             return counts
 
         found = self.submit(work).result()
@@ -305,13 +320,26 @@ class Store:
             self._clean()
         return found
 
+    def probe(self, seconds: float) -> None:
+        """Write and take back a row that needs room; StorageFull or StorageDown where that does not come to pass in time."""
+
+        def work(session: Session) -> None:
+            session.run(_INSERT_SETTING, ("probe", "0" * _PROBE_BYTES))
+            session.run("DELETE FROM settings WHERE name = 'probe'")
+
+        try:
+            self.submit(work).result(seconds)
+        except TimeoutError:
+            raise StorageDown(f"{self.where} did not answer within {seconds:g} s") from None
+
     def close(self) -> None:
         """Commit what waits, then close."""
         if not self._closed:
             self._closed = True
             self._waiting.put(None)
             self._thread.join()
-            for session in list(self._readers):
+            self._ended.set()
+            for session in list(self._readers):  # threads of readers have ended
                 with contextlib.suppress(*self.dialect.errors):
                     session.connection.close()
             self._release()
@@ -319,16 +347,26 @@ class Store:
     # Reading -----------------------------------------------------------------------------------------------------
 
     def read(self, text: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Rows of a query, on this thread's own connection."""
+        """Rows of a query, on this thread's own connection; StorageDown at once while a database does not answer."""
+        if not self.breaker.allows():
+            raise StorageDown(f"{self.where} does not answer; it is asked again within a second")
         for attempt in (1, 2):
             session: Session | None = getattr(self._local, "session", None)
             try:
                 if session is None:
                     session = self._local.session = Session(self.dialect)
-                    self._readers.add(session)
-                return session.all(text, values)
+                    with self._counting:
+                        self._readers.add(session)
+                found = session.all(text, values)
+                self.breaker.answered()
+                return found
             except self.dialect.errors as error:
-                if session is None or attempt == 2 or not self.dialect.lost(session.connection):
+                lost = session is None or self.dialect.lost(session.connection)
+                if lost and self.dialect.shared:
+                    self._local.session = None
+                if session is None or attempt == 2 or not lost:
+                    if lost and self.dialect.shared:
+                        self.breaker.failed()
                     raise self.dialect.named(error) from error
                 self._local.session = None
         raise AssertionError("unreachable")
@@ -364,12 +402,13 @@ class Store:
         )
         return [_decision(row) for row in reversed(rows)]
 
-    def rewards(self) -> list[tuple[str, str, float]]:
-        """Recommendation, item and largest outcome of the events that answer a recommendation."""
+    def rewards(self) -> dict[tuple[str, str, str], float]:
+        """Largest outcome of the events that answer a recommendation, by recommendation, user and item."""
         rows = self.read(
-            "SELECT recommendation, item, MAX(outcome) FROM events WHERE recommendation IS NOT NULL GROUP BY recommendation, item"
+            "SELECT recommendation, user_id, item, MAX(outcome) FROM events WHERE recommendation IS NOT NULL "
+            "GROUP BY recommendation, user_id, item"
         )
-        return [(str(r), str(i), float(y)) for r, i, y in rows]
+        return {(str(r), str(u), str(i)): float(y) for r, u, i, y in rows}
 
     def shadows(self, model: str) -> dict[str, dict[str, Any]]:
         """What a model would have done, by decision."""
@@ -419,7 +458,9 @@ class Store:
                     break
             kept = [entry for entry in group if entry is not None and entry[1].set_running_or_notify_cancel()]
             if kept:
+                self._begun = time.monotonic()
                 self._commit(kept)
+                self._begun = inf
                 self._tell()
             if group[-1] is None:
                 with contextlib.suppress(*self.dialect.errors):
@@ -471,12 +512,23 @@ class Store:
                     raise
                 if not self.dialect.lost(self._session.connection):
                     raise
-                self._session = Session(self.dialect)
+                self._session = Session(self.dialect, _WRITE_SECONDS)
         raise AssertionError("unreachable")
+
+    def _watch(self) -> None:
+        """End what hangs on a connection: the thread that waits for it is told that the server is lost."""
+        while not self._ended.wait(0.25):
+            now = time.monotonic()
+            with self._counting:
+                sessions = [self._session, *self._readers]
+            for session in sessions:
+                if now > session.until:
+                    session.until = inf
+                    self.dialect.abort(session.connection)
 
     def _prepared(self) -> Session:
         try:
-            session = Session(self.dialect)
+            session = Session(self.dialect, _WRITE_SECONDS)
             session.run(self.dialect.begin)
             for statement in TABLES:
                 session.run(statement.format(**self.dialect.types))
@@ -499,89 +551,6 @@ class Store:
             session.connection.close()
 
 
-class Sqlite:
-    """SQLite in a file. pages: an allowance in pages of 4 KiB, beyond which the store is full (None: the disk's)."""
-
-    errors: tuple[type[Exception], ...] = (sqlite3.Error,)
-    begin = "BEGIN IMMEDIATE"
-    shared = False  # one server holds the file
-    types: ClassVar[dict[str, str]] = {"serial": "INTEGER PRIMARY KEY AUTOINCREMENT", "real": "REAL"}
-
-    def __init__(self, path: Path, pages: int | None = None) -> None:
-        self.path, self.pages = path, pages
-
-    def connect(self) -> sqlite3.Connection:
-        """WAL, a synchronised log at every commit, deleted rows overwritten."""
-        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "temp_store=MEMORY"):
-            connection.execute(f"PRAGMA {pragma}")
-        if self.pages is not None:
-            connection.execute(f"PRAGMA max_page_count={int(self.pages)}")
-        return connection
-
-    def sql(self, text: str) -> str:
-        """As it is."""
-        return text
-
-    def named(self, error: Exception) -> WhyrecError:
-        """SQLITE_FULL, and a write that the system refuses (a quota, a limit of the file's size), are a full disk."""
-        code = getattr(error, "sqlite_errorcode", None)
-        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
-            return StorageFull(f"{self.path}: no room left ({error}); free space, nothing acknowledged is lost")
-        return StorageDown(f"{self.path}: {error}")
-
-    def lost(self, connection: Any) -> bool:
-        """A file is not lost; after an error of reading or writing it is opened anew."""
-        return False
-
-    def erased(self, connection: Any) -> None:
-        """Copy the log into the file and cut it, so that no deleted row remains in it."""
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-class Postgres:
-    """PostgreSQL by its URL; full means that the server reported no space (53100) or its allowance (53400)."""
-
-    begin = "BEGIN"
-    shared = True
-    types: ClassVar[dict[str, str]] = {"serial": "BIGSERIAL PRIMARY KEY", "real": "DOUBLE PRECISION"}
-
-    def __init__(self, url: str) -> None:
-        try:
-            import psycopg
-        except ImportError as error:
-            raise BadInput("--store postgresql:// needs psycopg: pip install 'whyrec[postgres]'") from error
-        self.url, self._connect = url, psycopg.connect
-        self.errors: tuple[type[Exception], ...] = (psycopg.Error,)
-
-    def connect(self) -> Any:
-        """A connection that waits for the disk at every commit."""
-        connection = self._connect(self.url, autocommit=True, connect_timeout=10)
-        connection.execute("SET synchronous_commit = on")
-        return connection
-
-    def sql(self, text: str) -> str:
-        """Placeholders in psycopg's way."""
-        return text.replace("?", "%s")
-
-    def named(self, error: Exception) -> WhyrecError:
-        """Class 53 of SQLSTATE is insufficient resources."""
-        state = str(getattr(error, "sqlstate", None) or "")
-        words = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        if state in ("53100", "53400"):
-            return StorageFull(f"PostgreSQL has no room left ({words}); free space, nothing acknowledged is lost")
-        return StorageDown(f"PostgreSQL: {words}")
-
-    def lost(self, connection: Any) -> bool:
-        """Whether the server went away."""
-        return bool(connection.closed or connection.broken)
-
-    def erased(self, connection: Any) -> None:
-        """Let the space of deleted rows be written over."""
-        for table in ("events", "decisions", "shadows"):
-            connection.execute(f"VACUUM {table}")
-
-
 def open_store(where: str | Path, *, own: bool = True, pages: int | None = None) -> Store:
     """A store by its place: a file for SQLite, or postgresql://... own: refuse a file that another server has open."""
     text = str(where)
@@ -599,22 +568,32 @@ def open_store(where: str | Path, *, own: bool = True, pages: int | None = None)
 
 
 def insert_events(events: Sequence[Event]) -> Work[list[bool]]:
-    """Work that stores events, and tells of each whether it is new."""
+    """Work that stores events as they are, and tells of each whether it is new."""
+    rows = event_rows(events)
+    return lambda session: [insert_event(session, row) for row in rows]
+
+
+def event_rows(events: Sequence[Event]) -> list[tuple[Any, ...]]:
+    """Events as rows of their table."""
     now = time.time()
-    rows = [
+    return [
         (e.key, e.user, e.item, e.event, e.time, e.outcome, e.treatment, e.recommendation,
          _dumps(e.context) if e.context else "{}", now)
         for e in events
     ]  # fmt: skip
-    return lambda session: [session.run(_INSERT_EVENT, row) == 1 for row in rows]
 
 
-def insert_decision(decision: Decision) -> Work[None]:
-    """Work that stores a recommendation."""
+def insert_event(session: Session, row: tuple[Any, ...]) -> bool:
+    """Store a row of an event; False where one of its key is there."""
+    return session.run(_INSERT_EVENT, row) == 1
+
+
+def insert_decision(decision: Decision) -> Work[bool]:
+    """Work that stores a recommendation; False where one of its id is there, which stays as it is."""
     row = (
         decision.id, decision.user, decision.time, decision.model, decision.variant, _dumps(decision.body), time.time()
     )  # fmt: skip
-    return lambda session: _nothing(session.run(_INSERT_DECISION, row))
+    return lambda session: session.run(_INSERT_DECISION, row) == 1
 
 
 def _deliver(told: list[_Told]) -> None:

@@ -1,0 +1,141 @@
+"""The databases under the store: what differs between SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sqlite3
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from whyrec.errors import BadInput, WhyrecError
+
+_BUSY_SECONDS = 30
+_CONNECT_SECONDS = 3
+
+
+class StorageFull(WhyrecError):
+    """The disk (or the database's allowance) is full: nothing of the request was kept, what was acknowledged before stays."""
+
+
+class StorageDown(WhyrecError):
+    """The store cannot be reached or written at the moment."""
+
+
+class Dialect(Protocol):
+    """What differs between databases."""
+
+    errors: tuple[type[Exception], ...]
+    begin: str
+    shared: bool
+    types: ClassVar[dict[str, str]]
+
+    def connect(self) -> Any:
+        """A connection that commits only when told."""
+
+    def sql(self, text: str) -> str:
+        """The statement with the database's own placeholders."""
+
+    def named(self, error: Exception) -> WhyrecError:
+        """StorageFull, or StorageDown."""
+
+    def lost(self, connection: Any) -> bool:
+        """Whether the connection must be made anew."""
+
+    def abort(self, connection: Any) -> None:
+        """End what another thread waits for on this connection, and the connection with it."""
+
+    def erased(self, connection: Any) -> None:
+        """Make deleted rows unreadable in the files, too, as far as the database can."""
+
+
+class Sqlite:
+    """SQLite in a file. pages: an allowance in pages of 4 KiB, beyond which the store is full (None: the disk's)."""
+
+    errors: tuple[type[Exception], ...] = (sqlite3.Error,)
+    begin = "BEGIN IMMEDIATE"
+    shared = False  # one server holds the file
+    types: ClassVar[dict[str, str]] = {"serial": "INTEGER PRIMARY KEY AUTOINCREMENT", "real": "REAL"}
+
+    def __init__(self, path: Path, pages: int | None = None) -> None:
+        self.path, self.pages = path, pages
+
+    def connect(self) -> sqlite3.Connection:
+        """WAL, a synchronised log at every commit, deleted rows overwritten."""
+        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "temp_store=MEMORY"):
+            connection.execute(f"PRAGMA {pragma}")
+        if self.pages is not None:
+            connection.execute(f"PRAGMA max_page_count={int(self.pages)}")
+        return connection
+
+    def sql(self, text: str) -> str:
+        """As it is."""
+        return text
+
+    def named(self, error: Exception) -> WhyrecError:
+        """SQLITE_FULL, and a write that the system refuses (a quota, a limit of the file's size), are a full disk."""
+        code = getattr(error, "sqlite_errorcode", None)
+        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
+            return StorageFull(f"{self.path}: no room left ({error}); free space, nothing acknowledged is lost")
+        return StorageDown(f"{self.path}: {error}")
+
+    def lost(self, connection: Any) -> bool:
+        """A file is not lost; after an error of reading or writing it is opened anew."""
+        return False
+
+    def abort(self, connection: Any) -> None:
+        """A disk that hangs cannot be told to stop."""
+
+    def erased(self, connection: Any) -> None:
+        """Copy the log into the file and cut it, so that no deleted row remains in it."""
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+class Postgres:
+    """PostgreSQL by its URL; full means that the server reported no space (53100) or its allowance (53400)."""
+
+    begin = "BEGIN"
+    shared = True
+    types: ClassVar[dict[str, str]] = {"serial": "BIGSERIAL PRIMARY KEY", "real": "DOUBLE PRECISION"}
+
+    def __init__(self, url: str) -> None:
+        try:
+            import psycopg
+        except ImportError as error:
+            raise BadInput("--store postgresql:// needs psycopg: pip install 'whyrec[postgres]'") from error
+        self.url, self._connect = url, psycopg.connect
+        self.errors: tuple[type[Exception], ...] = (psycopg.Error,)
+
+    def connect(self) -> Any:
+        """A connection that waits for the disk at every commit."""
+        connection = self._connect(self.url, autocommit=True, connect_timeout=_CONNECT_SECONDS)
+        connection.execute("SET synchronous_commit = on")
+        return connection
+
+    def sql(self, text: str) -> str:
+        """Placeholders in psycopg's way."""
+        return text.replace("?", "%s")
+
+    def named(self, error: Exception) -> WhyrecError:
+        """Class 53 of SQLSTATE is insufficient resources."""
+        state = str(getattr(error, "sqlstate", None) or "")
+        words = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if state in ("53100", "53400"):
+            return StorageFull(f"PostgreSQL has no room left ({words}); free space, nothing acknowledged is lost")
+        return StorageDown(f"PostgreSQL: {words}")
+
+    def lost(self, connection: Any) -> bool:
+        """Whether the server went away."""
+        return bool(connection.closed or connection.broken)
+
+    def abort(self, connection: Any) -> None:
+        """Shut the socket: a server that hangs does not take a request to cancel either."""
+        with contextlib.suppress(OSError, *self.errors), socket.socket(fileno=os.dup(connection.fileno())) as wire:
+            wire.shutdown(socket.SHUT_RDWR)
+
+    def erased(self, connection: Any) -> None:
+        """Let the space of deleted rows be written over."""
+        for table in ("events", "decisions", "shadows"):
+            connection.execute(f"VACUUM {table}")
