@@ -95,6 +95,7 @@ def create_app(
         for keeper in keepers:
             keeper.cancel()
         stopped.set()
+        service.heavy.close()
         await asyncio.gather(warm, *keepers, return_exceptions=True)
         await asyncio.to_thread(service.close)
 
@@ -197,7 +198,7 @@ def create_app(
             if not cases or form.do is None:
                 raise BadInput("send model with case (or cases) and do")
             name, do, target = form.model, form.do, form.target
-            return _json(await aside(lambda: service.cases.counterfactual(name, cases, do, target)))
+            return _json(await service.heavy.ask("case", {"name": name, "cases": cases, "do": do, "target": target}))
         if form.pair is not None and form.rows is None:
             served = served_of(form.pair.user, model)
             user = service.user(served, form.pair.user, await service.acts(form.pair.user))
@@ -206,7 +207,8 @@ def create_app(
         if form.pair is not None or form.rows is None or form.graph is None or not cases or form.do is None:
             raise BadInput("send pair, or model with case and do, or rows with graph, case (or cases) and do")
         rows, graph, do = form.rows, form.graph, form.do
-        return _json(await aside(lambda: questions.table_counterfactual(rows, graph, cases, do, form.target)))
+        most = service.settings.most_cells
+        return _json(await service.heavy.ask("table", {"rows": rows, "graph": graph, "cases": cases, "do": do, "target": form.target, "most": most}))
 
     @app.get("/v1/cases", tags=["questions"])
     async def causal_models() -> Response:
@@ -221,11 +223,7 @@ def create_app(
     @app.post("/v1/why-not", tags=["questions"])
     async def why_not(form: WhyNotForm) -> Response:
         """Why it did not happen in a case: shares of the reasons, and what actions would have gained, with intervals."""
-        return _json(
-            await aside(
-                lambda: service.cases.why_not(form.model, form.case, form.causes, form.outcome, form.actions, form.lang)
-            )
-        )
+        return _json(await service.heavy.ask("why_not", {"name": form.model, **form.model_dump(exclude={"model"})}))
 
     @app.get("/v1/why", tags=["questions"])
     async def why(
@@ -534,8 +532,8 @@ def _warm(service: Service, stopped: threading.Event) -> None:
     """Load the text model before the first new item comes, and make ready the intervals of cases."""
     with contextlib.suppress(WhyrecError):
         service.registry.roles.primary.scorer.encoder.warm()
-    with contextlib.suppress(WhyrecError):
-        service.cases.warm(stopped)
+    if service.cases.models and not stopped.is_set():
+        service.heavy.start()
     gc.freeze()  # what is loaded stays: the collector need not walk over it
 
 

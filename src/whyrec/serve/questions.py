@@ -8,14 +8,13 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from whyrec.cause.graph import CausalGraph, GraphOnTable, read_graph
+from whyrec.cause.graph import CausalGraph
 from whyrec.data.dataset import Codes
 from whyrec.decide.off_policy.value import mean_reward
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import FloatArray, jsonable
 from whyrec.explain.chinese import content_in
 from whyrec.explain.failures import failures
-from whyrec.serve.cases import frame_of, harmless
 from whyrec.serve.scorer import NOW, EffectScorer, Moment, Scorer, User
 
 _SAMPLE = 20_000  # pairs over which a segment's effect is averaged
@@ -167,39 +166,6 @@ def pair_counterfactual(scorer: Scorer, user: User, item: str, do: Mapping[str, 
     if scorer.effects is not None:
         answer |= uplifts(scorer, user, [item])[0]
     answer["assumptions"] = ["nothing unmeasured drives both treatment and outcome"]
-    return answer
-
-
-def table_counterfactual(
-    rows: Sequence[Mapping[str, Any]],
-    graph: str,
-    cases: Sequence[Mapping[str, Any]],
-    do: Mapping[str, Any],
-    target: str | None,
-) -> dict[str, Any]:
-    """A structural causal model of a table that was sent, and what would have been in some cases, with intervals.
-
-    Mechanisms are linear, or logistic for columns of few values: `whyrec counterfactual` chooses among richer ones, which takes
-    longer than a request may.
-    """
-    from whyrec.cause.scm.columns import Column
-    from whyrec.cause.scm.model import StructuralCausalModel
-
-    try:
-        table = pl.from_dicts([dict(row) for row in rows], infer_schema_length=None)
-        held = GraphOnTable.of(read_graph(graph, known=table.columns, files=False), table.columns)
-        drawn = held.graph
-        kinds = {
-            name: "logistic" if Column.of(table[name]).levels else "linear"
-            for name in drawn.nodes
-            if name in table.columns
-        }
-        model = StructuralCausalModel(drawn, mechanisms=kinds).fit(table)
-        found = model.counterfactual(frame_of(model, cases), harmless(model, do), target)
-    except (pl.exceptions.PolarsError, np.linalg.LinAlgError, ValueError, TypeError, KeyError, OverflowError) as error:
-        words = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"rows: a model of this graph cannot be learnt from them ({words})") from error
-    answer: dict[str, Any] = jsonable({**found.to_dict(), "graph": held.to_dict(), "model": model.to_dict()})
     return answer
 
 

@@ -35,6 +35,7 @@ from whyrec.serve.cases import Cases
 from whyrec.serve.databases import StorageDown
 from whyrec.serve.events import acted
 from whyrec.serve.frames import log_frame
+from whyrec.serve.heavy import Workers
 from whyrec.serve.keys import Keys
 from whyrec.serve.models import Registry, Served, seal_of
 from whyrec.serve.monitor import Calibration, Drift, Metrics, reference_of
@@ -158,6 +159,7 @@ class Service:
         self.aside = ThreadPoolExecutor(1, thread_name_prefix="whyrec-shadow")
         self.started = time.time()
         self.reads = Pool("read", 8, 256)  # what the hot path waits for: short
+        self.heavy = Workers(cases, self.settings.heavy_seconds)
         self.slow = Pool("slow", 2, 16)  # questions
         self.watch = Pool("watch", 2, 32)  # watching, people's rights, models: never behind the questions
         self._rules: OrderedDict[str, Shown] = OrderedDict()  # by recommendation
@@ -597,7 +599,8 @@ class Service:
         cache = self.cache.state()
         metrics.set("whyrec_cache_answers", float(cache["answers"]), kind=cache["kind"])
         metrics.set("whyrec_cache_failures_total", float(cache["failures"]), kind=cache["kind"])
-        for pool in (self.reads, self.slow, self.watch):
+        metrics.set("whyrec_heavy_ended_total", float(self.heavy.ended))
+        for pool in (self.reads, self.slow, self.watch, self.heavy.pool):
             metrics.set("whyrec_pool_inside", float(pool.inside), pool=pool.name)
         return metrics.text()
 
@@ -616,6 +619,7 @@ class Service:
         self.aside.shutdown(wait=True)
         for pool in (self.reads, self.slow, self.watch):
             pool.close()
+        self.heavy.close()
         self.store.close()
         with contextlib.suppress(Exception):
             self.cache.close()
@@ -669,6 +673,7 @@ def described(metrics: Metrics) -> Metrics:
         ("whyrec_cache_answers", "gauge", "0 where the cache did not answer when it was last asked."),
         ("whyrec_cache_failures_total", "counter", "Times that the cache did not answer."),
         ("whyrec_pool_inside", "gauge", "Work that runs or waits, by pool of threads."),
+        ("whyrec_heavy_ended_total", "counter", "Heavy questions whose process was ended at the deadline."),
         ("whyrec_in_flight", "gauge", "Requests being answered."),
         ("whyrec_loop_lag_seconds", "gauge", "By how much the event loop was late, at most, in the last ten seconds."),
         ("whyrec_up_seconds", "gauge", "Seconds since the start."),
