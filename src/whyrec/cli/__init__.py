@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from whyrec import __version__
-from whyrec.cli import benchmark, cases, effects, graph, policy, questions, serve, tuning
+from whyrec.cli import benchmark, cases, effects, graph, policy, questions, serve, store, tuning
 from whyrec.errors import Unexpected, WhyrecError
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(graph.app, name="graph")
 app.add_typer(policy.app, name="policy")
 app.add_typer(serve.app, name="serve")
+app.add_typer(store.app, name="store")
 
 
 def _version(wanted: bool) -> None:

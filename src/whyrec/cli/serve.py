@@ -201,6 +201,24 @@ def export(
     )
 
 
+@app.command()
+def purge(
+    days: Annotated[float, typer.Option(min=0.001, help="Delete events and recommendations that are older.")],
+    store: Store = _STORE,
+    as_json: Json = False,
+) -> None:
+    """Delete what is older than so many days, now, also what a server held as its clock had jumped."""
+    from whyrec.serve.store import open_store
+
+    opened = _existing(store, open_store)
+    try:
+        found = opened.purge(time.time() - 86_400 * days)
+        opened.set("clock", time.time()).result()
+    finally:
+        opened.close()
+    print(json.dumps(found) if as_json else ", ".join(f"{n:,} {table}" for table, n in found.items()) + " deleted")
+
+
 @keys.command()
 def add(
     name: Annotated[str, typer.Option(help="Whose key it is.")],

@@ -57,7 +57,7 @@ from whyrec.serve.traffic import Traffic
 T = TypeVar("T")
 F = TypeVar("F", bound=Form)
 log = logging.getLogger("whyrec.serve")
-_HOURLY, _FOLLOW, _COLLECT, _BEAT = 3600.0, 1.0, 600.0, 0.25
+_HOURLY, _CLEAN, _FOLLOW, _COLLECT, _BEAT = 3600.0, 60.0, 1.0, 600.0, 0.25
 Idempotency = Annotated[
     str | None,
     Header(alias="Idempotency-Key", min_length=1, max_length=150, pattern=r"^[\x21-\x7e]+$",
@@ -358,19 +358,19 @@ def create_app(
     async def card(name: str, lang: Lang = "en") -> Response:
         """What a loaded model knows of itself: its log's columns and gaps, how it was read, training, baselines beside it."""
         served = service.registry.named(name)
-        folder = service.registry.discover().get(name)
-        return _json({"model": served.to_dict(), **await aside(lambda: model_card(served.scorer.model, folder, lang))})
+        found = await aside(lambda: model_card(served.scorer.model, service.registry.discover().get(name), lang))
+        return _json({"model": served.to_dict(), **found})
 
     @app.get("/v1/models/{name}/check", tags=["models"])
     async def check(name: str) -> Response:
         """May it go into force? The deploy check, on what was shown while the model ran in the shadow."""
-        _known(service, name)
+        await watch(lambda: _known(service, name))
         return _json(jsonable((await watch(lambda: service.gate(name))).to_dict()))
 
     @app.post("/v1/models/{name}/role", tags=["models"])
     async def role(name: str, form: RoleForm) -> Response:
         """Give a model a role: shadow (logged, unseen), challenger (a share of the users), primary (after the deploy check), none."""
-        _known(service, name)
+        await watch(lambda: _known(service, name))
         registry = service.registry
         if form.role == "challenger" and form.share is None:
             raise BadInput("share: say how large a share of the users a challenger answers, such as 0.1")
@@ -560,14 +560,19 @@ async def _beat(service: Service, pulse: Pulse | None) -> None:
 
 
 async def _keep_house(service: Service) -> None:
-    """Delete what is older than the retention, and whom models still hold though erased, now and every hour."""
+    """Delete what is older than the retention, and whom models still hold though erased, now and every hour; in files every minute."""
+    due = 0.0
     while True:
-        for work in (service.purge, service.forget_pending):
+        works: list[Callable[[], object]] = [service.clean]
+        if time.monotonic() >= due:
+            works += [service.purge, service.forget_pending]
+            due = time.monotonic() + _HOURLY
+        for work in works:
             try:
                 await asyncio.to_thread(work)
             except WhyrecError as error:
                 log.error("what is to be deleted could not be: %s", error)
-        await asyncio.sleep(_HOURLY)
+        await asyncio.sleep(_CLEAN)
 
 
 async def _follow(service: Service) -> None:

@@ -46,8 +46,8 @@ class Dialect(Protocol):
     def abort(self, connection: Any) -> None:
         """End what another thread waits for on this connection, and the connection with it."""
 
-    def erased(self, connection: Any) -> None:
-        """Make deleted rows unreadable in the files, too, as far as the database can."""
+    def erased(self, connection: Any) -> bool:
+        """Make deleted rows unreadable in the files, too, as far as the database can; False where a reader still holds them."""
 
 
 class Sqlite:
@@ -62,7 +62,9 @@ class Sqlite:
         self.path, self.pages = path, pages
 
     def connect(self) -> sqlite3.Connection:
-        """WAL, a synchronised log at every commit, deleted rows overwritten."""
+        """WAL, a synchronised log at every commit, deleted rows overwritten; a new file is readable by its owner alone."""
+        if not self.path.exists():
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
         connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "temp_store=MEMORY"):
             connection.execute(f"PRAGMA {pragma}")
@@ -88,9 +90,10 @@ class Sqlite:
     def abort(self, connection: Any) -> None:
         """A disk that hangs cannot be told to stop."""
 
-    def erased(self, connection: Any) -> None:
-        """Copy the log into the file and cut it, so that no deleted row remains in it."""
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    def erased(self, connection: Any) -> bool:
+        """Copy the log into the file and cut it, so that no deleted row remains in it; waits half a second for readers."""
+        connection.execute("PRAGMA busy_timeout=500")
+        return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
 
 
 class Postgres:
@@ -135,7 +138,8 @@ class Postgres:
         with contextlib.suppress(OSError, *self.errors), socket.socket(fileno=os.dup(connection.fileno())) as wire:
             wire.shutdown(socket.SHUT_RDWR)
 
-    def erased(self, connection: Any) -> None:
-        """Let the space of deleted rows be written over."""
+    def erased(self, connection: Any) -> bool:
+        """Let the space of deleted rows be written over; its own write-ahead log is the database's to keep and to recycle."""
         for table in ("events", "decisions", "shadows"):
             connection.execute(f"VACUUM {table}")
+        return True

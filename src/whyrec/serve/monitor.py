@@ -273,3 +273,37 @@ def calibration_error(expected: FloatArray, observed: FloatArray, bins: int = _B
         sum(abs(expected[part].mean() - observed[part].mean()) * len(part) for part in parts if len(part))
         / len(expected)
     )
+
+
+def described(metrics: Metrics) -> Metrics:
+    """The metrics with their words."""
+    for name, kind, words in (
+        ("whyrec_requests_total", "counter", "Requests by route and status."),
+        ("whyrec_request_seconds", "histogram", "Time of requests by route."),
+        ("whyrec_events_total", "counter", "Events taken, new or dropped as duplicates."),
+        ("whyrec_recommendations_total", "counter", "Recommendations by what was asked and which rule was drawn."),
+        ("whyrec_shadow_total", "counter", "Decisions that the shadow model was asked about."),
+        ("whyrec_drift_psi", "gauge", "Population stability index against the model's log; above 0.2 has moved."),
+        ("whyrec_drift_alert", "gauge", "1 where the stability index is above 0.2."),
+        ("whyrec_calibration_ratio", "gauge", "Observed over expected outcome of recommended items."),
+        ("whyrec_calibration_error", "gauge", "Expected calibration error of recommended items' outcomes."),
+        ("whyrec_calibration_expected", "gauge", "Mean expected outcome of recommended items."),
+        ("whyrec_calibration_observed", "gauge", "Mean observed outcome of recommended items."),
+        ("whyrec_calibration_alert", "gauge", "1 where observed outcomes are surely far from the expected."),
+        ("whyrec_bandit_share", "gauge", "Chance of each rule when by=bandit."),
+        ("whyrec_model_info", "gauge", "Models in memory."),
+        ("whyrec_store_commits_total", "counter", "Groups committed."),
+        ("whyrec_store_failures_total", "counter", "Groups that the store refused."),
+        ("whyrec_store_waiting", "gauge", "Pieces of work in the queue of the store's writer."),
+        ("whyrec_store_answers", "gauge", "0 where the database does not answer."),
+        ("whyrec_cache_answers", "gauge", "0 where the cache did not answer when it was last asked."),
+        ("whyrec_cache_failures_total", "counter", "Times that the cache did not answer."),
+        ("whyrec_pool_inside", "gauge", "Work that runs or waits, by pool of threads."),
+        ("whyrec_purge_held", "gauge", "1 where a purge was held as the clock jumped ahead."),
+        ("whyrec_heavy_ended_total", "counter", "Heavy questions whose process was ended at the deadline."),
+        ("whyrec_in_flight", "gauge", "Requests being answered."),
+        ("whyrec_loop_lag_seconds", "gauge", "By how much the event loop was late, at most, in the last ten seconds."),
+        ("whyrec_up_seconds", "gauge", "Seconds since the start."),
+    ):
+        metrics.describe(name, kind, words)
+    return metrics

@@ -38,7 +38,7 @@ from whyrec.serve.frames import log_frame
 from whyrec.serve.heavy import Workers
 from whyrec.serve.keys import Keys
 from whyrec.serve.models import Registry, Served, seal_of
-from whyrec.serve.monitor import Calibration, Drift, Metrics, reference_of
+from whyrec.serve.monitor import Calibration, Drift, Metrics, described, reference_of
 from whyrec.serve.questions import arms_of
 from whyrec.serve.scorer import Moment, Ranked, Scorer, User
 from whyrec.serve.slate import (
@@ -60,6 +60,8 @@ from whyrec.serve.waiting import Busy, Late, Pool
 T = TypeVar("T")
 log = logging.getLogger("whyrec.serve")
 _REMEMBERED = 100_000
+_JUMP = 86_400.0  # seconds ahead of when the store was last looked after, from which a clock counts as one that jumped
+_MOST_PURGED = 0.1  # share of the rows that a purge may then take
 
 
 @dataclass(frozen=True)
@@ -482,7 +484,8 @@ class Service:
     def erase(self, user: str) -> dict[str, Any]:
         """Delete a user here and in the folders of models, and make every model answer as if it had never seen them.
 
-        models_to_refit: those whose folder could not be written; they are tried again every hour. Waits for the disk.
+        models_to_refit: those whose folder could not be written; they are tried again every hour. files: "pending" where a reader holds what
+        was deleted in the store's files, overwritten within a minute of its end. Waits for the disk.
         """
         with self._forgetting:  # so that what follows other servers does not do half of it before, untold
             return self._erase(user)
@@ -497,7 +500,10 @@ class Service:
         for identity in identities:
             self._rules.pop(identity, None)
         rewritten, holding = self._forget(lambda folder: [user])
-        return {"user": user, "deleted": counts, "models_rewritten": rewritten, "models_to_refit": holding}
+        return {
+            "user": user, "deleted": counts, "models_rewritten": rewritten, "models_to_refit": holding,
+            "files": "pending" if self.store.uncleaned else "overwritten", "cache": "dropped" if self.cache.state()["answers"] else "pending",
+        }  # fmt: skip
 
     def _forget(self, whom: Callable[[Path], Collection[str]]) -> tuple[list[str], list[str]]:
         """Write the models of the folder anew without users, and swap those in memory; names of the written, and of those that
@@ -555,10 +561,28 @@ class Service:
         return True
 
     def purge(self) -> dict[str, int]:
-        """Delete what is older than the retention."""
+        """Delete what is older than the retention. Held where the clock jumped ahead and much would go: a clock that is wrong deletes nothing."""
         if self.settings.retention_days is None:
             return {}
-        return self.store.purge(time.time() - 86_400 * self.settings.retention_days)
+        now = time.time()
+        before = now - 86_400 * self.settings.retention_days
+        old, rows = self.store.older(before)
+        seen = self.store.seen_clock()
+        self.metrics.set("whyrec_purge_held", 0.0)
+        if now - seen > _JUMP and old > _MOST_PURGED * rows:
+            self.metrics.set("whyrec_purge_held", 1.0)
+            raise BadInput(
+                f"retention: the clock is {(now - seen) / 86_400:,.1f} days ahead of when this store was last looked after, and {old:,} of {rows:,} rows would "
+                f"be deleted; nothing was. If the clock is right: whyrec serve purge --days {self.settings.retention_days:g}"
+            )
+        found = self.store.purge(before)
+        self.store.set("clock", now).result()
+        return found
+
+    def clean(self) -> None:
+        """Overwrite in the files what was deleted, where readers held it."""
+        if self.store.uncleaned:
+            self.store.clean()
 
     # Watching ----------------------------------------------------------------------------------------------------
 
@@ -647,39 +671,6 @@ def rules_of(by: str) -> tuple[Rule, ...]:
     if by in ("bandit", "linucb"):
         return RULES
     return ("effect" if by == "uplift" else by,)  # type: ignore[return-value]
-
-
-def described(metrics: Metrics) -> Metrics:
-    """The metrics with their words."""
-    for name, kind, words in (
-        ("whyrec_requests_total", "counter", "Requests by route and status."),
-        ("whyrec_request_seconds", "histogram", "Time of requests by route."),
-        ("whyrec_events_total", "counter", "Events taken, new or dropped as duplicates."),
-        ("whyrec_recommendations_total", "counter", "Recommendations by what was asked and which rule was drawn."),
-        ("whyrec_shadow_total", "counter", "Decisions that the shadow model was asked about."),
-        ("whyrec_drift_psi", "gauge", "Population stability index against the model's log; above 0.2 has moved."),
-        ("whyrec_drift_alert", "gauge", "1 where the stability index is above 0.2."),
-        ("whyrec_calibration_ratio", "gauge", "Observed over expected outcome of recommended items."),
-        ("whyrec_calibration_error", "gauge", "Expected calibration error of recommended items' outcomes."),
-        ("whyrec_calibration_expected", "gauge", "Mean expected outcome of recommended items."),
-        ("whyrec_calibration_observed", "gauge", "Mean observed outcome of recommended items."),
-        ("whyrec_calibration_alert", "gauge", "1 where observed outcomes are surely far from the expected."),
-        ("whyrec_bandit_share", "gauge", "Chance of each rule when by=bandit."),
-        ("whyrec_model_info", "gauge", "Models in memory."),
-        ("whyrec_store_commits_total", "counter", "Groups committed."),
-        ("whyrec_store_failures_total", "counter", "Groups that the store refused."),
-        ("whyrec_store_waiting", "gauge", "Pieces of work in the queue of the store's writer."),
-        ("whyrec_store_answers", "gauge", "0 where the database does not answer."),
-        ("whyrec_cache_answers", "gauge", "0 where the cache did not answer when it was last asked."),
-        ("whyrec_cache_failures_total", "counter", "Times that the cache did not answer."),
-        ("whyrec_pool_inside", "gauge", "Work that runs or waits, by pool of threads."),
-        ("whyrec_heavy_ended_total", "counter", "Heavy questions whose process was ended at the deadline."),
-        ("whyrec_in_flight", "gauge", "Requests being answered."),
-        ("whyrec_loop_lag_seconds", "gauge", "By how much the event loop was late, at most, in the last ten seconds."),
-        ("whyrec_up_seconds", "gauge", "Seconds since the start."),
-    ):
-        metrics.describe(name, kind, words)
-    return metrics
 
 
 def _numbers(values: FloatArray) -> list[float | None]:

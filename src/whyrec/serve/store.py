@@ -15,7 +15,6 @@ import contextlib
 import hashlib
 import hmac
 import logging
-import os
 import queue
 import secrets
 import threading
@@ -32,9 +31,11 @@ import orjson
 
 from whyrec.errors import BadInput
 from whyrec.serve.databases import Dialect, Postgres, Sqlite, StorageDown
+from whyrec.serve.keeping import lock, refuse_damage
 from whyrec.serve.waiting import Breaker
 
 T = TypeVar("T")
+SCHEMA = 2  # of the tables: 1 had no `requests`
 GROUP = 512  # requests committed together at most
 _MOST_WAITING = 20_000  # pieces of work in the writer's queue, beyond which the store says that it is down
 _WRITE_SECONDS, _READ_SECONDS = 5.0, 30.0  # after which what hangs on a connection is ended
@@ -197,6 +198,7 @@ class Store:
         self.refused: BaseException | None = None  # why the last work of `later` was not kept
         self._closed = False
         self.commits = self.failures = 0
+        self.uncleaned = False  # whether deleted rows may still stand in the files
         self.breaker = Breaker(1.0)
         self._begun = inf  # when the writer began what it waits for
         self._session = self._prepared()
@@ -301,8 +303,19 @@ class Store:
             return counts
 
         found = self.submit(work).result()
-        self._clean()
+        self.clean()
         return found
+
+    def seen_clock(self) -> float:
+        """The latest moment (seconds since 1970) at which a purge ran here, or else at which anything was recorded; 0 before both."""
+        (latest,) = self.read("SELECT MAX(recorded) FROM (SELECT recorded FROM events UNION ALL SELECT recorded FROM decisions) AS both_")[0]
+        return float(self.get("clock", latest or 0.0))
+
+    def older(self, before: float) -> tuple[int, int]:
+        """How many events and decisions were recorded before a moment, and how many there are."""
+        rows = [self.read(f"SELECT COALESCE(SUM(CASE WHEN recorded < ? THEN 1 ELSE 0 END), 0), COUNT(*) FROM {table}", (before,))[0]
+                for table in ("events", "decisions")]  # fmt: skip
+        return sum(int(row[0]) for row in rows), sum(int(row[1]) for row in rows)
 
     def purge(self, before: float) -> dict[str, int]:
         """Delete events and decisions that were recorded before a moment (seconds since 1970)."""
@@ -317,7 +330,7 @@ class Store:
 
         found = self.submit(work).result()
         if any(found.values()):
-            self._clean()
+            self.clean()
         return found
 
     def probe(self, seconds: float) -> None:
@@ -532,6 +545,16 @@ class Store:
             session.run(self.dialect.begin)
             for statement in TABLES:
                 session.run(statement.format(**self.dialect.types))
+            rows = session.all("SELECT body FROM settings WHERE name = 'schema'")
+            if rows and int(rows[0][0]) > SCHEMA:
+                session.run("ROLLBACK")
+                session.connection.close()
+                self._release()
+                raise BadInput(
+                    f"{self.where} was written by a newer whyrec (schema {rows[0][0]}, this one knows {SCHEMA}); serve it with that version, or restore a "
+                    "backup of before"
+                )
+            session.run(_INSERT_SETTING, ("schema", str(SCHEMA)))
             session.run("COMMIT")
             return session
         except self.dialect.errors as error:
@@ -543,12 +566,14 @@ class Store:
         self.submit(lambda session: session.run(statement, (_dumps(secrets.token_hex(32)),))).result()
         return bytes.fromhex(self.get("salt"))
 
-    def _clean(self) -> None:
-        """Outside any transaction of the writer."""
+    def clean(self) -> bool:
+        """Make deleted rows unreadable in the files, outside any transaction of the writer; False where that has to be tried again."""
+        self.uncleaned = True
         with contextlib.suppress(*self.dialect.errors):
             session = Session(self.dialect)
-            self.dialect.erased(session.connection)
+            self.uncleaned = not self.dialect.erased(session.connection)
             session.connection.close()
+        return not self.uncleaned
 
 
 def open_store(where: str | Path, *, own: bool = True, pages: int | None = None) -> Store:
@@ -561,9 +586,15 @@ def open_store(where: str | Path, *, own: bool = True, pages: int | None = None)
     path = Path(text)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        release = _lock(path) if own else _free
+        release = lock(path) if own else _free
     except OSError as error:
         raise BadInput(f"--store {path}: {error.strerror}; choose a folder that can be written") from error
+    if own:
+        try:
+            refuse_damage(path)
+        except BaseException:
+            release()
+            raise
     return Store(Sqlite(path, pages), str(path), release)
 
 
@@ -604,21 +635,6 @@ def _deliver(told: list[_Told]) -> None:
             future.set_result(value)
         else:
             future.set_exception(error)
-
-
-def _lock(path: Path) -> Callable[[], None]:
-    import fcntl
-
-    descriptor = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise BadInput(
-            f"{path} is in use by another whyrec serve: its live states would not follow two servers; "
-            "use --store postgresql:// with --cache redis:// for several"
-        ) from None
-    return lambda: os.close(descriptor)
 
 
 def _free() -> None:
