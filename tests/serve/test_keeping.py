@@ -279,6 +279,21 @@ def test_an_open_reader_neither_stalls_an_erasure_nor_hides_what_is_left(
     running.stop()
 
 
+@pytest.mark.parametrize("rows", [120, 335, 400, 700])
+def test_pages_that_were_split_keep_no_copy_of_an_erased_user(tmp_path: Path, rows: int) -> None:
+    """SQLite's secure_delete leaves copies in the free space of split pages of an index: the file is then written anew."""
+    path = tmp_path / "s.db"
+    store = open_store(path)
+    for n in range(rows):
+        store.add_events([event(f"w{n}", user="writer"), event(f"v{n}", user="gone")]).result()
+    store.erase("gone")
+    assert not store.uncleaned
+    for file in tmp_path.iterdir():
+        assert b"gone" not in file.read_bytes(), file
+    assert store.counts()["events"] == rows
+    store.close()
+
+
 def test_verify_erased_searches_models_and_backups(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, copy = tmp_path / "s.db", tmp_path / "backups" / "copy.db"
     copy.parent.mkdir()

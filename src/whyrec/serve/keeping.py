@@ -276,6 +276,8 @@ def _erase_again(part: Path, gone: dict[str, float]) -> int:
         known = [(digest, when) for digest, when in gone.items() if len(digest) == 64]
         connection.executemany("INSERT OR IGNORE INTO erased (digest, time) VALUES (?, ?)", known)
         connection.commit()
+        if held:
+            connection.execute("VACUUM")  # pages that were split keep copies of what was in them
     return len(held)
 
 

@@ -198,6 +198,7 @@ class Store:
         self.refused: BaseException | None = None  # why the last work of `later` was not kept
         self._closed = False
         self.commits = self.failures = 0
+        self._gone: set[str] = set()  # users who were erased, and may still stand in the files
         self.uncleaned = False  # whether deleted rows may still stand in the files
         self.breaker = Breaker(1.0)
         self._begun = inf  # when the writer began what it waits for
@@ -303,7 +304,10 @@ class Store:
             return counts
 
         found = self.submit(work).result()
-        self.clean()
+        self._gone.add(user)
+        self.uncleaned = True
+        if self.dialect.quick():
+            self.clean()
         return found
 
     def seen_clock(self) -> float:
@@ -569,10 +573,15 @@ class Store:
     def clean(self) -> bool:
         """Make deleted rows unreadable in the files, outside any transaction of the writer; False where that has to be tried again."""
         self.uncleaned = True
+        gone = set(self._gone)
         with contextlib.suppress(*self.dialect.errors):
             session = Session(self.dialect)
-            self.uncleaned = not self.dialect.erased(session.connection)
-            session.connection.close()
+            try:
+                if self.dialect.erased(session.connection, gone):
+                    self._gone -= gone
+                    self.uncleaned = bool(self._gone)
+            finally:
+                session.connection.close()
         return not self.uncleaned
 
 
