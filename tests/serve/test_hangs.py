@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 from tests.serve.conftest import Running, free_port
 
-from whyrec.errors import BadInput
+from whyrec.errors import BadInput, WhyrecError
 from whyrec.serve.listen import Probes, Pulse
+from whyrec.serve.service import open_service
 from whyrec.serve.tables import cost_of, table_counterfactual
 from whyrec.serve.waiting import Breaker, Busy, Late, Pool
 
@@ -210,6 +211,36 @@ def test_a_database_that_hangs_in_the_middle_of_a_wait_is_let_go_of(database: tu
         except StorageDown:
             time.sleep(0.1)
     store.close()
+
+
+def test_servers_that_would_diverge_in_silence_are_refused(
+    models: Path, database: tuple[str, Callable[[], list[int]]], redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two servers on one PostgreSQL share a cache, or one of them is alone; also after the database let go of all connections."""
+    import psycopg
+
+    monkeypatch.setattr("whyrec.serve.store._CLAIM_SECONDS", 0.3)
+    url, _ = database
+    one = open_service(models, store=url)
+    for cache in (None, redis_url):
+        with pytest.raises(BadInput, match="--cache redis"):
+            open_service(models, store=url, cache=cache)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()")
+    for _ in range(20):
+        try:
+            one.follow()
+            break
+        except WhyrecError:
+            time.sleep(0.1)
+    with pytest.raises(BadInput, match="another whyrec serve"):
+        open_service(models, store=url)
+    one.close()
+    two = [open_service(models, store=url, cache=redis_url) for _ in range(2)]
+    with pytest.raises(BadInput, match="another whyrec serve"):
+        open_service(models, store=url)
+    for service in two:
+        service.close()
 
 
 # Slow senders ----------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from whyrec.errors import BadInput, WhyrecError
 _BUSY_SECONDS = 30
 _CONNECT_SECONDS = 3
 _QUICK_BYTES = 64 << 20
+_CLAIM = 0x776879726563  # of all servers of whyrec on one database
 
 
 class StorageFull(WhyrecError):
@@ -54,6 +55,11 @@ class Dialect(Protocol):
 
     def quick(self) -> bool:
         """Whether `erased` takes moments and not minutes."""
+
+    def claim(self, connection: Any, shared: bool) -> bool:
+        """Be one of the servers on this database, among others that share their cache, or alone; whether that may be, while the connection
+        lives.
+        """
 
 
 class Sqlite:
@@ -115,6 +121,10 @@ class Sqlite:
         """A file of some size is written anew in the background, for all who were erased meanwhile."""
         return self.path.stat().st_size <= _QUICK_BYTES
 
+    def claim(self, connection: Any, shared: bool) -> bool:
+        """A file is locked (`keeping.lock`)."""
+        return True
+
 
 class Postgres:
     """PostgreSQL by its URL; full means that the server reported no space (53100) or its allowance (53400)."""
@@ -167,6 +177,11 @@ class Postgres:
     def quick(self) -> bool:
         """VACUUM stops nobody."""
         return True
+
+    def claim(self, connection: Any, shared: bool) -> bool:
+        """An advisory lock of the session."""
+        how = "pg_try_advisory_lock_shared" if shared else "pg_try_advisory_lock"
+        return bool(connection.execute(f"SELECT {how}(%s)", (_CLAIM,)).fetchone()[0])
 
 
 def holds(path: Path, word: str) -> bool:

@@ -548,6 +548,7 @@ class Service:
 
     def follow(self) -> bool:
         """Take over what other servers changed in the store: items, erased users, roles; whether there was anything new."""
+        self.store.claim(not self.cache.local, 0.0)
         changes = self.store.changes()
         if changes == self._seen_changes:
             return False
@@ -660,7 +661,10 @@ def open_service(
     """A service over a model's folder (or a folder of models), a store and a cache; cases: folders of causal models."""
     opened = open_store(store)
     try:
-        return Service(Path(models), opened, open_cache(cache), settings, cases)
+        kept = open_cache(cache)
+        if opened.dialect.shared:
+            opened.claim(not kept.local)
+        return Service(Path(models), opened, kept, settings, cases)
     except BaseException:
         opened.close()
         raise

@@ -40,6 +40,7 @@ GROUP = 512  # requests committed together at most
 _MOST_WAITING = 20_000  # pieces of work in the writer's queue, beyond which the store says that it is down
 _WRITE_SECONDS, _READ_SECONDS = 5.0, 30.0  # after which what hangs on a connection is ended
 _STUCK_SECONDS = 2.0
+_CLAIM_SECONDS = 5.0  # for which a server waits for one that was killed to let go of a database
 _PATIENCE = 0.05  # seconds for which work that nobody waits for may stand in the queue
 log = logging.getLogger("whyrec.serve")
 
@@ -198,6 +199,7 @@ class Store:
         self.refused: BaseException | None = None  # why the last work of `later` was not kept
         self._closed = False
         self.commits = self.failures = 0
+        self._claim: Session | None = None
         self._gone: set[str] = set()  # users who were erased, and may still stand in the files
         self.uncleaned = False  # whether deleted rows may still stand in the files
         self.breaker = Breaker(1.0)
@@ -349,6 +351,33 @@ class Store:
         except TimeoutError:
             raise StorageDown(f"{self.where} did not answer within {seconds:g} s") from None
 
+    def claim(self, shared: bool, seconds: float | None = None) -> None:
+        """Be the only server on this database, or one of several that share a cache; BadInput where another is there that does not fit.
+
+        Without a shared cache an event that one server takes would not change what another recommends, and nobody would see it.
+        """
+        until = time.monotonic() + (_CLAIM_SECONDS if seconds is None else seconds)
+        while True:
+            try:
+                if self._claim is None:
+                    self._claim = Session(self.dialect)
+                    if not self.dialect.claim(self._claim.connection, shared):
+                        self._claim.connection.close()
+                        self._claim = None
+                else:
+                    self._claim.all("SELECT 1")
+            except self.dialect.errors as error:
+                self._claim = None
+                raise self.dialect.named(error) from error
+            if self._claim is not None:
+                return
+            if time.monotonic() > until:  # a server that was killed lets go within moments
+                raise BadInput(
+                    f"{self.where}: another whyrec serve is on this database, and its live states would not follow this one's: serve all of them "
+                    "with the same --cache redis://HOST:PORT/N, or one alone"
+                )
+            time.sleep(0.2)
+
     def close(self) -> None:
         """Commit what waits, then close."""
         if not self._closed:
@@ -356,6 +385,9 @@ class Store:
             self._waiting.put(None)
             self._thread.join()
             self._ended.set()
+            if self._claim is not None:
+                with contextlib.suppress(*self.dialect.errors):
+                    self._claim.connection.close()
             for session in list(self._readers):  # threads of readers have ended
                 with contextlib.suppress(*self.dialect.errors):
                     session.connection.close()
@@ -537,7 +569,7 @@ class Store:
         while not self._ended.wait(0.25):
             now = time.monotonic()
             with self._counting:
-                sessions = [self._session, *self._readers]
+                sessions = [self._session, *self._readers, *([] if self._claim is None else [self._claim])]
             for session in sessions:
                 if now > session.until:
                     session.until = inf
