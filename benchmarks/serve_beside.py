@@ -1,6 +1,6 @@
 """Latency of /v1/recommend and /v1/events of this tree beside another one, paired: blocks of requests in turn to both, in one run.
 
-    python benchmarks/serve_beside.py --other ../main --models FOLDER --rounds 30
+python benchmarks/serve_beside.py --other ../main --models FOLDER --rounds 30
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ def start(tree: Path, models: Path, folder: Path) -> tuple[subprocess.Popen[str]
     command = [sys.executable, "-c", "from whyrec.cli import main; main()", "serve", str(models), "--port", "0", "--store", str(folder / "s.db"),
                "--rate", "100000", "--seed", "1"]  # fmt: skip
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(tree / "src"), "OMP_NUM_THREADS": "1"}
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tree / "src"), "OMP_NUM_THREADS": "1"},
     )
     assert process.stderr is not None
     line = process.stderr.readline()

@@ -12,7 +12,9 @@ def test_every_attack_of_the_list_has_its_test() -> None:
     rows = re.findall(r"^\| (.+) \| `(tests/[^`]+)::(test_\w+)` \|$", text, re.M)
     assert len(rows) >= 50 and f"{len(rows)} attacks" in text
     assert len({attack for attack, _, _ in rows}) == len(rows)
-    assert len(rows) == len([line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| attack")])
+    assert len(rows) == len(
+        [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| attack")]
+    )
     defined: dict[str, set[str]] = {}
     for _, file, name in rows:
         if file not in defined:

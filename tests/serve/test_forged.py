@@ -33,7 +33,9 @@ def refused(answer: httpx.Response, status: int, kind: str) -> str:
     return str(answer.json()["detail"])
 
 
-def test_a_copy_of_the_model_in_force_does_not_pass_by_the_context_of_requests(serve: Callable[..., Running], models: Path, tmp_path: Path) -> None:
+def test_a_copy_of_the_model_in_force_does_not_pass_by_the_context_of_requests(
+    serve: Callable[..., Running], models: Path, tmp_path: Path
+) -> None:
     """400 requests whose context is named like the shadow's chance, by one who answers what the shadow is to be praised for."""
     folder = tmp_path / "models"
     shutil.copytree(models / "first", folder / "first")
@@ -69,19 +71,25 @@ NAMES = st.sampled_from(
      "chance_uniform", "chance_preference", "chance_effect", "chance_second", "event", "outcome", "treatment", "context_user", "context_",
      "context_context_user", "seq", "key", "weight", "session"]
 ) | st.from_regex(r"[a-z][a-z_.]{0,12}", fullmatch=True)  # fmt: skip
-CONTEXTS = st.dictionaries(NAMES, st.one_of(st.floats(-5, 5), st.booleans(), st.sampled_from(["", "u1", "i1"])), max_size=6)
+CONTEXTS = st.dictionaries(
+    NAMES, st.one_of(st.floats(-5, 5), st.booleans(), st.sampled_from(["", "u1", "i1"])), max_size=6
+)
 
 
 @pytest.fixture(scope="module")
 def plain(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    service = open_service(models, store=tmp_path_factory.mktemp("forged") / "s.db", settings=Settings(explore=0.3, random_state=1))
+    service = open_service(
+        models, store=tmp_path_factory.mktemp("forged") / "s.db", settings=Settings(explore=0.3, random_state=1)
+    )
     yield service
     service.close()
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(contexts=st.lists(CONTEXTS, min_size=1, max_size=3))
-def test_no_field_of_a_request_changes_a_computed_column(contexts: list[dict[str, object]], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_no_field_of_a_request_changes_a_computed_column(
+    contexts: list[dict[str, object]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """The tables of the log with any context are the tables without one, and the context beside them, unchanged, under its own prefix."""
     frames: dict[bool, list[pl.DataFrame]] = {}
     for with_context in (False, True):
@@ -99,7 +107,7 @@ def test_no_field_of_a_request_changes_a_computed_column(contexts: list[dict[str
         store.close()
     for before, after in zip(frames[False], frames[True], strict=True):
         assert after.select(before.columns).equals(before)
-        assert all(name.startswith("context_") for name in after.columns[len(before.columns):])
+        assert all(name.startswith("context_") for name in after.columns[len(before.columns) :])
         assert not [name for name in before.columns if name.startswith("context_")]
         for name in {name for context in contexts for name in context}:
             assert f"context_{name}" in after.columns
@@ -107,7 +115,9 @@ def test_no_field_of_a_request_changes_a_computed_column(contexts: list[dict[str
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(context=CONTEXTS.filter(lambda context: "price" not in context))
-def test_no_context_that_the_model_does_not_know_changes_the_monitor_or_the_answer(context: dict[str, object], plain: Service) -> None:
+def test_no_context_that_the_model_does_not_know_changes_the_monitor_or_the_answer(
+    context: dict[str, object], plain: Service
+) -> None:
     wish = {"user": "u3", "k": 4, "explore": False}
     bare, _, _ = plain.recommend(Wish(**wish))
     found, _, after = plain.recommend(Wish(**wish, context=context))
@@ -147,10 +157,16 @@ def shop(serve: Callable[..., Running]) -> Iterator[Running]:
 def test_an_event_answers_its_own_users_recommendation_alone(shop: Running) -> None:
     with Client(shop.url) as client, httpx.Client(base_url=shop.url) as http:
         found = client.recommend("u1", 3)
-        before = client.policy_value("uniform")["values"]["SNIPS"]["estimate"] if client.monitor()["store"]["events"] else 0.0
+        before = (
+            client.policy_value("uniform")["values"]["SNIPS"]["estimate"]
+            if client.monitor()["store"]["events"]
+            else 0.0
+        )
 
         def send(**event: object) -> httpx.Response:
-            return http.post("/v1/events", json={"events": [{"recommendation": found.id, "item": found.items[0].item, **event}]})
+            return http.post(
+                "/v1/events", json={"events": [{"recommendation": found.id, "item": found.items[0].item, **event}]}
+            )
 
         assert "was not given to user 'u2'" in refused(send(user="u2"), 422, "bad-input")
         assert "did not show item" in refused(send(user="u1", item="no such"), 422, "bad-input")
@@ -185,7 +201,9 @@ def test_an_event_that_names_a_recommendation_before_it_is_made_counts_for_nothi
 def test_ids_are_random(shop: Running) -> None:
     with Client(shop.url) as client, httpx.Client(base_url=shop.url) as http:
         ids = [http.post("/v1/recommend", json={"user": "u1", "k": 1}).json()["id"] for _ in range(50)]
-        again = http.post("/v1/recommend", json={"user": "u1"}, headers={"Idempotency-Key": "guess me"[:5]}).json()["id"]
+        again = http.post("/v1/recommend", json={"user": "u1"}, headers={"Idempotency-Key": "guess me"[:5]}).json()[
+            "id"
+        ]
         assert client.recommend("u1", 1).id not in ids
     import hashlib
 
@@ -214,7 +232,12 @@ def keyed(serve: Callable[..., Running]) -> Iterator[tuple[Running, dict[str, di
     store = running.service.store
     headers = {
         name: {"authorization": f"Bearer {add_key(store, name, scopes)[1]}"}
-        for name, scopes in (("shop", ["ask", "events"]), ("app", ["ask", "events"]), ("operator", ["admin", "metrics"]), ("desk", ["people"]))
+        for name, scopes in (
+            ("shop", ["ask", "events"]),
+            ("app", ["ask", "events"]),
+            ("operator", ["admin", "metrics"]),
+            ("desk", ["people"]),
+        )
     }
     running.service.keys.refresh()
     yield running, headers
@@ -236,7 +259,12 @@ def test_a_key_is_its_callers_own(keyed: tuple[Running, dict[str, dict[str, str]
             assert http.post("/v1/events", json={"events": [event]}, headers=headers[who]).json()["duplicates"] == 1
         # A key in the body is no key of the header, nor one place of it.
         form = {"events": [{"user": "u1", "item": "i2"}]}
-        assert http.post("/v1/events", json=form, headers=headers["shop"] | {"Idempotency-Key": "order-2"}).json()["accepted"] == 1
+        assert (
+            http.post("/v1/events", json=form, headers=headers["shop"] | {"Idempotency-Key": "order-2"}).json()[
+                "accepted"
+            ]
+            == 1
+        )
         form = {"events": [{"user": "u1", "item": "i3", "key": "order-2:0"}]}
         assert http.post("/v1/events", json=form, headers=headers["shop"]).json()["accepted"] == 1
         kept = http.get("/v1/users/u1", headers=headers["desk"]).json()["events"]
@@ -249,10 +277,16 @@ def test_another_request_under_the_same_key_is_refused(keyed: tuple[Running, dic
     mine = headers["shop"] | {"Idempotency-Key": "two"}
     with httpx.Client(base_url=running.url) as http:
         assert http.post("/v1/recommend", json={"user": "u1"}, headers=mine).status_code == 200
-        assert "another request" in refused(http.post("/v1/recommend", json={"user": "u2"}, headers=mine), 422, "other-request")
+        assert "another request" in refused(
+            http.post("/v1/recommend", json={"user": "u2"}, headers=mine), 422, "other-request"
+        )
         batch = {"requests": [{"user": "u1"}, {"user": "u2"}]}
         assert http.post("/v1/recommend/batch", json=batch, headers=mine).status_code == 200
-        refused(http.post("/v1/recommend/batch", json={"requests": batch["requests"][:1]}, headers=mine), 422, "other-request")
+        refused(
+            http.post("/v1/recommend/batch", json={"requests": batch["requests"][:1]}, headers=mine),
+            422,
+            "other-request",
+        )
         events = [{"user": "fp", "item": f"i{n}"} for n in range(3)]
         assert http.post("/v1/events", json={"events": events}, headers=mine).json()["accepted"] == 3
         for other in (events[:2], [*events, events[0]], [{**events[0], "item": "i9"}, *events[1:]]):
@@ -261,9 +295,13 @@ def test_another_request_under_the_same_key_is_refused(keyed: tuple[Running, dic
         own = {"user": "fp", "item": "i1", "key": "order-7"}
         assert http.post("/v1/events", json={"events": [own]}, headers=headers["shop"]).json()["accepted"] == 1
         mixed = {"events": [{"user": "fp", "item": "i5", "key": "order-8"}, {**own, "item": "i2"}]}
-        assert "events.1.key: 'order-7'" in refused(http.post("/v1/events", json=mixed, headers=headers["shop"]), 422, "other-request")
+        assert "events.1.key: 'order-7'" in refused(
+            http.post("/v1/events", json=mixed, headers=headers["shop"]), 422, "other-request"
+        )
         kept = http.get("/v1/users/fp", headers=headers["desk"]).json()["events"]
-        assert len(kept) == 4 and "order-8" not in {event["key"] for event in kept}  # nothing of a refused request is kept
+        assert len(kept) == 4 and "order-8" not in {
+            event["key"] for event in kept
+        }  # nothing of a refused request is kept
 
 
 def test_one_key_asked_twice_at_once_gives_one_answer(shop: Running) -> None:
@@ -271,7 +309,10 @@ def test_one_key_asked_twice_at_once_gives_one_answer(shop: Running) -> None:
 
     def ask(n: int) -> str:
         return httpx.post(
-            f"{shop.url}/v1/recommend", json={"user": "u8", "k": 5}, headers={"Idempotency-Key": f"race-{n // 4}"}, timeout=30
+            f"{shop.url}/v1/recommend",
+            json={"user": "u8", "k": 5},
+            headers={"Idempotency-Key": f"race-{n // 4}"},
+            timeout=30,
         ).text
 
     with ThreadPoolExecutor(8) as pool:
@@ -303,7 +344,10 @@ def test_every_endpoint_is_behind_the_scope_that_is_written_here(server: Running
     found: dict[str | None, set[str]] = {}
     for path, methods in httpx.get(f"{server.url}/openapi.json").json()["paths"].items():
         for method in methods:
-            found.setdefault(scope_of(method.upper(), path.replace("{user}", "u1").replace("{name}", "x").replace("{item}", "i")), set()).add(f"{method} {path}")
+            found.setdefault(
+                scope_of(method.upper(), path.replace("{user}", "u1").replace("{name}", "x").replace("{item}", "i")),
+                set(),
+            ).add(f"{method} {path}")
     assert found == {
         None: {"get /healthz", "get /readyz"},
         "events": {"post /v1/events"},
@@ -332,7 +376,9 @@ def test_why_names_no_other_user(server: Running) -> None:
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP", "X-Forwarded-Proto"])
 def test_a_forwarded_call_without_a_key_is_refused(shop: Running, header: str) -> None:
     with httpx.Client(base_url=shop.url) as http:
-        assert "keys add" in refused(http.post("/v1/recommend", json={"user": "u1"}, headers={header: "203.0.113.9"}), 403, "forwarded")
+        assert "keys add" in refused(
+            http.post("/v1/recommend", json={"user": "u1"}, headers={header: "203.0.113.9"}), 403, "forwarded"
+        )
         assert http.get("/healthz", headers={header: "203.0.113.9"}).status_code == 200
 
 
@@ -373,12 +419,18 @@ def behind(tmp_path: Path) -> Iterator[Callable[[str], str]]:
     def start(block: str) -> str:
         (tmp_path / "logs").mkdir(exist_ok=True)
         port = free_port()
-        paths = " ".join(f"{kind}_temp_path {tmp_path}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        paths = " ".join(
+            f"{kind}_temp_path {tmp_path}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
         (tmp_path / "nginx.conf").write_text(
             f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/logs/error.log; events {{}}\n"
             f"http {{ access_log off; {paths}\n{block.replace('LISTEN', f'127.0.0.1:{port}')} }}"
         )
-        running.append(subprocess.Popen([program, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")], stderr=subprocess.DEVNULL))
+        running.append(
+            subprocess.Popen(
+                [program, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")], stderr=subprocess.DEVNULL
+            )
+        )
         address = f"http://127.0.0.1:{port}"
         for _ in range(100):
             try:
@@ -409,13 +461,18 @@ def test_the_nginx_block_of_the_documents_works(serve: Callable[..., Running], b
     _, secret = add_key(running.service.store, "shop", ["ask", "events", "people"])
     running.service.keys.refresh()
     plain = re.sub(r"\s+(ssl_certificate|ssl_certificate_key|http2) [^;]*;", "", block)
-    plain = re.sub(r"listen [^;]*;", "listen LISTEN;", plain).replace("127.0.0.1:8000", running.url.removeprefix("http://"))
+    plain = re.sub(r"listen [^;]*;", "listen LISTEN;", plain).replace(
+        "127.0.0.1:8000", running.url.removeprefix("http://")
+    )
     address = behind(plain)
     mine = {"authorization": f"Bearer {secret}"}
     with httpx.Client(base_url=address, headers={"host": "shop.example"}) as http:
         refused(http.post("/v1/recommend", json={"user": "u1"}), 401, "no-key")
         assert http.post("/v1/recommend", json={"user": "u1"}, headers=mine).json()["items"]
-        assert http.post("/v1/events", json={"events": [{"user": "u1", "item": "i1"}]}, headers=mine).json()["accepted"] == 1
+        assert (
+            http.post("/v1/events", json={"events": [{"user": "u1", "item": "i1"}]}, headers=mine).json()["accepted"]
+            == 1
+        )
         assert http.get("/metrics").status_code == 404  # watching is no business of the world's
     running.stop()
 
@@ -429,9 +486,16 @@ def test_the_caddy_block_of_the_documents_works(serve: Callable[..., Running], t
     _, secret = add_key(running.service.store, "shop", ["ask"])
     running.service.keys.refresh()
     port = free_port()
-    text = block.replace("shop.example", f"http://127.0.0.1:{port}").replace("127.0.0.1:8000", running.url.removeprefix("http://"))
+    text = block.replace("shop.example", f"http://127.0.0.1:{port}").replace(
+        "127.0.0.1:8000", running.url.removeprefix("http://")
+    )
     (tmp_path / "Caddyfile").write_text(f"{{\n admin off\n auto_https off\n}}\n{text}")
-    environment = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    environment = {
+        "HOME": str(tmp_path),
+        "XDG_DATA_HOME": str(tmp_path),
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "PATH": "/usr/bin:/bin",
+    }
     process = subprocess.Popen([program, "run", "--config", str(tmp_path / "Caddyfile"), "--adapter", "caddyfile"],
                                stderr=subprocess.DEVNULL, env=environment)  # fmt: skip
     try:

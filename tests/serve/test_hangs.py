@@ -20,6 +20,7 @@ from tests.serve.conftest import Running, free_port
 from whyrec.errors import BadInput, WhyrecError
 from whyrec.serve.listen import Probes, Pulse
 from whyrec.serve.service import open_service
+from whyrec.serve.store import Event, Session, event_rows, insert_event, open_store
 from whyrec.serve.tables import cost_of, table_counterfactual
 from whyrec.serve.waiting import Breaker, Busy, Late, Pool
 
@@ -68,7 +69,10 @@ def own_redis(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     if program is None:
         pytest.skip("Redis is not installed (apt-get install redis-server)")
     port = free_port()
-    process = subprocess.Popen([program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+    )
     for _ in range(100):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -79,7 +83,9 @@ def own_redis(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     process.wait(10)
 
 
-def test_a_stopped_cache_stops_nothing(serve: Callable[..., Running], own_redis: tuple[str, subprocess.Popen[bytes]]) -> None:
+def test_a_stopped_cache_stops_nothing(
+    serve: Callable[..., Running], own_redis: tuple[str, subprocess.Popen[bytes]]
+) -> None:
     """The promised slower way: from the store; seen in /readyz and /metrics; and what it missed is there when it is back."""
     url, process = own_redis
     running = serve(cache=url)
@@ -89,9 +95,13 @@ def test_a_stopped_cache_stops_nothing(serve: Callable[..., Running], own_redis:
         with stopped(lambda: [process.pid]):
             took = [timed(lambda: http.post("/v1/recommend", json=wish)) for _ in range(20)]
             assert all(answer.status_code == 200 for _, answer in took)
-            assert sorted(seconds for seconds, _ in took)[10] < 0.1  # the breaker: after one wait, nobody asks for two seconds
+            assert (
+                sorted(seconds for seconds, _ in took)[10] < 0.1
+            )  # the breaker: after one wait, nobody asks for two seconds
             assert max(seconds for seconds, _ in took) < 1.5
-            seconds, answer = timed(lambda: http.post("/v1/events", json={"events": [{"user": "stopped-user", "item": "i1"}]}))
+            seconds, answer = timed(
+                lambda: http.post("/v1/events", json={"events": [{"user": "stopped-user", "item": "i1"}]})
+            )
             assert answer.json()["accepted"] == 1 and seconds < 1.5
             assert timed(lambda: http.get("/healthz"))[0] < 0.2
             assert not http.post("/v1/recommend", json=wish).json()["cold"]  # the store knows
@@ -110,12 +120,17 @@ def test_a_stopped_cache_stops_nothing(serve: Callable[..., Running], own_redis:
     running.stop()
 
 
-def test_the_loop_turns_while_the_cache_hangs(serve: Callable[..., Running], own_redis: tuple[str, subprocess.Popen[bytes]]) -> None:
+def test_the_loop_turns_while_the_cache_hangs(
+    serve: Callable[..., Running], own_redis: tuple[str, subprocess.Popen[bytes]]
+) -> None:
     """Thirty users at once, none of whom is in any memory: probes come between all the while."""
     url, process = own_redis
     running = serve(cache=url)
     with stopped(lambda: [process.pid]), ThreadPoolExecutor(30) as pool:
-        asked = [pool.submit(httpx.post, f"{running.url}/v1/recommend", json={"user": f"new-{n}"}, timeout=30) for n in range(30)]
+        asked = [
+            pool.submit(httpx.post, f"{running.url}/v1/recommend", json={"user": f"new-{n}"}, timeout=30)
+            for n in range(30)
+        ]
         longest = 0.0
         while not all(future.done() for future in asked):
             longest = max(longest, timed(lambda: httpx.get(f"{running.url}/healthz"))[0])
@@ -137,17 +152,30 @@ def database(postgres_url: str) -> tuple[str, Callable[[], list[int]]]:
     return postgres_url, lambda: family(root)
 
 
-def test_a_stopped_database_stops_nothing_that_needs_none(serve: Callable[..., Running], database: tuple[str, Callable[[], list[int]]]) -> None:
+def test_a_stopped_database_stops_nothing_that_needs_none(
+    serve: Callable[..., Running], database: tuple[str, Callable[[], list[int]]]
+) -> None:
     url, processes = database
     running = serve(store=url, store_seconds=1.5)
     with httpx.Client(base_url=running.url, timeout=30) as http:
         known = {"user": "known", "explore": False}
         assert http.post("/v1/recommend", json=known).status_code == 200
-        assert http.post("/v1/events", json={"events": [{"user": "known", "item": "i1", "key": "before"}]}).json()["accepted"] == 1
+        assert (
+            http.post("/v1/events", json={"events": [{"user": "known", "item": "i1", "key": "before"}]}).json()[
+                "accepted"
+            ]
+            == 1
+        )
         with stopped(processes):
             assert timed(lambda: http.get("/healthz"))[0] < 0.2
-            seconds, answer = timed(lambda: http.post("/v1/events", json={"events": [{"user": "known", "item": "i1", "key": "while"}]}))
-            assert answer.status_code == 503 and answer.json()["type"] == "urn:whyrec:storage-down" and answer.headers["retry-after"]
+            seconds, answer = timed(
+                lambda: http.post("/v1/events", json={"events": [{"user": "known", "item": "i1", "key": "while"}]})
+            )
+            assert (
+                answer.status_code == 503
+                and answer.json()["type"] == "urn:whyrec:storage-down"
+                and answer.headers["retry-after"]
+            )
             assert seconds < 2.5
             # Who is in memory is answered, and the answer says that nothing was logged.
             seconds, answer = timed(lambda: http.post("/v1/recommend", json=known))
@@ -173,13 +201,17 @@ def test_a_stopped_database_stops_nothing_that_needs_none(serve: Callable[..., R
             if again.status_code == 200:
                 break
             time.sleep(0.1)
-        assert again.json()["accepted"] + again.json()["duplicates"] == 1  # it may have been committed when it was told that it was not
+        assert (
+            again.json()["accepted"] + again.json()["duplicates"] == 1
+        )  # it may have been committed when it was told that it was not
         assert len(http.get("/v1/users/known").json()["events"]) == 2
         assert http.post("/v1/recommend", json={"user": "unknown-1"}).status_code == 200
     running.stop()
 
 
-def test_a_database_that_hangs_in_the_middle_of_a_wait_is_let_go_of(database: tuple[str, Callable[[], list[int]]]) -> None:
+def test_a_database_that_hangs_in_the_middle_of_a_wait_is_let_go_of(
+    database: tuple[str, Callable[[], list[int]]],
+) -> None:
     """The thread that waits for a stopped server is freed: its socket is shut at the deadline."""
     from whyrec.serve.databases import Postgres, StorageDown
     from whyrec.serve.store import Store
@@ -201,7 +233,9 @@ def test_a_database_that_hangs_in_the_middle_of_a_wait_is_let_go_of(database: tu
         future = store.submit(lambda session: session.all("SELECT 1"))
         with pytest.raises(TimeoutError):
             future.result(2.2)
-        assert isinstance(store.submit(lambda session: None).exception(1), StorageDown)  # nobody queues behind what is stuck
+        assert isinstance(
+            store.submit(lambda session: None).exception(1), StorageDown
+        )  # nobody queues behind what is stuck
         assert store.waiting == before
     time.sleep(1.1)
     for _ in range(100):
@@ -226,7 +260,9 @@ def test_servers_that_would_diverge_in_silence_are_refused(
         with pytest.raises(BadInput, match="--cache redis"):
             open_service(models, store=url, cache=cache)
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()")
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
     for _ in range(20):
         try:
             one.follow()
@@ -241,6 +277,31 @@ def test_servers_that_would_diverge_in_silence_are_refused(
         open_service(models, store=url)
     for service in two:
         service.close()
+
+
+def test_a_page_of_events_skips_none_that_commits_late(database: tuple[str, Callable[[], list[int]]]) -> None:
+    """Two servers: one has its number and is not committed, the other is ahead of it. Who follows by `next` sees both."""
+    url, _ = database
+    slow, quick = open_store(url), open_store(url)
+    inserted = threading.Event()
+
+    def work(session: Session) -> None:
+        insert_event(session, event_rows([Event("slow", "u1", "i1", "click", 1.0, 1.0)])[0])
+        inserted.set()
+        time.sleep(0.6)
+
+    future = slow.submit(work)
+    assert inserted.wait(5)
+    quick.add_events([Event("quick", "u1", "i1", "click", 1.0, 1.0)]).result()
+    assert not future.done()
+    seen, after = [], 0
+    for _ in range(2):
+        page = quick.events(after, 10)
+        seen += [event.key for _, event in page]
+        after = page[-1][0] if page else after
+    assert seen == ["slow", "quick"]
+    slow.close()
+    quick.close()
 
 
 # Slow senders ----------------------------------------------------------------------------------------------------
@@ -289,7 +350,9 @@ def test_a_head_that_comes_byte_by_byte_has_one_deadline(brisk: Running) -> None
 
 def test_a_body_that_comes_byte_by_byte_has_one_deadline(brisk: Running) -> None:
     with dial(brisk) as raw:
-        raw.sendall(b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n")
+        raw.sendall(
+            b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n"
+        )
         begun = time.monotonic()
         raw.settimeout(0.05)
         told = b""
@@ -339,7 +402,10 @@ def table(rows: int, columns: int, levels: int, cases: int) -> dict[str, object]
     rng = np.random.default_rng(0)
     names = [f"c{n}" for n in range(columns)]
     graph = "; ".join(f"{a} -> {b}" for n, a in enumerate(names) for b in names[n + 1 :])
-    made = [dict(zip(names, (f"v{v}" for v in row), strict=True)) for row in rng.integers(levels, size=(rows, columns)).tolist()]
+    made = [
+        dict(zip(names, (f"v{v}" for v in row), strict=True))
+        for row in rng.integers(levels, size=(rows, columns)).tolist()
+    ]
     return {"rows": made, "graph": graph, "cases": made[:cases], "do": {"c0": "v0"}}
 
 
@@ -365,7 +431,10 @@ def test_heavy_questions_are_really_ended_and_starve_nobody(serve: Callable[...,
     heavy = table(1000, 8, 15, 1)
     with httpx.Client(base_url=running.url, timeout=60) as http, ThreadPoolExecutor(12) as pool:
         http.post("/v1/counterfactual", json=table(50, 2, 2, 1))  # a process is there
-        asked = [pool.submit(timed, lambda: httpx.post(f"{running.url}/v1/counterfactual", json=heavy, timeout=60)) for _ in range(12)]
+        asked = [
+            pool.submit(timed, lambda: httpx.post(f"{running.url}/v1/counterfactual", json=heavy, timeout=60))
+            for _ in range(12)
+        ]
         slowest = 0.0
         while not all(future.done() for future in asked):
             for path in ("/metrics", "/v1/users/u1", "/healthz", "/v1/monitor"):
@@ -378,7 +447,9 @@ def test_heavy_questions_are_really_ended_and_starve_nobody(serve: Callable[...,
         found = [future.result() for future in asked]
         busy = [(seconds, answer) for seconds, answer in found if answer.status_code == 503]
         late = [answer for _, answer in found if answer.status_code == 504]
-        assert len(busy) >= 4 and all(answer.headers["retry-after"] == "1" and answer.json()["type"] == "urn:whyrec:busy" for _, answer in busy)
+        assert len(busy) >= 4 and all(
+            answer.headers["retry-after"] == "1" and answer.json()["type"] == "urn:whyrec:busy" for _, answer in busy
+        )
         assert len(late) + len(busy) == 12 and "was ended" in late[0].json()["detail"]
         assert slowest < 1.5, slowest
         assert running.service.heavy.ended == len(late)

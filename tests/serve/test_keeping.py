@@ -45,7 +45,9 @@ def flip(file: Path, place: int) -> None:
     file.write_bytes(content)
 
 
-def test_one_flipped_byte_in_the_write_ahead_file_is_seen_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_flipped_byte_in_the_write_ahead_file_is_seen_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "s.db"
     left_alone(path, 40)
     wal = Path(f"{path}-wal")
@@ -174,7 +176,10 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     store.add_events([event("a"), event("b")]).result()
     code, told = command(capsys, "store", "check", path)
     assert code == 0 and told.startswith("whole: 2 events")
-    assert command(capsys, "store", "backup", path, "--out", copy, "--json") == (0, json.dumps({"file": str(copy), "rows": check(copy).rows}) + "\n")
+    assert command(capsys, "store", "backup", path, "--out", copy, "--json") == (
+        0,
+        json.dumps({"file": str(copy), "rows": check(copy).rows}) + "\n",
+    )
     store.add_events([event("c")]).result()
     store.close()
     assert command(capsys, "store", "restore", copy, "--store", path)[0] == 0
@@ -188,12 +193,20 @@ def test_a_store_of_before_is_taken_over_and_one_of_later_refused(tmp_path: Path
     path = tmp_path / "s.db"
     store = open_store(path)
     store.add_events([event("a")]).result()
-    store.submit(lambda session: (session.run("DROP TABLE requests"), session.run("DELETE FROM settings WHERE name = 'schema'"))).result()
+    store.submit(
+        lambda session: (session.run("DROP TABLE requests"), session.run("DELETE FROM settings WHERE name = 'schema'"))
+    ).result()
     store.close()
     assert check(path).schema == 1
     store = open_store(path)
-    assert store.counts()["events"] == 1 and store.read("SELECT COUNT(*) FROM requests") == [(0,)] and store.get("schema") == SCHEMA
-    store.submit(lambda session: session.run("UPDATE settings SET body = ? WHERE name = 'schema'", (str(SCHEMA + 1),))).result()
+    assert (
+        store.counts()["events"] == 1
+        and store.read("SELECT COUNT(*) FROM requests") == [(0,)]
+        and store.get("schema") == SCHEMA
+    )
+    store.submit(
+        lambda session: session.run("UPDATE settings SET body = ? WHERE name = 'schema'", (str(SCHEMA + 1),))
+    ).result()
     store.close()
     with pytest.raises(BadInput, match="newer whyrec"):
         open_store(path)
@@ -214,7 +227,9 @@ def kept(models: Path, path: Path, days: float | None = 30.0) -> Callable[[], di
     return purge
 
 
-def test_a_clock_far_ahead_deletes_nothing(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_clock_far_ahead_deletes_nothing(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "s.db"
     store = open_store(path)
     store.add_events([event(f"k{n}") for n in range(50)]).result()
@@ -236,13 +251,17 @@ def test_a_clock_far_ahead_deletes_nothing(models: Path, tmp_path: Path, monkeyp
     store.close()
 
 
-def test_a_server_that_was_off_for_a_week_still_deletes_what_is_due(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_was_off_for_a_week_still_deletes_what_is_due(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "s.db"
     store = open_store(path)
     now = time.time()
     store.add_events([event(f"k{n}") for n in range(100)]).result()
     ages = [(now - 86_400 * (31 if n < 5 else 3), f"k{n}") for n in range(100)]
-    store.submit(lambda session: [session.run("UPDATE events SET recorded = ? WHERE key = ?", row) for row in ages]).result()
+    store.submit(
+        lambda session: [session.run("UPDATE events SET recorded = ? WHERE key = ?", row) for row in ages]
+    ).result()
     store.close()
     assert kept(models, path)()["events"] == 5
 
@@ -320,7 +339,11 @@ def test_a_full_disk_is_not_ready(serve: Callable[..., Running]) -> None:
         if httpx.post(f"{running.url}/v1/events", json={"events": filler}).status_code == 507:
             break
     answer = httpx.get(f"{running.url}/readyz")
-    assert answer.status_code == 503 and "no room left" in answer.json()["detail"] and answer.json()["status"] == "not ready"
+    assert (
+        answer.status_code == 503
+        and "no room left" in answer.json()["detail"]
+        and answer.json()["status"] == "not ready"
+    )
     assert httpx.get(f"{running.url}/healthz").status_code == 200
     store._session.connection.execute("PRAGMA max_page_count=1000000")
     assert httpx.get(f"{running.url}/readyz").status_code == 200
@@ -334,13 +357,22 @@ def test_no_endpoint_waits_for_the_store_or_for_files_on_the_event_loop(
     running = serve(cases=[shop_case])
     asked: dict[str, set[str]] = {"read": set(), "discover": set()}
     plain, look = Store.read, running.service.registry.discover
-    monkeypatch.setattr(Store, "read", lambda self, *a: (asked["read"].add(threading.current_thread().name), plain(self, *a))[1])
-    monkeypatch.setattr(running.service.registry, "discover", lambda: (asked["discover"].add(threading.current_thread().name), look())[1])
+    monkeypatch.setattr(
+        Store, "read", lambda self, *a: (asked["read"].add(threading.current_thread().name), plain(self, *a))[1]
+    )
+    monkeypatch.setattr(
+        running.service.registry,
+        "discover",
+        lambda: (asked["discover"].add(threading.current_thread().name), look())[1],
+    )
     with httpx.Client(base_url=running.url, timeout=60) as http:
         pair = {"user": "u1", "item": "i1"}
         found = http.post("/v1/recommend", json={"user": "u1"}, headers={"Idempotency-Key": "loop"}).json()
         http.post("/v1/recommend/batch", json={"requests": [{"user": "u2"}]}, headers={"Idempotency-Key": "loop"})
-        http.post("/v1/events", json={"events": [{"user": "u1", "item": found["items"][0]["item"], "recommendation": found["id"]}]})
+        http.post(
+            "/v1/events",
+            json={"events": [{"user": "u1", "item": found["items"][0]["item"], "recommendation": found["id"]}]},
+        )
         for path in ("preference", "uplift"):
             assert http.post(f"/v1/{path}", json={"pairs": [{"user": f"{path}-new", "item": "i1"}]}).status_code == 200
         http.post("/v1/counterfactual", json={"pair": {"user": "counter-new", "item": "i1"}})
@@ -362,7 +394,10 @@ def test_no_endpoint_waits_for_the_store_or_for_files_on_the_event_loop(
 # Manifests -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["", "{", "null", "[]", "3", '"x"', "{}", '{"files": 3}', '{"files": {"a": null}}', '{"format": "x"}', "\ufeff{}"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "null", "[]", "3", '"x"', "{}", '{"files": 3}', '{"files": {"a": null}}', '{"format": "x"}', "\ufeff{}"],
+)
 def test_a_malformed_manifest_is_an_error_of_ours(models: Path, tmp_path: Path, text: str) -> None:
     folder = tmp_path / "models" / "first"
     shutil.copytree(models / "first", folder)

@@ -40,7 +40,9 @@ def check(store: Place, as_json: Json = False) -> None:
 
 
 @app.command()
-def backup(store: Place, out: Annotated[Path, typer.Option(help="The copy; it must not exist.")], as_json: Json = False) -> None:
+def backup(
+    store: Place, out: Annotated[Path, typer.Option(help="The copy; it must not exist.")], as_json: Json = False
+) -> None:
     """Copy it, also while it is served; the copy is checked before it stands under its name.
 
     whyrec store backup whyrec.db --out whyrec-2026-01-31.db
@@ -69,7 +71,9 @@ def restore(
 
 
 @app.command()
-def migrate(store: Annotated[str, typer.Argument(metavar="STORE", help="A file, or postgresql://...")], as_json: Json = False) -> None:
+def migrate(
+    store: Annotated[str, typer.Argument(metavar="STORE", help="A file, or postgresql://...")], as_json: Json = False
+) -> None:
     """Bring it to this version's schema (whyrec serve does so, too, when it opens one)."""
     from whyrec.serve.store import SCHEMA, open_store
 
@@ -83,8 +87,12 @@ def migrate(store: Annotated[str, typer.Argument(metavar="STORE", help="A file, 
 def verify_erased(
     user: Annotated[str, typer.Argument(metavar="USER", help="The id of a user who was erased.")],
     store: Annotated[Path, typer.Option("--store", help="The file of the store.")],
-    models: Annotated[list[Path] | None, typer.Option(help="Folders of models, searched whole; may be repeated.")] = None,
-    also: Annotated[list[Path] | None, typer.Option(help="Other files or folders, such as backups and logs; may be repeated.")] = None,
+    models: Annotated[
+        list[Path] | None, typer.Option(help="Folders of models, searched whole; may be repeated.")
+    ] = None,
+    also: Annotated[
+        list[Path] | None, typer.Option(help="Other files or folders, such as backups and logs; may be repeated.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Search files for the id of a user who was erased, byte by byte, and say what is left. Exit code 1 where anything is.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import orjson
@@ -53,19 +53,19 @@ def take_events(events: Sequence[Event], asked: Asked | None = None, *, wait: bo
 
     def work(session: Session) -> Taken:
         given, unknown = _given(session, events)
-        for place, event in enumerate(events):
-            shown = given.get(event.recommendation or "")
-            if shown is None:
-                continue
-            if event.user != shown[0]:
-                return Taken(events, refused=BadInput(f"events.{place}: recommendation {event.recommendation} was not given to user {event.user!r}; send the user to whom it was given"))
-            if event.item not in shown[1]:
-                return Taken(events, refused=BadInput(f"events.{place}: recommendation {event.recommendation} did not show item {event.item!r}; send an item of it, or leave the recommendation out"))
+        wrong = _wrong(events, given)
+        if wrong is not None:
+            return Taken(events, refused=BadInput(wrong))
         if unknown and wait:
             return Taken(events, unknown=tuple(unknown), early=True)
-        kept = [replace(event, recommendation=None) if event.recommendation in unknown else event for event in events] if unknown else events
+        kept = events
+        if unknown:
+            kept = [
+                replace(event, recommendation=None) if event.recommendation in unknown else event for event in events
+            ]
         if asked is not None and not _first(session, asked):
-            return Taken(events, refused=Mismatch("Idempotency-Key: it came before with other events; take a new key for a new request"))
+            said = "Idempotency-Key: it came before with other events; take a new key for a new request"
+            return Taken(events, refused=Mismatch(said))
         fresh = [insert_event(session, row) for row in event_rows(kept)]
         clash = None if all(fresh) else _clash(session, kept, fresh)
         if clash is not None:
@@ -107,6 +107,18 @@ def _given(session: Session, events: Sequence[Event]) -> tuple[dict[str, tuple[s
     return given, unknown
 
 
+def _wrong(events: Sequence[Event], given: Mapping[str, tuple[str, frozenset[str]]]) -> str | None:
+    """What is wrong with the first event that answers what its user was not given."""
+    for place, event in enumerate(events):
+        user, items = given.get(event.recommendation or "", (event.user, frozenset({event.item})))
+        answered = f"events.{place}: recommendation {event.recommendation}"
+        if event.user != user:
+            return f"{answered} was not given to user {event.user!r}; send the user to whom it was given"
+        if event.item not in items:
+            return f"{answered} did not show item {event.item!r}; send an item of it, or leave the recommendation out"
+    return None
+
+
 def _first(session: Session, asked: Asked) -> bool:
     """Keep the digest of a request; False where its key is another's."""
     statement = "INSERT INTO requests (key, fingerprint, recorded) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING"
@@ -118,11 +130,10 @@ def _first(session: Session, asked: Asked) -> bool:
 
 def _clash(session: Session, events: Sequence[Event], fresh: Sequence[bool]) -> int | None:
     """Place of the first event whose key is stored with another; its time may differ, as the clock says it where it is left out."""
-    same: Callable[[Event], tuple[object, ...]] = lambda e: (e.user, e.item, e.event, e.outcome, e.treatment)  # noqa: E731
     for place, (event, new) in enumerate(zip(events, fresh, strict=True)):
         if new:
             continue
         rows = session.all("SELECT user_id, item, event, outcome, treatment FROM events WHERE key = ?", (event.key,))
-        if rows and rows[0] != same(event):
+        if rows and rows[0] != (event.user, event.item, event.event, event.outcome, event.treatment):
             return place
     return None

@@ -16,6 +16,7 @@ from whyrec.errors import BadInput, WhyrecError
 _BUSY_SECONDS = 30
 _CONNECT_SECONDS = 3
 _QUICK_BYTES = 64 << 20
+_ORDER = 0x776879726564  # held by every transaction of a writer; who waits for it alone knows that none is under way
 _CLAIM = 0x776879726563  # of all servers of whyrec on one database
 
 
@@ -55,6 +56,11 @@ class Dialect(Protocol):
 
     def quick(self) -> bool:
         """Whether `erased` takes moments and not minutes."""
+
+    def in_order(self) -> tuple[str, str] | None:
+        """What to say before and after a page of events is read, so that none of a smaller number is committed later; None where that is so
+        already.
+        """
 
     def claim(self, connection: Any, shared: bool) -> bool:
         """Be one of the servers on this database, among others that share their cache, or alone; whether that may be, while the connection
@@ -121,6 +127,10 @@ class Sqlite:
         """A file of some size is written anew in the background, for all who were erased meanwhile."""
         return self.path.stat().st_size <= _QUICK_BYTES
 
+    def in_order(self) -> tuple[str, str] | None:
+        """One writer at a time gives the numbers."""
+        return None
+
     def claim(self, connection: Any, shared: bool) -> bool:
         """A file is locked (`keeping.lock`)."""
         return True
@@ -129,7 +139,7 @@ class Sqlite:
 class Postgres:
     """PostgreSQL by its URL; full means that the server reported no space (53100) or its allowance (53400)."""
 
-    begin = "BEGIN"
+    begin = f"BEGIN; SELECT pg_advisory_xact_lock_shared({_ORDER})"
     shared = True
     types: ClassVar[dict[str, str]] = {"serial": "BIGSERIAL PRIMARY KEY", "real": "DOUBLE PRECISION"}
 
@@ -177,6 +187,10 @@ class Postgres:
     def quick(self) -> bool:
         """VACUUM stops nobody."""
         return True
+
+    def in_order(self) -> tuple[str, str] | None:
+        """Numbers are given when a row is inserted, and servers commit in any order: wait for those that are under way."""
+        return f"SELECT pg_advisory_lock({_ORDER})::text", f"SELECT pg_advisory_unlock({_ORDER})"
 
     def claim(self, connection: Any, shared: bool) -> bool:
         """An advisory lock of the session."""

@@ -58,7 +58,9 @@ class Workers:
         killer = threading.Timer(self.seconds, self._end, (process,))
         killer.start()
         try:
-            line = orjson.dumps({"name": name, "arguments": arguments, "seconds": self.seconds}, option=orjson.OPT_SERIALIZE_NUMPY)
+            line = orjson.dumps(
+                {"name": name, "arguments": arguments, "seconds": self.seconds}, option=orjson.OPT_SERIALIZE_NUMPY
+            )
             assert process.stdin is not None and process.stdout is not None
             process.stdin.write(line + b"\n")
             process.stdin.flush()
@@ -71,7 +73,9 @@ class Workers:
             self._end(process)
             if time.monotonic() - begun >= self.seconds:
                 self.ended += 1
-                raise Late(f"this question took longer than {self.seconds:g} s and was ended; ask for fewer rows, cases or reasons")
+                raise Late(
+                    f"this question took longer than {self.seconds:g} s and was ended; ask for fewer rows, cases or reasons"
+                )
             raise RuntimeError(f"a process that answers heavy questions ended (exit status {process.poll()})")
         self._idle.put(process)
         found = orjson.loads(told)
@@ -94,8 +98,13 @@ class Workers:
         return self._started()
 
     def _started(self, *options: str) -> subprocess.Popen[bytes]:
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen([*self.command, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "OMP_NUM_THREADS": "1",
+        }
+        process = subprocess.Popen(
+            [*self.command, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        )
         self._all.add(process)
         timer = threading.Timer(_START_SECONDS, process.kill)
         timer.start()

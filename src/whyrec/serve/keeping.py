@@ -17,7 +17,9 @@ from typing import Any
 
 from whyrec.errors import BadInput
 
-_HELD: set[tuple[int, int]] = set()  # files that this process has locked: to open them again here would lose SQLite its own locks
+_HELD: set[tuple[int, int]] = (
+    set()
+)  # files that this process has locked: to open them again here would lose SQLite its own locks
 _WAL_HEADER, _FRAME_HEADER = 32, 24
 
 
@@ -85,14 +87,18 @@ def refuse_damage(path: Path) -> None:
         return
     found = damage(path)
     if found:
-        raise BadInput(f"{path} is damaged: {found}; see whyrec store check {path}, and put a backup in its place with whyrec store restore")
+        raise BadInput(
+            f"{path} is damaged: {found}; see whyrec store check {path}, and put a backup in its place with whyrec store restore"
+        )
 
 
 def damage(path: Path) -> str | None:
     """What is wrong with a store's file, None where it is whole. The write-ahead file is looked at first: to open the database reads it in."""
     groups, lost = frames(Path(f"{path}-wal"))
     if lost >= 2:
-        return f"{lost} committed groups in {path.name}-wal, after {groups} that can be read, stand behind a broken frame"
+        return (
+            f"{lost} committed groups in {path.name}-wal, after {groups} that can be read, stand behind a broken frame"
+        )
     wrong = _pages(path, "quick_check")
     return f"{len(wrong)} faults, the first: {wrong[0]}" if wrong else None
 
@@ -142,7 +148,9 @@ def frames(wal: Path) -> tuple[int, int]:
                 broken = True
             continue
         if not broken:
-            sums = _checksum(content[start + _FRAME_HEADER : start + _FRAME_HEADER + size], order, _checksum(head[:8], order, sums))
+            sums = _checksum(
+                content[start + _FRAME_HEADER : start + _FRAME_HEADER + size], order, _checksum(head[:8], order, sums)
+            )
             broken = sums != (sum_1, sum_2)
         if commit:
             good, lost = (good, lost + 1) if broken else (good + 1, lost)
@@ -247,7 +255,10 @@ def _erased_since(path: Path) -> tuple[dict[str, float], str | None]:
         return {}, None
     try:
         with contextlib.closing(_reader(path)) as connection:
-            rows = {str(digest): float(when) for digest, when in connection.execute("SELECT digest, time FROM erased").fetchall()}
+            rows = {
+                str(digest): float(when)
+                for digest, when in connection.execute("SELECT digest, time FROM erased").fetchall()
+            }
             salt = connection.execute("SELECT body FROM settings WHERE name = 'salt'").fetchone()
     except sqlite3.Error as error:
         return {}, f"the store that is replaced cannot be read ({error}): erase again who was erased since the backup"
@@ -269,7 +280,12 @@ def _erase_again(part: Path, gone: dict[str, float]) -> int:
         if salt is None or str(salt[0]) not in gone:
             return 0
         key = bytes.fromhex(orjson.loads(salt[0]))
-        users = [str(user) for (user,) in connection.execute("SELECT user_id FROM events UNION SELECT user_id FROM decisions").fetchall()]
+        users = [
+            str(user)
+            for (user,) in connection.execute(
+                "SELECT user_id FROM events UNION SELECT user_id FROM decisions"
+            ).fetchall()
+        ]
         held = [user for user in users if hmac.new(key, user.encode(), hashlib.sha256).hexdigest() in gone]
         for table in ("events", "decisions", "shadows"):
             connection.executemany(f"DELETE FROM {table} WHERE user_id = ?", [(user,) for user in held])

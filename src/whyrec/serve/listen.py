@@ -131,7 +131,10 @@ class Probes:
         """Status, kind and content."""
         if path == "/healthz":
             still = self.pulse.still
-            return _json(200 if still < _STILL else 503, {"status": "ok" if still < _STILL else "stuck", "still_seconds": round(still, 3)})
+            return _json(
+                200 if still < _STILL else 503,
+                {"status": "ok" if still < _STILL else "stuck", "still_seconds": round(still, 3)},
+            )
         if path == "/readyz":
             ready = self.service.ready()
             return _json(200 if ready["status"] == "ready" else 503, ready)

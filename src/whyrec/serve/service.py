@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
@@ -407,7 +407,7 @@ class Service:
         found = self._rules.get(identity)
         if found is None or found.won:
             return
-        self._rules[identity] = replace(found, won=True)
+        self._rules[identity] = Shown(found.rule, True, found.version, found.vector)
         if found.vector is None:
             self.bandit.win(found.rule)
         else:

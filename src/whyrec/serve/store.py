@@ -440,8 +440,15 @@ class Store:
         return _decision(rows[0]) if rows else None
 
     def events(self, after: int = 0, limit: int = 1000) -> list[tuple[int, Event]]:
-        """A page of events with their numbers, in the order in which they were stored."""
-        rows = self.read(f"SELECT seq, {_EVENT_COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
+        """A page of events with their numbers, in the order in which they were stored: the last number is a cursor that misses none."""
+        around = self.dialect.in_order()
+        if around is not None:
+            self.read(around[0])
+        try:
+            rows = self.read(f"SELECT seq, {_EVENT_COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
+        finally:
+            if around is not None:
+                self.read(around[1])
         return [(row[0], _event(row[1:])) for row in rows]
 
     def decisions(self, last: int = 100_000) -> list[Decision]:

@@ -39,7 +39,13 @@ def table_counterfactual(
         kinds = {name: "logistic" if column.levels else "linear" for name, column in columns.items()}
         model = StructuralCausalModel(drawn, mechanisms=kinds)
         parents = {name: [a for a, b in drawn.directed if b == name and a in columns] for name in columns}
-        cost = cost_of({name: max(len(c.levels), 1) for name, c in columns.items()}, parents, table.height, len(cases), model.bootstrap)
+        cost = cost_of(
+            {name: max(len(c.levels), 1) for name, c in columns.items()},
+            parents,
+            table.height,
+            len(cases),
+            model.bootstrap,
+        )
         if cost > most:
             raise BadInput(
                 f"rows: with {table.height:,} rows, {len(cases):,} cases, these columns and {model.bootstrap} draws this would take {cost / most:.1f} times "
@@ -53,7 +59,9 @@ def table_counterfactual(
     return answer
 
 
-def cost_of(levels: Mapping[str, int], parents: Mapping[str, Sequence[str]], rows: int, cases: int, draws: int) -> float:
+def cost_of(
+    levels: Mapping[str, int], parents: Mapping[str, Sequence[str]], rows: int, cases: int, draws: int
+) -> float:
     """Rows x columns x draws: sum over nodes of levels x (rows x width of its parents + cases), times the draws and the fit itself."""
     total = 0.0
     for node, above in parents.items():

@@ -151,7 +151,9 @@ def _event(form: EventForm, key: str, now: float, said: Mapping[str, float] | No
     outcome = outcome_of(form.event, form.outcome, said)
     when = float(form.time) if form.time is not None else now
     if when > now + _AHEAD:
-        raise BadInput(f"event {form.event!r} of user {form.user!r}: its time is {(when - now) / 86_400:,.0f} days ahead of the server's clock; mend it")
+        raise BadInput(
+            f"event {form.event!r} of user {form.user!r}: its time is {(when - now) / 86_400:,.0f} days ahead of the server's clock; mend it"
+        )
     return Event(
         key, form.user, form.item, form.event, when, float(outcome), form.treatment, form.recommendation, dict(form.context)
     )  # fmt: skip

@@ -47,7 +47,9 @@ def main() -> None:
     for line in sys.stdin.buffer:
         asked = orjson.loads(line)
         signal.alarm(int(asked["seconds"]) + 5)  # also where nobody is left to kill it
-        out.write(orjson.dumps(answer(cases, asked["name"], asked["arguments"]), option=orjson.OPT_SERIALIZE_NUMPY) + b"\n")
+        out.write(
+            orjson.dumps(answer(cases, asked["name"], asked["arguments"]), option=orjson.OPT_SERIALIZE_NUMPY) + b"\n"
+        )
         signal.alarm(0)
 
 
