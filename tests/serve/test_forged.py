@@ -187,7 +187,8 @@ def test_an_event_that_names_a_recommendation_before_it_is_made_counts_for_nothi
     """What is unknown is not kept as a name, so that nobody answers what is not there yet."""
     store = shop.service.store
     with Client(shop.url) as client:
-        client.events([{"user": "early", "item": "i1", "recommendation": "r_tomorrow"}])
+        stored = client.events([{"user": "early", "item": "i1", "recommendation": "r_tomorrow"}])
+    assert stored.unknown_recommendations == ("r_tomorrow",)
     body = {"by": "preference", "version": "v", "policy": {"rule": "preference", "epsilon": 0.1, "candidates": 9}, "items": ["i1"],
             "propensity": [0.9], "chances": {"preference": [0.9]}, "expected": [0.1], "context": {}}  # fmt: skip
     store.submit(insert_decision(Decision("r_tomorrow", "early", 1.0, "first", "primary", body))).result()

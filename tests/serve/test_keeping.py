@@ -329,7 +329,8 @@ def test_verify_erased_searches_models_and_backups(tmp_path: Path, capsys: pytes
 # The disk, the loop ----------------------------------------------------------------------------------------------
 
 
-def test_a_full_disk_is_not_ready(serve: Callable[..., Running]) -> None:
+def test_a_full_disk_is_not_ready(serve: Callable[..., Running], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("whyrec.serve.service._READY_SECONDS", 0.0)
     running = serve()
     store: Store = running.service.store
     assert httpx.get(f"{running.url}/readyz").status_code == 200
@@ -348,6 +349,29 @@ def test_a_full_disk_is_not_ready(serve: Callable[..., Running]) -> None:
     store._session.connection.execute("PRAGMA max_page_count=1000000")
     assert httpx.get(f"{running.url}/readyz").status_code == 200
     running.stop()
+
+
+def test_probes_of_anybody_write_once_a_second(serve: Callable[..., Running]) -> None:
+    running = serve(rate=30)
+    with httpx.Client(base_url=running.url) as http:
+        before = running.service.store.commits
+        found = [http.get("/readyz").status_code for _ in range(60)]
+        assert running.service.store.commits - before <= 4
+    assert 429 in found and set(found) == {200, 429}
+    running.stop()
+
+
+def test_what_was_asked_under_a_key_is_known_for_a_week(models: Path, tmp_path: Path) -> None:
+    service = open_service(models, store=tmp_path / "s.db")
+    now = time.time()
+    for key, age in (("old", 8), ("new", 6)):
+        row = (key, "x", now - 86_400 * age)
+        service.store.submit(
+            lambda session, row=row: session.run("INSERT INTO requests (key, fingerprint, recorded) VALUES (?, ?, ?)", row)
+        ).result()
+    service.purge()
+    assert service.store.read("SELECT key FROM requests") == [("new",)]
+    service.close()
 
 
 def test_no_endpoint_waits_for_the_store_or_for_files_on_the_event_loop(

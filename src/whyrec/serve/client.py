@@ -78,11 +78,12 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class Stored:
-    """How many events were new and how many were there before; keys: of all, in order."""
+    """How many events were new and how many were there before; keys: of all, in order; unknown_recommendations: that the log does not have."""
 
     accepted: int
     duplicates: int
     keys: tuple[str, ...]
+    unknown_recommendations: tuple[str, ...] = ()
 
 
 class Client:
@@ -111,7 +112,7 @@ class Client:
         """Store events (user, item, and event, time, outcome, treatment, recommendation, context, key as they are known)."""
         keyed = [{"key": f"c_{secrets.token_hex(12)}", **event} for event in events]
         found = self._ask("POST", "/v1/events", {"events": keyed})
-        return Stored(found["accepted"], found["duplicates"], tuple(found["keys"]))
+        return Stored(found["accepted"], found["duplicates"], tuple(found["keys"]), tuple(found.get("unknown_recommendations", ())))
 
     def recommend(
         self, user: str | int, k: int = 10, *, by: By = "preference", context: Mapping[str, Any] | None = None, **more: Any

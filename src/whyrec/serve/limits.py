@@ -171,7 +171,7 @@ class Gate:
             raise Problem(403, "other-origin", "pages of other sites may not call this service")
         wanted = scope_of(method, path)
         caller = self._caller(headers, wanted, scope)
-        if wanted is not None and self.calls.count(caller) > self.service.settings.rate:
+        if self.calls.count(caller) > self.service.settings.rate:
             problem = Problem(
                 429, "too-many", f"more than {self.service.settings.rate} calls in a second; wait a second"
             )

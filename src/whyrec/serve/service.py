@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,6 +60,8 @@ from whyrec.serve.waiting import Busy, Late, Pool
 T = TypeVar("T")
 log = logging.getLogger("whyrec.serve")
 _REMEMBERED = 100_000
+_READY_SECONDS = 1.0  # for which an answer of `ready` is good: anybody may ask, and each time writes
+_REQUESTS = 7 * 86_400.0  # seconds for which it is known what was asked under a key
 _JUMP = 86_400.0  # seconds ahead of when the store was last looked after, from which a clock counts as one that jumped
 _MOST_PURGED = 0.1  # share of the rows that a purge may then take
 
@@ -156,6 +158,8 @@ class Service:
         self.erased = store.erased_digests()
         self.lineage: dict[str, str] = store.get("lineage", {})  # version after an erasure -> the one that was fitted
         self._forgetting = threading.RLock()
+        self._probing = threading.Lock()
+        self._ready: tuple[float, dict[str, Any]] = (-inf, {})
         self._looked: dict[str, tuple[str, int]] = {}
         self._seen_changes = store.changes()
         self.aside = ThreadPoolExecutor(1, thread_name_prefix="whyrec-shadow")
@@ -563,9 +567,10 @@ class Service:
 
     def purge(self) -> dict[str, int]:
         """Delete what is older than the retention. Held where the clock jumped ahead and much would go: a clock that is wrong deletes nothing."""
+        now = time.time()
+        self.store.purge_requests(now - _REQUESTS)
         if self.settings.retention_days is None:
             return {}
-        now = time.time()
         before = now - 86_400 * self.settings.retention_days
         old, rows = self.store.older(before)
         seen = self.store.seen_clock()
@@ -630,7 +635,18 @@ class Service:
         return metrics.text()
 
     def ready(self) -> dict[str, Any]:
-        """Whether it can answer, and what of it does not: status `ready` or `not ready`. Waits for the store, as long as it may."""
+        """Whether it can answer, and what of it does not: status `ready` or `not ready`. Waits for the store, as long as it may, once a second."""
+        with self._probing:
+            if self.lately is None:
+                self._ready = (time.monotonic(), self._readiness())
+            return self._ready[1]
+
+    @property
+    def lately(self) -> dict[str, Any] | None:
+        """What `ready` said in this second."""
+        return self._ready[1] if time.monotonic() - self._ready[0] < _READY_SECONDS else None
+
+    def _readiness(self) -> dict[str, Any]:
         cache = self.cache.state()
         told = {"model": self.registry.roles.primary.to_dict(), "store": self.store.where, "cache": cache}
         try:

@@ -609,6 +609,10 @@ class Store:
         self.submit(lambda session: session.run(statement, (_dumps(secrets.token_hex(32)),))).result()
         return bytes.fromhex(self.get("salt"))
 
+    def purge_requests(self, before: float) -> int:
+        """Forget what was asked under keys before a moment."""
+        return self.submit(lambda session: session.run("DELETE FROM requests WHERE recorded < ?", (before,))).result()
+
     def clean(self) -> bool:
         """Make deleted rows unreadable in the files, outside any transaction of the writer; False where that has to be tried again."""
         self.uncleaned = True
