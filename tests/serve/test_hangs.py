@@ -530,3 +530,25 @@ def test_a_purchase_counts_once_when_it_meets_a_recommendation(serve: Callable[.
             counts.append(http.get("/v1/why", params={"user": user, "item": "i1"}).json()["bought"])
     assert counts == [1] * 60
     running.stop()
+
+
+@pytest.mark.parametrize("kind", ["memory", "redis"])
+def test_an_event_that_the_store_told_of_is_no_news(models: Path, tmp_path: Path, kind: str, request: pytest.FixtureRequest) -> None:
+    """It was committed, then read with the rest, and only then told: it counts once. And one that came while it was read is not lost."""
+    cache = None if kind == "memory" else request.getfixturevalue("redis_url")
+    service = open_service(models, store=tmp_path / "s.db", cache=cache)
+    user = f"told-{time.time()}"
+    events = [Event(f"{user}-{n}", user, "i1", "purchase", 1.0, 1.0) for n in range(3)]
+
+    async def work() -> list[int]:
+        counts = []
+        for event in events:
+            service.store.add_events([event]).result()
+            counts.append(len(await service.acts(user)))
+            await service.took([event], [True])
+            counts.append(len(await service.acts(user)))
+        return counts
+
+    counts = asyncio.run(work())
+    assert counts[::2][0] == 1 and counts[1::2] == [1, 2, 3]
+    service.close()

@@ -444,7 +444,9 @@ def create_app(
     @app.get("/readyz", tags=["watching"])
     async def readyz() -> Response:
         """It can answer: a model is loaded and the store takes writes; what it is not ready for, and the state of the cache."""
-        found: dict[str, Any] = service.lately or await watch(service.ready)
+        found = service.lately
+        if found is None:
+            found = await watch(service.ready)
         return Response(_dumps(found), 200 if found["status"] == "ready" else 503, media_type="application/json")
 
     if pages is not None and (pages / "index.html").is_file():
