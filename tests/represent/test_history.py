@@ -9,7 +9,8 @@ import torch
 
 from whyrec.data.dataset import Dataset
 from whyrec.data.schema import Schema
-from whyrec.represent.history import HistoryTransformer, event_moments, in_history_order, windows
+from whyrec.represent.history import event_moments, in_history_order, windows
+from whyrec.represent.history_network import HistoryTransformer
 
 
 @pytest.fixture

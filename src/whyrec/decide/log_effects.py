@@ -31,8 +31,10 @@ from whyrec.decide.segments import segment_effects, thirds
 from whyrec.decide.targeting import share_below, targeting_value
 from whyrec.errors import BadInput, NoOverlap, NotIdentified
 from whyrec.estimate import Estimate, FloatArray
+from whyrec.live.early import Early, early_of
 from whyrec.progress import say
-from whyrec.recommenders.two_headed import TwoHeadedRecommender
+from whyrec.recommenders.base import Recommender
+from whyrec.recommenders.catalogue import deep_learning, ranker, row_of
 from whyrec.represent.moment import Moments
 from whyrec.represent.pair_attributes import MISSING, PairAttributes
 from whyrec.represent.pairs import PairFeatures
@@ -96,9 +98,8 @@ class LogEffects:
         if window.interactions.height == 0:
             raise NotIdentified(f"the first {self.window:.0%} of the log holds no choice to describe pairs by")
         say("Representing the first window of the log")
-        self.early_ = TwoHeadedRecommender(
-            text_model=self.text_model, cache=self.cache, epochs=self.epochs, random_state=self.random_state
-        ).fit(window)
+        self.early_ = self._representation().fit(window)
+        described = early_of(self.early_)
         texts = dataset.items["text"].to_list()
         states = text_encoder(self.text_model, texts, cache=self.cache).encode(texts)
         self.directions_: NDArray[np.float32] | None = _directions(states, _TEXT_WIDTH)
@@ -106,8 +107,8 @@ class LogEffects:
         self.attributes_ = PairAttributes.learn(dataset)
         past = PairFeatures(attributes=self.attributes_).fit(window, self.text_)
         say(f"DoCalib on {usable.height:,} rows after that window")
-        names = (*past.names_, "exposure_logit", "outcome_logit")
-        model = self._estimated(dataset, usable, past, names)
+        names = (*past.names_, *described.names)
+        model = self._estimated(dataset, usable, past, described, names)
         inside = (model.propensity_ >= self.least_chance) & (model.propensity_ <= 1 - self.least_chance)
         self.left_out_ = 1 - float(model.weights_[inside].sum() / model.weights_.sum())
         if not inside.all():
@@ -116,7 +117,7 @@ class LogEffects:
                 raise NoOverlap(
                     f"no pair had a chance of at least {self.least_chance:.0%} of either arm; vary the treatment of like pairs"
                 )
-            model = self._estimated(dataset, usable, past, names)
+            model = self._estimated(dataset, usable, past, described, names)
         self.model_ = model
         clipped = model.positivity_
         self.positivity_ = positivity(
@@ -140,8 +141,7 @@ class LogEffects:
         self.modifier_names_ = names
         self.modifier_groups_ = (
             *past.groups_,
-            "representation",
-            "representation",
+            *(["representation"] * len(described.names)),
             *(["moment"] * len(self.moments_.names)),
         )
         self.pairs_ = PairEffects(random_state=self.random_state, crosses=crosses, outcomes=True).fit(
@@ -160,12 +160,19 @@ class LogEffects:
         self.graph_checks_ = self._graph_checks(users)
         return self.attach(dataset)
 
-    def _estimated(self, dataset: Dataset, rows: pl.DataFrame, past: PairFeatures, names: tuple[str, ...]) -> DoCalib:
+    def _representation(self) -> Recommender:
+        """What describes pairs: the two-headed network, or ALS where PyTorch is not installed."""
+        usual = {"text_model": self.text_model, "cache": self.cache, "random_state": self.random_state}
+        return ranker("two-headed").make({"epochs": self.epochs}, **usual) if deep_learning() else ranker("ALS").make(None, **usual)
+
+    def _estimated(
+        self, dataset: Dataset, rows: pl.DataFrame, past: PairFeatures, early: Early, names: tuple[str, ...]
+    ) -> DoCalib:
         """DoCalib on rows, by what is known of their pairs and moments."""
         users, items = rows["user_code"].to_numpy(), rows["item_code"].to_numpy()
         moment = with_indicators(_moment(dataset, rows))
         return DoCalib(folds=self.folds, random_state=self.random_state).fit(
-            np.column_stack([self._modifiers(past, self.early_, users, items), moment.values]),
+            np.column_stack([self._modifiers(past, early, users, items), moment.values]),
             rows["treatment"].to_numpy(),
             rows["outcome"].to_numpy(),
             clusters=np.column_stack([users, items]),
@@ -240,7 +247,7 @@ class LogEffects:
 
         moment: features of `moments_` (from its `encode`); by default the log's average moment.
         """
-        return self.in_moment(self._modifiers(self.recent_, self.early_, users, items), moment)
+        return self.in_moment(self._modifiers(self.recent_, early_of(self.early_), users, items), moment)
 
     def in_moment(self, pairs: FloatArray, moment: FloatArray | None = None) -> FloatArray:
         """Features of pairs with those of a moment beside them."""
@@ -277,7 +284,7 @@ class LogEffects:
     def load(cls, folder: Path, content: dict[str, Any], dataset: Dataset) -> Self:
         """The inverse of `save`; content: what `content()` gave."""
         effects = cls(**content["parameters"])
-        effects.early_ = TwoHeadedRecommender.load(folder / "early")
+        effects.early_ = ranker(content.get("representation", "two-headed")).recommender.load(folder / "early")
         effects.pairs_ = PairEffects.load(folder / "pairs")
         arrays = load_file(folder / "text.safetensors")
         effects.text_, effects.directions_ = arrays["text"], arrays.get("directions")
@@ -295,6 +302,7 @@ class LogEffects:
         names = ("window", "folds", "epochs", "budget", "least_chance", "text_model", "random_state")
         return {
             "parameters": {name: getattr(self, name) for name in names},
+            "representation": row_of(self.early_).name,
             "modifier_names": self.modifier_names_,
             "modifier_groups": self.modifier_groups_,
             "mean_modifiers": self.mean_modifiers_,
@@ -341,9 +349,8 @@ class LogEffects:
         return early, ~early
 
     @staticmethod
-    def _modifiers(past: PairFeatures, early: TwoHeadedRecommender, users: Codes, items: Codes) -> FloatArray:
-        heads = early.heads(users, items)
-        return np.column_stack([past.transform(users, items), heads.exposure_logit, heads.outcome_logit.mean(axis=1)])
+    def _modifiers(past: PairFeatures, early: Early, users: Codes, items: Codes) -> FloatArray:
+        return np.column_stack([past.transform(users, items), early.of_pairs(users, items)])
 
     def _graph_checks(self, users: Codes) -> pl.DataFrame:
         """The role graph's testable implications, on one row of each user, drawn by its weight.
@@ -371,7 +378,7 @@ class LogEffects:
         effects are predicted by models that learnt from earlier folds (see `PairEffects.judged`).
         """
         rows, effect = judged.rows, judged.rank
-        popularity = self.early_.popularity_[items[rows]][:, -1].astype(np.float64)
+        popularity = early_of(self.early_).popularity(items[rows])
         preference, weights = preference[rows], self.model_.weights_[rows]
         chosen_by = {
             "at random": None,

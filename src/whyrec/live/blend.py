@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from whyrec.data.dataset import Dataset
-from whyrec.live.contract import Float32, Live, Past, State, live_of
+from whyrec.live.arrays import Float32
+from whyrec.live.contract import Live, Past, State, live_of
 from whyrec.recommenders.blend import Blend
 
 

@@ -20,11 +20,11 @@ from scipy import sparse
 from whyrec.data.dataset import Dataset
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, IntArray
+from whyrec.live.arrays import Float32
 from whyrec.recommenders.base import Recommender
 from whyrec.recommenders.catalogue import Ability, row_of
 from whyrec.represent.history import in_history_order
 
-Float32 = NDArray[np.float32]
 _NO_ITEMS = np.zeros(0, dtype=np.int64)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from scipy import sparse
 
 from whyrec.estimate import IntArray
-from whyrec.live.contract import Float32, Live, Past, State
+from whyrec.live.arrays import Float32
+from whyrec.live.contract import Live, Past, State
 from whyrec.recommenders.base import CountScorer
 
 _NO_QUERY = np.zeros(0, dtype=np.float32)

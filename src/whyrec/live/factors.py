@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from whyrec.live.contract import Float32, Live, Past, State
+from whyrec.live.arrays import Float32
+from whyrec.live.contract import Live, Past, State
 from whyrec.recommenders.factorisation import ImplicitALS
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence as Many
 import numpy as np
 
 from whyrec.data.dataset import Dataset
-from whyrec.live.contract import Float32, Live, Past, State
+from whyrec.live.arrays import Float32
+from whyrec.live.contract import Live, Past, State
 from whyrec.recommenders.sequence import SequenceRecommender
 
 

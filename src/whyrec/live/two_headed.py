@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import sparse
 from scipy.special import erf
 
 from whyrec.data.dataset import Dataset
 from whyrec.estimate import FloatArray, IntArray
-from whyrec.live.contract import Float32, Live, Past, State
+from whyrec.live.arrays import Float32, at_places, enlarged, row_of_matrix, unit
+from whyrec.live.contract import Live, Past, State
 from whyrec.recommenders.two_headed import TwoHeadedRecommender
 
 
@@ -250,33 +250,6 @@ class TwoHeaded(Live[Habits]):
         }
         for name, (shape, dtype) in shapes.items():
             setattr(self, name, enlarged(getattr(self, name, None), shape, dtype))
-
-
-def enlarged(old: Any, shape: tuple[int, ...], dtype: Any) -> Any:
-    """An array of zeros with an older one in its first corner."""
-    larger = np.zeros(shape, dtype=dtype)
-    if old is not None:
-        larger[tuple(slice(0, n) for n in old.shape)] = old
-    return larger
-
-
-def row_of_matrix(matrix: sparse.csr_matrix, row: int) -> tuple[IntArray, Any]:
-    """Columns and values of a row."""
-    part = slice(matrix.indptr[row], matrix.indptr[row + 1])
-    return matrix.indices[part].astype(np.int64), matrix.data[part]
-
-
-def at_places(places: IntArray, values: Any, wanted: IntArray) -> Float32:
-    """Values at wanted places, 0 where there is none; places sorted."""
-    if len(places) == 0:
-        return np.zeros(len(wanted), dtype=np.float32)
-    found = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
-    return np.where(places[found] == wanted, values[found], 0.0).astype(np.float32)
-
-
-def unit(states: Any) -> Any:
-    """Rows of unit length."""
-    return states / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-12)
 
 
 def _memory(ages: FloatArray, parts: FloatArray, rates: FloatArray) -> Float32:

@@ -189,8 +189,8 @@ class BPR(Recommender):
 
     def _learn_debiased(self, dataset: Dataset) -> None:
         from whyrec.recommenders.debias import checked
-        from whyrec.recommenders.lightgcn import unknown_last
         from whyrec.recommenders.pair_factors import PairSettings, learn_factors
+        from whyrec.recommenders.topk import unknown_last
 
         checked(self.debias, self.debias_strength)
         settings = PairSettings(

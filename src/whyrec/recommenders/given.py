@@ -14,7 +14,7 @@ from whyrec.data.dataset import Codes, Dataset
 from whyrec.data.formats import read_table
 from whyrec.errors import BadInput, UnknownId
 from whyrec.recommenders.base import Recommender, Scores
-from whyrec.recommenders.lightgcn import unknown_last
+from whyrec.recommenders.topk import unknown_last
 
 
 class GivenScores(Recommender):

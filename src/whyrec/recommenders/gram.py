@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from whyrec.errors import BadInput
+from whyrec.recommenders.catalogue import deep_learning
 
 # Cells of users x items held densely at once: 2^24 of single precision are 64 MiB.
 _CELLS = 1 << 24
@@ -50,6 +51,8 @@ def filled_product(left: sparse.csr_matrix, right: sparse.csr_matrix) -> NDArray
     By MKL through PyTorch, which writes into the dense answer at once (twice as fast as by way of a sparse one, to the
     same digits), where this build has it; by SciPy elsewhere.
     """
+    if not deep_learning():
+        return np.asarray((left @ right).toarray(), dtype=np.float32)
     import torch
 
     if not torch.backends.mkl.is_available():  # type: ignore[no-untyped-call]

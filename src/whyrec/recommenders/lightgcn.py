@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.errors import BadInput
@@ -12,7 +11,7 @@ from whyrec.recommenders.base import Recommender, Scores
 from whyrec.recommenders.debias import Debiasing, checked, with_forecast
 from whyrec.recommenders.pair_factors import PairSettings, learn_factors
 from whyrec.recommenders.pair_training import PairLoss, check_training
-from whyrec.recommenders.topk import Linear
+from whyrec.recommenders.topk import Linear, unknown_last
 
 
 class LightGCN(Recommender):
@@ -114,18 +113,3 @@ class LightGCN(Recommender):
 
     def _item_vectors(self) -> NDArray[np.float32]:
         return self.item_states_
-
-
-def unknown_last(
-    users: NDArray[np.float32],
-    items: NDArray[np.float32],
-    seen: sparse.csr_matrix,
-    level: NDArray[np.float32] | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Item states and levels such that what nobody had scores below everything else, its state being zeros."""
-    known = np.bincount(seen.indices, minlength=len(items)) > 0
-    states = items * known[:, None]
-    levels = np.zeros(len(items), dtype=np.float32) if level is None else level.copy()
-    reach = float(np.linalg.norm(users, axis=1).max(initial=0) * np.linalg.norm(states, axis=1).max(initial=0))
-    levels[~known] = levels[known].min(initial=0) - reach - 2
-    return states, levels

@@ -145,3 +145,18 @@ def top_k_linear(
         best[touched], values[touched] = codes[kept].reshape(-1, k), found[kept].reshape(-1, k)
     missing = np.isneginf(values)
     return np.where(missing, -1, best), np.where(missing, np.float32(np.nan), values)
+
+
+def unknown_last(
+    users: NDArray[np.float32],
+    items: NDArray[np.float32],
+    seen: sparse.csr_matrix,
+    level: NDArray[np.float32] | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Item states and levels such that what nobody had scores below everything else, its state being zeros."""
+    known = np.bincount(seen.indices, minlength=len(items)) > 0
+    states = items * known[:, None]
+    levels = np.zeros(len(items), dtype=np.float32) if level is None else level.copy()
+    reach = float(np.linalg.norm(users, axis=1).max(initial=0) * np.linalg.norm(states, axis=1).max(initial=0))
+    levels[~known] = levels[known].min(initial=0) - reach - 2
+    return states, levels

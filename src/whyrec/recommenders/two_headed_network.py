@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from whyrec.represent.graph import GraphLayers
-from whyrec.represent.history import HistoryTransformer
+from whyrec.represent.history_network import HistoryTransformer
 
 # Popularity is seen over this many memories (half-lives), the last without decay.
 POPULARITY_MEMORIES = 3

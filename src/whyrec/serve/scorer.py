@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
 from scipy import sparse
 
 from whyrec.data.dataset import Dataset
@@ -23,8 +22,9 @@ from whyrec.decide.forgetting import is_erased
 from whyrec.decide.log_effects import LogEffects
 from whyrec.errors import UnknownId
 from whyrec.estimate import FloatArray, IntArray
-from whyrec.live.contract import Float32, Past, Pasts, State, live_of
-from whyrec.live.two_headed import Heads, at_places, enlarged, row_of_matrix, unit
+from whyrec.live.arrays import Float32, at_places, enlarged, row_of_matrix, unit
+from whyrec.live.contract import Past, Pasts, State, live_of
+from whyrec.live.early import early_of
 from whyrec.represent.text import text_encoder
 
 _DAY = 86_400.0
@@ -343,30 +343,26 @@ class EffectScorer:
     def __init__(self, effects: LogEffects) -> None:
         self.effects = effects
         effects.pairs_.warm()
-        early, recent = effects.early_, effects.recent_
-        self.heads = Heads(early)
-        self.width = early.width
-        for matrix in (recent.pair_counts_, recent.category_counts_, early.item_repeats_, early.category_repeats_):
+        recent = effects.recent_
+        self.early = early_of(effects.early_)
+        for matrix in (recent.pair_counts_, recent.category_counts_):
             matrix.sort_indices()
-        self.early_states = early.item_states_
-        self.early_popularity = early.popularity_
         self.text, self.components = recent.item_text_, recent.components_
         self.item_count = recent.item_count_
         self.item_treated = recent.item_treated_
         self.category = recent.item_category_
         self.item_attributes = recent.item_attributes_
         self.stranger = np.zeros(recent.user_attributes_.shape[1])  # the log's average row
-        self.nobody = early.encode_history(np.zeros(0, dtype=np.int32))
 
     def knows(self, code: int) -> bool:
         """Whether the effect of this item can be told: an older saved model cannot tell it of new items."""
-        return code < len(self.early_states)
+        return code < self.early.n_items
 
     def predict(
         self, user: User, codes: IntArray, moment: Moment = NOW
     ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Effect, low, high and the score that orders them, (n,) each; not a number where the effect cannot be told."""
-        known = codes < len(self.early_states)
+        known = codes < self.early.n_items
         found = np.full((4, len(codes)), np.nan)
         if known.any():
             x = self.modifiers(user, codes[known], moment)
@@ -394,12 +390,11 @@ class EffectScorer:
             count += float(recent.user_count_[code])
         taste = summed / max(float(np.linalg.norm(summed)), 1e-12)
         treated = recent.treated_mean_ if code is None else recent.user_treated_[code]
-        exposure, outcome = self._heads(user, codes)
         columns = [
             np.log1p(self.item_count[codes]), np.log1p(pair), np.log1p(category), self.text[codes] @ taste,
             np.full(len(codes), np.log1p(np.float32(count))), *self.components[codes].T, self.item_treated[codes],
             np.full(len(codes), treated), *np.tile(self.stranger if code is None else recent.user_attributes_[code], (len(codes), 1)).T,
-            *self.item_attributes[codes].T, exposure, outcome.mean(axis=1),
+            *self.item_attributes[codes].T, *self.early.now(code, codes, self.category[codes]).T,
         ]  # fmt: skip
         pairs = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
         return self.effects.in_moment(pairs, moment.effect)
@@ -408,10 +403,8 @@ class EffectScorer:
         """New items: nobody has taken one, and treatment is as usual. attributes: the columns of the item table that are known of them."""
         if self.effects.directions_ is None:
             return
-        n, recent, early = len(states), self.effects.recent_, self.effects.early_
+        n, recent = len(states), self.effects.recent_
         placed = states @ self.effects.directions_
-        with torch.inference_mode():
-            projected = early.network_.text(torch.from_numpy(states)).cpu().numpy()
         self.text = np.concatenate([self.text, unit(placed)])
         self.components = np.concatenate([self.components, recent.place(placed)])
         self.item_count = np.concatenate([self.item_count, np.zeros(n)])
@@ -419,26 +412,7 @@ class EffectScorer:
         told = self.effects.attributes_.items.encode(attributes)
         self.item_attributes = np.concatenate([self.item_attributes, told])
         self.category = np.concatenate([self.category, categories])
-        self.early_popularity = np.concatenate(
-            [self.early_popularity, np.zeros((n, early.popularity_.shape[1]), np.float32)]
-        )
-        self.early_states = np.concatenate([self.early_states, projected])
-
-    def _heads(self, user: User, codes: IntArray) -> tuple[Float32, Float32]:
-        """The heads of the early window's representation."""
-        early, code = self.effects.early_, user.code
-        kinds = self.category[codes]
-        query = self.nobody if code is None else early.user_states_[code]
-        features = np.column_stack(
-            [
-                np.log1p(_counted(early.item_repeats_, code, (), codes)),
-                np.log1p(_counted(early.category_repeats_, code, (), kinds)),
-                self.early_popularity[codes],
-                np.full(len(codes), 0.0 if code is None else math.log1p(int(early.user_counts_[code]))),
-                np.full(len(codes), 0.0 if code is None else float(early.user_values_[code])),
-            ]
-        ).astype(np.float32)
-        return self.heads(query, self.early_states[codes], features)
+        self.early.add(states)
 
 
 def outcome_range(dataset: Dataset) -> tuple[float, float]:
