@@ -71,7 +71,7 @@ def fit(
         str | None,
         typer.Option(
             parser=ranker_or_auto,
-            help=f"What lists come from: {', '.join(row.name for row in RANKERS)}; or auto, and the log chooses. Default: two-headed.",
+            help=f"What lists come from: auto, the log chooses (the default); or {', '.join(row.name for row in RANKERS)}.",
         ),
     ] = None,
     budget: Annotated[
@@ -87,13 +87,24 @@ def fit(
     settings: Annotated[
         Path | None, typer.Option(help="Settings of the ranker: the file that whyrec tune --out wrote, which also names it.")
     ] = None,
+    text_model: Annotated[
+        str,
+        typer.Option(
+            help="What reads the items' texts: auto (the packaged English model where it can read them, else every-script), every-script, or a "
+            "model by its name on the hub or its folder."
+        ),
+    ] = "auto",
     compare: Annotated[
         bool, typer.Option(help="Also rank the last fifth beside simple recommenders; the model keeps the table.")
     ] = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Fit the causal recommender on your own log and save it."""
+    """Fit the causal recommender on your own log and save it.
+
+    The ranker is chosen by the log itself: candidates are fitted on its earlier part and judged on what came after, in a
+    paired test. --ranker two-headed --seed 0 skips the choice and ranks new items by their texts.
+    """
     answer(
         lambda api: api.fit(
             logs,
@@ -105,6 +116,7 @@ def fit(
             ranker=ranker,
             settings=settings,
             budget=budget,
+            text_model=text_model,
             scores=scores,
             states=states,
             compare=compare,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from whyrec.recommenders.catalogue import Ability, Ranker
@@ -56,9 +56,31 @@ def ranker_name(name: str, lang: Lang) -> str:
     return NAMES.get(name, name) if lang == "zh" else name
 
 
+_TEXTS = {
+    "unread": {
+        "en": "Of the texts in {column}, the packaged English model cannot read {unread:.0%} ({unknown:.0%} of their pieces are unknown to it, {alone:.0%} "
+        "single characters of another script).",
+        "zh": "{column} 中有 {unread:.0%} 的文本是自带英文模型读不了的（{unknown:.0%} 的词片它不认识，{alone:.0%} 是其他文字的单个字符）。",
+    },
+    "every-script": {
+        "en": "They are read by their characters and words (every-script); a multilingual model by name may know more of what they mean: --text-model.",
+        "zh": "改为按字符和词读取（every-script）；指定一个多语言模型（--text-model）可能更理解其含义。",
+    },
+    "other": {"en": "They are read by {model}.", "zh": "它们由 {model} 读取。"},
+}
+
+
+def text_words(model: str, columns: Mapping[str, Mapping[str, Any]], lang: Lang = "en") -> list[str]:
+    """Which text columns the packaged model cannot read, and what reads them instead; nothing where it reads them all."""
+    told = [_TEXTS["unread"][lang].format(column=name, **found) for name, found in columns.items() if found["fails"]]
+    return [*told, _TEXTS["every-script" if model == "every-script" else "other"][lang].format(model=model)] if told else []
+
+
 _CHOICE = {
     "en": {
         "how": "Chosen by the log: {choices:,} choices of {users:,} users, each asked for after all that the user chose before it",
+        "unjudged": "Only {users} users chose something in the later part of the log after a past of their own: too few to choose a ranker by. "
+        "The {ranker} one is taken, unjudged.",
         "since": ", from {since} UTC on, by rankers fitted on what came before.",
         "random": ", held out at random, by rankers fitted on the rest.",
         "best": "{ranker} finds them best (NDCG@10 {ndcg:.4f}).",
@@ -75,6 +97,7 @@ _CHOICE = {
     },
     "zh": {
         "how": "由日志选出：{users:,} 个用户的 {choices:,} 次选择，每次都依据该用户此前的全部选择来预测",
+        "unjudged": "只有 {users} 个用户在日志后段有选择且此前有过历史：不足以据此选择排序器，因此未经评判采用{ranker}排序器。",
         "since": "，自 {since}（UTC）起，所用排序器只用此前的数据拟合。",
         "random": "，随机留出，所用排序器用其余数据拟合。",
         "best": "{ranker} 的预测最好（NDCG@10 为 {ndcg:.4f}）。",
@@ -99,6 +122,8 @@ COLUMNS = {
 def choice_words(choice: Choice, lang: Lang = "en") -> list[str]:
     """How a ranker was chosen, what was found, what it cost, and what was not tried."""
     words = _CHOICE[lang]
+    if not choice.methods:
+        return [words["unjudged"].format(users=choice.users, ranker=ranker_name(choice.ranker, lang))]
     rows = {row["method"]: row for row in choice.methods}
     chosen = rows[choice.ranker]
     how = words["how"].format(choices=choice.choices, users=choice.users)
@@ -124,7 +149,9 @@ def choice_words(choice: Choice, lang: Lang = "en") -> list[str]:
 
 
 def choice_rows(choice: Choice, lang: Lang = "en") -> tuple[list[Sequence[str]], int]:
-    """The table of candidates in the columns of `COLUMNS`, the simplest first, and the row of the chosen."""
+    """The table of candidates in the columns of `COLUMNS`, the simplest first, and the row of the chosen; none where it was not judged."""
+    if not choice.methods:
+        return [], -1
 
     def within(row: dict[str, Any], name: str, sign: str = "") -> str:
         return f"{row[name]:{sign}.4f} [{row[f'{name}_low']:{sign}.4f}, {row[f'{name}_high']:{sign}.4f}]"
