@@ -484,6 +484,14 @@ def effect(
     measured_after: Sequence[str] = (),
     target: Literal["everybody", "treated", "untreated", "overlap"] = "everybody",
     over: Literal["population", "rows"] = "population",
+    strategy: Literal["auto", "adjustment", "instrument", "did", "proximal", "front-door", "id", "rd"] = "auto",
+    instrument: str | None = None,
+    mediators: Sequence[str] = (),
+    before: Sequence[str] = (),
+    treatment_proxies: Sequence[str] = (),
+    outcome_proxies: Sequence[str] = (),
+    running: str | None = None,
+    cutoff: float | None = None,
     picture: str | Path | None = None,
     lang: Lang = "en",
     random_state: int = 0,
@@ -499,10 +507,15 @@ def effect(
     `read_graph`), from which they follow (NotIdentified where no set of columns suffices). missing: what to do about rows that
     miss a value of them, see `whyrec.cause.table.read_units`. measured_after: columns that were measured after the treatment: to adjust for one
     fails a check and is warned of, and none is taken from a graph.
+
+    strategy: what makes up for confounders that were not measured: an `instrument`; `before`, the outcome in earlier periods, oldest first (did,
+    differences in differences); `treatment_proxies` and `outcome_proxies` (proximal); `mediators` (front-door); `running` and `cutoff` (rd, regression
+    discontinuity). "auto" follows the columns that were named, or the graph, and says so (docs/strategies.md).
     """
     from whyrec.cause.graph.read import GraphOnTable
     from whyrec.cause.table import treatment_kind
     from whyrec.explain.chinese import content_in
+    from whyrec.studies.strategies import Roles, describe_strategy, strategy_effect, strategy_on_table
     from whyrec.studies.table_effect import describe, table_effect
 
     if isinstance(source, str | Path) and (Path(source) / "model.json").exists():
@@ -511,7 +524,9 @@ def effect(
             "positive": positive, "cluster": cluster, "weight": weight, "propensity": propensity, "picture": picture,
             "kind": None if kind == "auto" else kind, "missing": None if missing == "weights" else missing,
             "over": None if over == "population" else over, "measured_after": measured_after or None,
-            "target": None if target == "everybody" else target,
+            "target": None if target == "everybody" else target, "strategy": None if strategy == "auto" else strategy,
+            "instrument": instrument, "mediators": mediators or None, "before": before or None, "treatment_proxies": treatment_proxies or None,
+            "outcome_proxies": outcome_proxies or None, "running": running, "cutoff": cutoff,
         }  # fmt: skip
         refuse_unused(asked, f"{source} is a fitted model, which tells its own effect")
         content = load(Path(source)).estimates_
@@ -521,6 +536,22 @@ def effect(
     if treatment is None or outcome is None:
         raise BadInput("name the columns: --treatment COLUMN --outcome COLUMN, and --adjust or --graph")
     frame = frame_of(source, cluster)
+    drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
+    roles = Roles(instrument, tuple(mediators), tuple(before), tuple(treatment_proxies), tuple(outcome_proxies), running, cutoff)
+    chosen, said = strategy_on_table(frame, drawn.graph if drawn else None, treatment, outcome, strategy, roles, measured_after)
+    if chosen != "adjustment":
+        unused = {
+            "weight": weight, "propensity": propensity, "over": None if over == "population" else over,
+            "target": None if target == "everybody" else target,
+        }  # fmt: skip
+        refuse_unused(unused, f"strategy {chosen} answers of those whom it can tell of, each row alike")
+        content = strategy_effect(
+            frame, treatment, outcome, chosen, roles, adjust=adjust, graph=drawn.graph if drawn else None, reference=reference, positive=positive,
+            cluster=cluster, kind=kind, missing=missing, measured_after=measured_after, random_state=random_state,
+        )  # fmt: skip
+        content |= {"graph": drawn and drawn.to_dict(), "notes": [*((said,) if said else ()), *content["notes"]]}
+        _effect_picture(picture, content, lang)
+        return EffectAnswer(content_in(content, lang), describe_strategy(content, lang))
     read_as: str = kind
     if treatment in frame.columns and kind == "auto":
         read_as = treatment_kind(frame[treatment])
@@ -544,20 +575,24 @@ def effect(
         return effects.arms(
             frame, treatment, outcome, reference=reference, weight=weight, propensity=propensity, over=over, **common
         )
-    drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     common["graph"] = drawn and drawn.graph
     content = table_effect(
         frame, treatment, outcome, reference=reference, weight=weight, propensity=propensity, target=target, **common
     )
     content["graph"] = drawn and drawn.to_dict()
-    if picture is not None:
-        from whyrec.explain.effect_pages import effect_page
-        from whyrec.files import write_text
-
-        if Path(picture).suffix != ".html":
-            raise BadInput(f"{picture}: pictures are written as one .html file")
-        write_text(Path(picture), effect_page(content, lang))
+    _effect_picture(picture, content, lang)
     return EffectAnswer(content_in(content, lang), describe(content, lang))
+
+
+def _effect_picture(picture: str | Path | None, content: dict[str, Any], lang: Lang) -> None:
+    if picture is None:
+        return
+    from whyrec.explain.effect_pages import effect_page
+    from whyrec.files import write_text
+
+    if Path(picture).suffix != ".html":
+        raise BadInput(f"{picture}: pictures are written as one .html file")
+    write_text(Path(picture), effect_page(content, lang))
 
 
 def why(model: CausalRecommender | str | Path, user: Any, item: Any, *, k: int = 10, lang: Lang = "en") -> WhyAnswer:

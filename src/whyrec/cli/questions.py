@@ -251,6 +251,29 @@ def effect(
         Literal["population", "rows"],
         typer.Option(help="Whose mean an arm's is: everybody that the rows were drawn from, or the rows at hand."),
     ] = "population",
+    strategy: Annotated[
+        Literal["auto", "adjustment", "instrument", "did", "proximal", "front-door", "id", "rd"],
+        typer.Option(help="What makes up for confounders that were not measured. Auto: adjustment, or what the named columns or the graph imply."),
+    ] = "auto",
+    instrument: Annotated[
+        str | None, typer.Option(help="Column that moves the treatment and the outcome through it alone (instrument).")
+    ] = None,
+    mediators: Annotated[
+        str | None, typer.Option(help="Columns that the whole effect goes through, separated by commas (front-door).")
+    ] = None,
+    before: Annotated[
+        str | None, typer.Option(help="Columns of the outcome in earlier periods, oldest first (did: differences in differences).")
+    ] = None,
+    treatment_proxies: Annotated[
+        str | None, typer.Option(help="Columns moved by the hidden cause that change the outcome only through the treatment (proximal).")
+    ] = None,
+    outcome_proxies: Annotated[
+        str | None, typer.Option(help="Columns moved by the hidden cause that the treatment does not change (proximal).")
+    ] = None,
+    running: Annotated[
+        str | None, typer.Option(help="Column whose crossing of --cutoff decides the treatment (rd: regression discontinuity).")
+    ] = None,
+    cutoff: Annotated[float | None, typer.Option(help="The value of --running at which treatment begins.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Write a page of pictures to this .html file.")] = None,
     lang: Lang = "en",
     seed: Seed = 0,
@@ -277,6 +300,14 @@ def effect(
             propensity=propensity,
             kind=kind,
             over=over,
+            strategy=strategy,
+            instrument=instrument,
+            mediators=names(mediators) or (),
+            before=names(before) or (),
+            treatment_proxies=names(treatment_proxies) or (),
+            outcome_proxies=names(outcome_proxies) or (),
+            running=running,
+            cutoff=cutoff,
             picture=picture,
             lang=lang,
             random_state=seed,
