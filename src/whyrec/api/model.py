@@ -13,6 +13,7 @@ import polars as pl
 
 from whyrec.api.options import as_path, refuse_unused
 from whyrec.data.dataset import Dataset
+from whyrec.data.frames import Tabular
 from whyrec.data.read import frame_of, read_dataset
 from whyrec.data.report import ValidationReport, without_people
 from whyrec.data.schema import Schema
@@ -29,6 +30,7 @@ from whyrec.saved import check_free
 if TYPE_CHECKING:
     from whyrec.api.effects import TableAnswer
     from whyrec.cause.graph.read import GraphSource
+    from whyrec.data.frames import Frame
     from whyrec.decide.causal_recommender import CausalRecommender, Ranking, Why
     from whyrec.explain.recommendation import Explanation
     from whyrec.recommenders.base import Recommender
@@ -38,7 +40,7 @@ _WIDE = 12  # columns that fit beside each other on a screen
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Tabular):
     """Rows as an answer: `frame`, and where it was written, if it was; more: what goes with it, and notes in words."""
 
     frame: pl.DataFrame
@@ -46,6 +48,9 @@ class Table:
     file: Path | None = None
     more: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def _frame(self) -> pl.DataFrame:
+        return self.frame
 
     def to_dict(self) -> dict[str, Any]:
         """{name: rows}, or {name: {"file", "rows"}} when the table went to a file; and `more`."""
@@ -178,10 +183,10 @@ class Written:
 
 
 def fit(
-    log: str | Path | pl.DataFrame,
+    log: str | Path | Frame,
     *,
-    items: str | Path | pl.DataFrame | None = None,
-    users: str | Path | pl.DataFrame | None = None,
+    items: str | Path | Frame | None = None,
+    users: str | Path | Frame | None = None,
     schema: Schema | str | Path | None = None,
     out: str | Path | None = None,
     strict: bool = False,
@@ -453,7 +458,7 @@ def _draw_constraints(found: Any, path: Path) -> None:
 
 
 def effect(
-    source: str | Path | pl.DataFrame,
+    source: str | Path | Frame,
     treatment: str | None = None,
     outcome: str | None = None,
     *,
@@ -553,7 +558,7 @@ def why(model: CausalRecommender | str | Path, user: Any, item: Any, *, k: int =
 
 
 def evaluate(
-    model: CausalRecommender | str | Path, test: str | Path | pl.DataFrame, *, k: int = 10, random_state: int = 0
+    model: CausalRecommender | str | Path, test: str | Path | Frame, *, k: int = 10, random_state: int = 0
 ) -> Table:
     """Ranking accuracy of a model on a later log, beside popularity, with bootstrap intervals over users.
 

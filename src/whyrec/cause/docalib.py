@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,6 +48,9 @@ from whyrec.errors import BadInput, NoOverlap
 from whyrec.estimate import Estimate, FloatArray, IntArray, jsonable
 from whyrec.metrics.calibration import Reliability, reliability
 from whyrec.metrics.ratings import pooled_auc
+
+if TYPE_CHECKING:
+    from whyrec.data.frames import Frame
 
 _REGRESSIONS = ("linear", "logistic")
 _CELLS_OF_REPEATS, _MOST_REPEATS = 240_000, 2
@@ -120,7 +123,7 @@ class DoCalib:
 
     def fit(
         self,
-        features: ArrayLike,
+        features: ArrayLike | Frame,
         treatment: ArrayLike,
         outcome: ArrayLike,
         *,
@@ -129,7 +132,7 @@ class DoCalib:
         propensity: ArrayLike | None = None,
         feature_names: Sequence[str] | None = None,
     ) -> Self:
-        """Estimate from features (n, d), treatment (n,) of 0 and 1, and outcome (n,).
+        """Estimate from features (n, d), an array or a frame of any kind whose columns are then their names, treatment (n,) of 0 and 1, and outcome (n,).
 
         clusters: labels (n,) of rows that depend on each other, usually the user; or (n, 2), user and item, where the
         treatment or a shock is shared by the rows of an item (Abadie et al. 2023: cluster where treatment is assigned).

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import polars as pl
 
@@ -13,13 +14,17 @@ from whyrec.data.columns import refuse_nested
 from whyrec.data.dataset import Dataset
 from whyrec.data.events import usual_outcome
 from whyrec.data.formats import Table, as_table, read_table
+from whyrec.data.frames import to_polars
 from whyrec.data.parse import common_ids, numbers_or_words, times, whole, without_empty
 from whyrec.data.report import Issue, ValidationReport, strictly
 from whyrec.data.schema import Schema
 from whyrec.data.validate import LONG_TEXT, validate
 from whyrec.errors import BadInput
 
-Source = Path | str | pl.DataFrame
+if TYPE_CHECKING:
+    from whyrec.data.frames import Frame
+
+    Source: TypeAlias = Path | str | Frame
 
 
 def read_dataset(
@@ -34,7 +39,7 @@ def read_dataset(
 ) -> tuple[Dataset, ValidationReport]:
     """Read, validate and code a log.
 
-    log, items, users: files (CSV, .csv.gz, Parquet, JSON lines, Arrow, RecBole) or frames. schema: roles of
+    log, items, users: files (CSV, .csv.gz, Parquet, JSON lines, Arrow, RecBole) or frames of any kind (`whyrec.data.frames`). schema: roles of
     the columns; by default guessed from the usual names and shown in the report. now: times after it are
     faults (default: the clock). Rows at fault are left out, counted and shown in the report; `strict` raises
     BadInput for the first of them instead. fewest: users and items that the log must have; 1 for a part of one whose
@@ -79,7 +84,7 @@ def read_dataset(
     report = replace(report, issues=(*report.issues, *issues))
     if strict:
         strictly(report)
-    name = Path(logged.source).name if not isinstance(log, pl.DataFrame) else "log"
+    name = Path(log).name if isinstance(log, str | Path) else "log"
     dataset = Dataset.build(kept, schema, tables["item"], tables["user"], name=name)
     rule = f"{schema.choice_rule(dataset.has('outcome'))}: {dataset.interactions.height:,} of {kept.height:,} rows"
     return dataset, replace(report, notes=(*report.notes, rule, *_idle(logged.frame, schema, inferred)))
@@ -179,10 +184,8 @@ def frame_of(source: object, *labels: str | None) -> pl.DataFrame:
 
     labels: columns that stay text (an id `007` is no 7). BadInput for what is no table, and for one without rows.
     """
-    if isinstance(source, pl.DataFrame):
-        return as_table(source, "table").frame
     if not isinstance(source, str | Path):
-        raise BadInput(f"a table is a polars DataFrame or a file's path, not {type(source).__name__}; pl.from_pandas reads pandas")
+        return as_table(to_polars(source), "table").frame
     table = read_table(source)
     if not table.text:
         return table.frame
@@ -192,7 +195,7 @@ def frame_of(source: object, *labels: str | None) -> pl.DataFrame:
 
 
 def _load(source: Source, what: str) -> Table:
-    return as_table(source, what) if isinstance(source, pl.DataFrame) else read_table(source)
+    return read_table(source) if isinstance(source, str | Path) else as_table(to_polars(source, what), what)
 
 
 def _with_table(
