@@ -385,7 +385,7 @@ def test_interrupted_fit_exits_130_and_leaves_nothing(folder, tmp_path):
         env=_quiet(),
     )
     assert process.stderr is not None
-    assert "Fitting" in process.stderr.readline()
+    assert "Judging" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err

@@ -17,6 +17,7 @@ from whyrec.errors import BadInput
 from whyrec.explain.rankers import choice_rows, choice_words
 from whyrec.live.contract import live_of
 from whyrec.recommenders.catalogue import ranker
+from whyrec.recommenders.ease import EASE
 
 CHEAP = ("popularity", "item-kNN", "EASE", "ALS")
 
@@ -186,14 +187,33 @@ def test_words_of_every_kind_in_both_languages() -> None:
 
 def test_refusals(tmp_path: Path) -> None:
     log = world("popular", 0, users=12, events=5)
-    with pytest.raises(BadInput, match=r"only .* users chose something in the held-out part"):
-        api.fit(log, ranker="auto")
     with pytest.raises(BadInput, match="an auto ranker is chosen with its settings; settings would change nothing"):
         api.fit(log, ranker="auto", settings={"epochs": 3})
+    with pytest.raises(BadInput, match="settings neighbours of no ranker; name the one"):
+        api.fit(log, settings={"neighbours": 7})
+    for other in ("auto", "EASE", EASE(3.0)):
+        with pytest.raises(BadInput, match="epochs are of the two-headed ranker"):
+            api.fit(log, ranker=other, epochs=2)
     with pytest.raises(BadInput, match="EASE takes the time that it takes; budget would change nothing"):
         api.fit(log, ranker="EASE", budget=3.0)
     with pytest.raises(BadInput, match="budget=0: CPU seconds, above 0"):
         api.fit(log, ranker="auto", budget=0)
+
+
+def test_the_log_chooses_by_default_and_is_told_where_it_cannot(tmp_path: Path) -> None:
+    data = world("order", 3)
+    fitted = api.fit(data, budget=6.0)
+    assert fitted.model.ranker == "auto" and fitted.model.choice_.methods
+    assert api.fit(data, epochs=1).model.ranker_.name == "two-headed"  # epochs name the ranker that they are of
+    few = api.fit(world("popular", 0, users=12, events=5), out=tmp_path / "m")
+    assert few.model.ranker_.name == "two-headed" and few.to_dict()["ranker"]["choice"]["methods"] == []
+    assert "users chose something in the later part of the log after a past of their own: too few to choose" in few.to_text()
+    again = api.load(tmp_path / "m")
+    assert again.choice_ == few.model.choice_ and "足以" in choice_words(again.choice_, "zh")[0]
+    assert "too few to choose a ranker by" in Path(api.report(again, out=tmp_path / "r.html").file).read_text(encoding="utf-8")
+    one = pl.DataFrame({"user": ["a", "b", "b"], "item": ["x", "x", "y"]})
+    for log in (one, one.with_columns(time=pl.Series([1.7e9, 1.7e9, 1.7e9]).cast(pl.Int64))):
+        assert api.fit(log).model.choice_.users < 20
 
 
 def test_a_budget_trains_a_transformer_by_name_and_holds_for_auto() -> None:

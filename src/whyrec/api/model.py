@@ -109,9 +109,10 @@ class Fitted:
         effects = self.model.effects_
         words = [repr(self.validation), repr(self.model.dataset_), *ranker_words(self.model.ranker_)]
         if self.model.choice_ is not None:
+            words += choice_words(self.model.choice_)
             rows, chosen = choice_rows(self.model.choice_)
             told = [f"{'*' if place == chosen else ' '} {'  '.join(row)}" for place, row in enumerate(rows)]
-            words += [*choice_words(self.model.choice_), "  " + "  ".join(COLUMNS["en"]), *told]
+            words += ["  " + "  ".join(COLUMNS["en"]), *told] if rows else []
         words += (
             [repr(effects.effect_), repr(effects.naive_)] if effects else [f"No effects: {self.model.no_effects_}."]
         )
@@ -195,29 +196,33 @@ def fit(
     budget: float | None = None,
     scores: str | Path | None = None,
     states: str | Path | None = None,
-    epochs: int = 6,
+    epochs: int | None = None,
     compare: bool = False,
     random_state: int = 0,
 ) -> Fitted:
     """Fit the causal recommender on a log (file or frame) and save it in `out`.
 
-    ranker: what lists come from, by its name in `whyrec.recommenders.catalogue` ("EASE", "SASRec", "item-kNN" ...), or an unfitted
-    recommender of it; the two-headed one by default. "auto" lets the log choose: see `whyrec.decide.choice.choose`. Effects are the same
-    whichever it is. budget: CPU seconds that choosing and fitting an "auto" ranker may take, about, or that a transformer trains. scores, states: instead, what another system says: a file of user, item and
-    score, or a folder with vectors of users and items (`whyrec.recommenders.given`). settings: of the ranker, by name, or the file
-    that `whyrec tune --out` wrote, which also names the ranker.
+    ranker: what lists come from. "auto", the default, lets the log choose (`whyrec.decide.choice.choose`); else a name of
+    `whyrec.recommenders.catalogue` ("EASE", "SASRec", "two-headed" ...) or an unfitted recommender of it. Effects are the same
+    whichever it is. budget: CPU seconds that choosing and fitting an "auto" ranker may take, about, or that a transformer trains.
+    epochs: of the two-headed ranker, which they name where no ranker is named. scores, states: instead, what another system says: a file
+    of user, item and score, or a folder with vectors of users and items (`whyrec.recommenders.given`). settings: of the ranker, by
+    name, or the file that `whyrec tune --out` wrote, which also names the ranker.
     schema: roles of the columns, or a TOML file of them; inferred from usual names where absent. strict: raise
     BadInput for the first faulty row instead of leaving it out of the model and in the report. compare: also rank the last fifth of the
     log with the recommender and with simple ones, each fitted on the rest; the model keeps the table (`whyrec serve` shows it).
     """
     from whyrec.decide.causal_recommender import CausalRecommender
 
-    chosen, given = _ranker_and_settings(*_foreign(ranker, settings, scores, states), budget)
+    chosen, given = _ranker_and_settings(*_foreign(ranker, settings, scores, states), budget, epochs)
     if out is not None:
         check_free(Path(out))
     roles = Schema.read(Path(schema)) if isinstance(schema, str | Path) else schema
     dataset, validation = read_dataset(log, items=items, users=users, schema=roles, strict=strict)
-    model = CausalRecommender(ranker=chosen, settings=given, budget=budget, epochs=epochs, random_state=random_state).fit(dataset)
+    model = CausalRecommender(ranker=chosen, settings=given, budget=budget, random_state=random_state)
+    if epochs is not None:
+        model.epochs = epochs
+    model.fit(dataset)
     model.notes_ = {"validation": without_people(validation.to_dict())}
     if compare:
         from whyrec.studies.beside import beside_baselines
@@ -243,9 +248,9 @@ def _foreign(
 
 
 def _ranker_and_settings(
-    ranker: str | Recommender | None, settings: Mapping[str, Any] | str | Path | None, budget: float | None
+    ranker: str | Recommender | None, settings: Mapping[str, Any] | str | Path | None, budget: float | None, epochs: int | None
 ) -> tuple[str | Recommender, Mapping[str, Any] | None]:
-    """The ranker and its settings, checked before the log is read; a file of `tune` names both."""
+    """The ranker and its settings, checked before the log is read; a file of `tune` names both, epochs the two-headed one."""
     from whyrec.recommenders.catalogue import ranker as row_named
 
     if isinstance(settings, str | Path):
@@ -259,7 +264,11 @@ def _ranker_and_settings(
         elif not isinstance(ranker, str) or row_named(ranker).kind != row_named(named).kind:
             raise BadInput(f"the settings are of {named}, the ranker is {ranker}; name the one that they were found for")
     if ranker is None:
-        ranker = "two-headed"
+        if settings:
+            raise BadInput(f"settings {', '.join(settings)} of no ranker; name the one that they are of: ranker=")
+        ranker = "auto" if epochs is None else "two-headed"
+    if epochs is not None and not (isinstance(ranker, str) and ranker.lower() == "two-headed"):
+        raise BadInput("epochs are of the two-headed ranker; give those of another in its settings")
     if budget is not None and not (budget > 0 and isfinite(budget)):
         raise BadInput(f"budget={budget}: CPU seconds, above 0")
     if isinstance(ranker, str) and ranker.lower() == "auto":

@@ -71,7 +71,7 @@ def fit(
         str | None,
         typer.Option(
             parser=ranker_or_auto,
-            help=f"What lists come from: {', '.join(row.name for row in RANKERS)}; or auto, and the log chooses. Default: two-headed.",
+            help=f"What lists come from: auto, the log chooses (the default); or {', '.join(row.name for row in RANKERS)}.",
         ),
     ] = None,
     budget: Annotated[
@@ -93,7 +93,11 @@ def fit(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Fit the causal recommender on your own log and save it."""
+    """Fit the causal recommender on your own log and save it.
+
+    The ranker is chosen by the log itself: candidates are fitted on its earlier part and judged on what came after, in a
+    paired test. --ranker two-headed --seed 0 skips the choice and ranks new items by their texts.
+    """
     answer(
         lambda api: api.fit(
             logs,

@@ -34,6 +34,8 @@ K = 10
 _SHARE = 0.2
 _MOST_USERS, _MOST_CHOICES = 1_000, 8
 _LEVEL = 0.05
+# Fewer users to judge by choose nothing: then the one is taken that reads texts and ranks new items, and the answer says so.
+_LEAST_USERS, UNJUDGED = 20, "two-headed"
 # The simplest first: what is chosen where nothing is surely better.
 CANDIDATES = ("popularity", "recent popularity", "item-kNN", "EASE", "ALS", "two-headed", "SASRec")
 # The blend's likelihood is over what some ranker has among its best of a case; weights far below the largest are left out.
@@ -78,7 +80,7 @@ class Candidate:
 class Choice:
     """What was chosen. methods: a row a candidate, the simplest first: NDCG@10 and hit rate with intervals, the difference from the best
     with the p-value of a paired sign-flip test (Holm), and CPU seconds of the fit. best: that of the highest NDCG. choices, users, since: what
-    was found, see `Cases`. left_out: candidates that were not tried; each a `reason` ("times", "items", "budget", "refused") and its
+    was found, see `Cases`; no methods where the users were too few to judge by. left_out: candidates that were not tried; each a `reason` ("times", "items", "budget", "refused") and its
     figures. seconds: of CPU, of the choice alone.
     """
 
@@ -112,15 +114,21 @@ def choose(
     random_state: int = 0,
     **usual: Any,
 ) -> Choice:
-    """Fit the candidates for a log of this size on its earlier part and choose among them; BadInput where nothing could be judged.
+    """Fit the candidates for a log of this size on its earlier part and choose among them.
 
+    Where fewer than 20 users chose something in the later part after a past of their own, the two-headed ranker is taken, unjudged.
     The simplest is chosen than which the best is not surely better by a paired test at 5%; a blend of all of them is the last
     candidate. budget: CPU seconds of choosing and of fitting what is chosen, about; None: transformers train for epochs by the log's
     size, and the same seed gives the same choice. repeats: whether items that a user had may be recommended again. among: names of
     candidates, the simplest first. usual: what rankers are offered, see `Ranker.make`.
     """
     begun = time.process_time()
-    train, cases = split_cases(dataset, repeats, random_state)
+    try:
+        train, cases = split_cases(dataset, repeats, random_state)
+    except BadInput:  # no later part: everything at one moment, or a row or two
+        return _unjudged(0, 0, None, begun)
+    if train.interactions.height == 0 or cases.n_users < _LEAST_USERS:
+        return _unjudged(len(cases.users), cases.n_users, cases.since, begun)
     fitted: dict[str, Candidate] = {}
     asked: dict[str, Live[Any]] = {}
     seconds: dict[str, float] = {}
@@ -161,6 +169,10 @@ def choose(
     return Choice(
         chosen, settings, best, len(cases.users), cases.n_users, cases.since, rows, left_out, time.process_time() - begun
     )  # fmt: skip
+
+
+def _unjudged(choices: int, users: int, since: str | None, begun: float) -> Choice:
+    return Choice(UNJUDGED, {}, UNJUDGED, choices, users, since, (), {}, time.process_time() - begun)
 
 
 def candidates(
@@ -226,11 +238,6 @@ def split_cases(dataset: Dataset, repeats: bool, random_state: int = 0) -> tuple
             judges += 1
         if judges == _MOST_USERS:
             break
-    if split.train.interactions.height == 0 or judges < 20:
-        raise BadInput(
-            f"--ranker auto: only {judges} users chose something in the held-out part after a past of their own; name a ranker, or "
-            "bring a longer log"
-        )
     before = [moments[histories.offsets[user] : histories.offsets[user + 1]] < moments[place] for user, place in found]
     since = [later[histories.offsets[user] : histories.offsets[user + 1]] for user, _ in found]
     return split.train, Cases(

@@ -59,6 +59,8 @@ def ranker_name(name: str, lang: Lang) -> str:
 _CHOICE = {
     "en": {
         "how": "Chosen by the log: {choices:,} choices of {users:,} users, each asked for after all that the user chose before it",
+        "unjudged": "Only {users} users chose something in the later part of the log after a past of their own: too few to choose a ranker by. "
+        "The {ranker} one is taken, unjudged.",
         "since": ", from {since} UTC on, by rankers fitted on what came before.",
         "random": ", held out at random, by rankers fitted on the rest.",
         "best": "{ranker} finds them best (NDCG@10 {ndcg:.4f}).",
@@ -75,6 +77,7 @@ _CHOICE = {
     },
     "zh": {
         "how": "由日志选出：{users:,} 个用户的 {choices:,} 次选择，每次都依据该用户此前的全部选择来预测",
+        "unjudged": "只有 {users} 个用户在日志后段有选择且此前有过历史：不足以据此选择排序器，因此未经评判采用{ranker}排序器。",
         "since": "，自 {since}（UTC）起，所用排序器只用此前的数据拟合。",
         "random": "，随机留出，所用排序器用其余数据拟合。",
         "best": "{ranker} 的预测最好（NDCG@10 为 {ndcg:.4f}）。",
@@ -99,6 +102,8 @@ COLUMNS = {
 def choice_words(choice: Choice, lang: Lang = "en") -> list[str]:
     """How a ranker was chosen, what was found, what it cost, and what was not tried."""
     words = _CHOICE[lang]
+    if not choice.methods:
+        return [words["unjudged"].format(users=choice.users, ranker=ranker_name(choice.ranker, lang))]
     rows = {row["method"]: row for row in choice.methods}
     chosen = rows[choice.ranker]
     how = words["how"].format(choices=choice.choices, users=choice.users)
@@ -124,7 +129,9 @@ def choice_words(choice: Choice, lang: Lang = "en") -> list[str]:
 
 
 def choice_rows(choice: Choice, lang: Lang = "en") -> tuple[list[Sequence[str]], int]:
-    """The table of candidates in the columns of `COLUMNS`, the simplest first, and the row of the chosen."""
+    """The table of candidates in the columns of `COLUMNS`, the simplest first, and the row of the chosen; none where it was not judged."""
+    if not choice.methods:
+        return [], -1
 
     def within(row: dict[str, Any], name: str, sign: str = "") -> str:
         return f"{row[name]:{sign}.4f} [{row[f'{name}_low']:{sign}.4f}, {row[f'{name}_high']:{sign}.4f}]"

@@ -446,7 +446,8 @@ def recommendations_section(page: Page, model: CausalRecommender, t: Words, lang
     if model.choice_ is not None:
         page.text(space.join(choice_words(model.choice_, lang)))
         rows, chosen = choice_rows(model.choice_, lang)
-        page.table(t("Rankers that were tried, the simplest first", "所尝试的排序器，从最简单的开始"), COLUMNS[lang], rows, 1, chosen)
+        if rows:
+            page.table(t("Rankers that were tried, the simplest first", "所尝试的排序器，从最简单的开始"), COLUMNS[lang], rows, 1, chosen)
     busiest = np.argsort(-np.diff(model.dataset_.histories.offsets), kind="stable")[:people]
     ids = [model.dataset_.users["user"][int(code)] for code in busiest]
     rankings: tuple[Ranking, ...] = ("preference", "effect") if model.effects_ else ("preference",)
