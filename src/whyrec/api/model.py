@@ -189,6 +189,7 @@ def fit(
     items: str | Path | Frame | None = None,
     users: str | Path | Frame | None = None,
     schema: Schema | str | Path | None = None,
+    time_format: str | None = None,
     out: str | Path | None = None,
     strict: bool = False,
     ranker: str | Recommender | None = None,
@@ -208,17 +209,22 @@ def fit(
     epochs: of the two-headed ranker, which they name where no ranker is named. scores, states: instead, what another system says: a file
     of user, item and score, or a folder with vectors of users and items (`whyrec.recommenders.given`). settings: of the ranker, by
     name, or the file that `whyrec tune --out` wrote, which also names the ranker.
-    schema: roles of the columns, or a TOML file of them; inferred from usual names where absent. strict: raise
+    schema: roles of the columns, or a TOML file of them; inferred from usual names where absent. time_format: of the log's times, where it is an
+    unusual one: "%d/%m/%Y". strict: raise
     BadInput for the first faulty row instead of leaving it out of the model and in the report. compare: also rank the last fifth of the
     log with the recommender and with simple ones, each fitted on the rest; the model keeps the table (`whyrec serve` shows it).
     """
-    from whyrec.decide.causal_recommender import CausalRecommender
-
-    chosen, given = _ranker_and_settings(*_foreign(ranker, settings, scores, states), budget, epochs)
     if out is not None:
         check_free(Path(out))
+    if ranker is not None or settings is not None or budget is not None or epochs is not None:
+        _ranker_and_settings(*_foreign(ranker, settings, scores, states), budget, epochs)  # a wrong one is told before a long log is read
     roles = Schema.read(Path(schema)) if isinstance(schema, str | Path) else schema
-    dataset, validation = read_dataset(log, items=items, users=users, schema=roles, strict=strict)
+    dataset, validation = read_dataset(log, items=items, users=users, schema=roles, strict=strict, time_format=time_format)
+    from whyrec.decide.causal_recommender import (
+        CausalRecommender,  # takes seconds to load: a log that cannot be read is refused before
+    )
+
+    chosen, given = _ranker_and_settings(*_foreign(ranker, settings, scores, states), budget, epochs)
     model = CausalRecommender(ranker=chosen, settings=given, budget=budget, random_state=random_state)
     if epochs is not None:
         model.epochs = epochs

@@ -42,6 +42,9 @@ Where = Annotated[
         help='Only items of the item table that hold this: "price<=5", "kind=dairy|bread", "stock>0", "brand!=own"; may be repeated.',
     ),
 ]
+TimeFormat = Annotated[
+    str | None, typer.Option("--time-format", help='How the log writes its times, where that is unusual: "%d/%m/%Y %H:%M", "%m/%d/%Y".')
+]
 MeasuredAfter = Annotated[
     str | None,
     typer.Option(

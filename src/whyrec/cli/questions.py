@@ -17,6 +17,7 @@ from whyrec.cli.options import (
     Positive,
     Reference,
     Seed,
+    TimeFormat,
     Where,
     answer,
     names,
@@ -57,13 +58,14 @@ def article(
 
 @app.command()
 def fit(
-    logs: Annotated[Path, typer.Argument(help="Log: CSV, Parquet, JSON lines, Arrow or RecBole .inter.")],
+    logs: Annotated[Path, typer.Argument(help="Log: separated text, Parquet, JSON lines, Arrow or RecBole; a file, or a folder or pattern of parts.")],
     out: Annotated[Path, typer.Option(help="Folder to save the model in.")],
     items: Annotated[Path | None, typer.Option(help="Item table: texts, categories, numbers.")] = None,
     users: Annotated[Path | None, typer.Option(help="User table.")] = None,
     schema: Annotated[
         Path | None, typer.Option(help='TOML file of roles: [log] user = "..."; inferred where absent.')
     ] = None,
+    time_format: TimeFormat = None,
     strict: Annotated[
         bool, typer.Option(help="Refuse the log when any row is faulty, instead of leaving it out.")
     ] = False,
@@ -104,6 +106,7 @@ def fit(
             items=items,
             users=users,
             schema=schema,
+            time_format=time_format,
             out=out,
             strict=strict,
             ranker=ranker,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,6 +21,9 @@ from whyrec.data.report import Issue, ValidationReport, strictly
 from whyrec.data.schema import Schema
 from whyrec.data.validate import LONG_TEXT, validate
 from whyrec.errors import BadInput
+from whyrec.progress import say
+
+_log = logging.getLogger("whyrec")
 
 if TYPE_CHECKING:
     from whyrec.data.frames import Frame
@@ -36,14 +40,15 @@ def read_dataset(
     strict: bool = False,
     now: datetime | None = None,
     fewest: int = 2,
+    time_format: str | None = None,
 ) -> tuple[Dataset, ValidationReport]:
     """Read, validate and code a log.
 
-    log, items, users: files (CSV, .csv.gz, Parquet, JSON lines, Arrow, RecBole) or frames of any kind (`whyrec.data.frames`). schema: roles of
+    log, items, users: files or folders of parts (separated text, Parquet, JSON lines, Arrow, RecBole; docs/data.md) or frames of any kind (`whyrec.data.frames`). schema: roles of
     the columns; by default guessed from the usual names and shown in the report. now: times after it are
     faults (default: the clock). Rows at fault are left out, counted and shown in the report; `strict` raises
     BadInput for the first of them instead. fewest: users and items that the log must have; 1 for a part of one whose
-    rest is known. Faults of a whole file raise BadInput naming file, column, row and
+    rest is known. time_format: of the log's times, where it is an unusual one: "%d/%m/%Y %H:%M". Faults of a whole file raise BadInput naming file, column, row and
     remedy.
     """
     logged = _load(log, "log")
@@ -54,7 +59,9 @@ def read_dataset(
         try:
             schema = Schema.infer(logged.frame.columns, described.frame.columns if described else None)
         except BadInput as error:
-            raise BadInput(f"{logged.source}: {error}") from error
+            raise BadInput(f"{logged.source}: {'; '.join([str(error), *logged.notes])}") from error
+    if time_format is not None:
+        schema = replace(schema, time_format=time_format)
     absent = [c for c in (*schema.roles.values(), *schema.context) if c not in logged.frame.columns]
     if absent:
         raise BadInput(
@@ -86,8 +93,9 @@ def read_dataset(
         strictly(report)
     name = Path(log).name if isinstance(log, str | Path) else "log"
     dataset = Dataset.build(kept, schema, tables["item"], tables["user"], name=name)
+    guessed = [f"{Path(t.source).name}: {note}" for t in (logged, described, people) if t is not None for note in t.notes]
     rule = f"{schema.choice_rule(dataset.has('outcome'))}: {dataset.interactions.height:,} of {kept.height:,} rows"
-    return dataset, replace(report, notes=(*report.notes, rule, *_idle(logged.frame, schema, inferred)))
+    return dataset, replace(report, notes=(*guessed, *report.notes, rule, *_idle(logged.frame, schema, inferred)))
 
 
 def _spelt_alike(log: Table, ids: pl.Series, table: pl.DataFrame | None, column: str) -> list[Issue]:
@@ -187,6 +195,9 @@ def frame_of(source: object, *labels: str | None) -> pl.DataFrame:
     if not isinstance(source, str | Path):
         return as_table(to_polars(source), "table").frame
     table = read_table(source)
+    for note in table.notes:
+        say(f"{table.source}: {note}")
+        _log.info("%s: %s", table.source, note)
     if not table.text:
         return table.frame
     return table.frame.with_columns(
