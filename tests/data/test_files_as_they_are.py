@@ -196,7 +196,7 @@ def test_no_answer_is_written_over_a_part(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_read_is_refused_before_heavy_libraries_load(tmp_path: Path) -> None:
     """It took seven CPU seconds."""
-    path = tmp_path / "u.data"
+    path = tmp_path / "log.data"
     path.write_text("196\t242\t3\t881250949\n186\t302\t3\t891717742\n")
     code = (
         "import sys\nsys.argv = ['whyrec', 'fit', sys.argv[1], '--out', sys.argv[2]]\nfrom whyrec import cli\n"

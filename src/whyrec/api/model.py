@@ -189,6 +189,7 @@ def fit(
     items: str | Path | Frame | None = None,
     users: str | Path | Frame | None = None,
     schema: Schema | str | Path | None = None,
+    layout: str | None = None,
     time_format: str | None = None,
     out: str | Path | None = None,
     strict: bool = False,
@@ -209,7 +210,8 @@ def fit(
     epochs: of the two-headed ranker, which they name where no ranker is named. scores, states: instead, what another system says: a file
     of user, item and score, or a folder with vectors of users and items (`whyrec.recommenders.given`). settings: of the ranker, by
     name, or the file that `whyrec tune --out` wrote, which also names the ranker.
-    schema: roles of the columns, or a TOML file of them; inferred from usual names where absent. time_format: of the log's times, where it is an
+    schema: roles of the columns, or a TOML file of them; inferred from usual names where absent. layout: a public data set by name (`whyrec.data.layouts`),
+    of which `log` may be the folder. time_format: of the log's times, where it is an
     unusual one: "%d/%m/%Y". strict: raise
     BadInput for the first faulty row instead of leaving it out of the model and in the report. compare: also rank the last fifth of the
     log with the recommender and with simple ones, each fitted on the rest; the model keeps the table (`whyrec serve` shows it).
@@ -219,7 +221,7 @@ def fit(
     if ranker is not None or settings is not None or budget is not None or epochs is not None:
         _ranker_and_settings(*_foreign(ranker, settings, scores, states), budget, epochs)  # a wrong one is told before a long log is read
     roles = Schema.read(Path(schema)) if isinstance(schema, str | Path) else schema
-    dataset, validation = read_dataset(log, items=items, users=users, schema=roles, strict=strict, time_format=time_format)
+    dataset, validation = read_dataset(log, items=items, users=users, schema=roles, strict=strict, time_format=time_format, layout=layout)
     from whyrec.decide.causal_recommender import (
         CausalRecommender,  # takes seconds to load: a log that cannot be read is refused before
     )
@@ -573,13 +575,13 @@ def why(model: CausalRecommender | str | Path, user: Any, item: Any, *, k: int =
 
 
 def evaluate(
-    model: CausalRecommender | str | Path, test: str | Path | Frame, *, k: int = 10, random_state: int = 0
+    model: CausalRecommender | str | Path, test: str | Path | Frame, *, k: int = 10, layout: str | None = None, random_state: int = 0
 ) -> Table:
     """Ranking accuracy of a model on a later log, beside popularity, with bootstrap intervals over users.
 
     Kept in the model's folder, where one is given: `whyrec serve` shows it beside the model.
 
-    Rows of users or items that the model does not know are left out; none left is BadInput.
+    layout: of a public data set, where the file names no columns of its own. Rows of users or items that the model does not know are left out; none left is BadInput.
     """
     from whyrec.recommenders.evaluation import evaluate as compare
     from whyrec.recommenders.popularity import Popularity
@@ -587,7 +589,7 @@ def evaluate(
     fitted = _model(model)
     dataset = fitted.dataset_
     roles = dataset.schema.without("treatment", "propensity", "weight", "position", "session")
-    later, _ = read_dataset(test, schema=replace(roles, context=(), item_text=(), item_category=None), fewest=1)
+    later, _ = read_dataset(test, schema=replace(roles, context=(), item_text=(), item_category=None), fewest=1, layout=layout)
     log = later.log.drop("user_code", "item_code")
     try:
         known = log.join(_codes(dataset, "user"), on="user").join(_codes(dataset, "item"), on="item")

@@ -11,6 +11,7 @@ from whyrec.cli.options import (
     By,
     Json,
     Lang,
+    LayoutName,
     MeasuredAfter,
     Missing,
     Model,
@@ -65,6 +66,7 @@ def fit(
     schema: Annotated[
         Path | None, typer.Option(help='TOML file of roles: [log] user = "..."; inferred where absent.')
     ] = None,
+    layout: LayoutName = None,
     time_format: TimeFormat = None,
     strict: Annotated[
         bool, typer.Option(help="Refuse the log when any row is faulty, instead of leaving it out.")
@@ -106,6 +108,7 @@ def fit(
             items=items,
             users=users,
             schema=schema,
+            layout=layout,
             time_format=time_format,
             out=out,
             strict=strict,
@@ -298,11 +301,12 @@ def evaluate(
     model: Model,
     test: Annotated[Path, typer.Option(help="Log of later interactions, in the columns of the log that was fitted.")],
     k: Annotated[int, typer.Option("-k", min=1, help="Length of the ranking.")] = 10,
+    layout: LayoutName = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Accuracy of a model on a log that it has not seen, beside popularity, with intervals."""
-    answer(lambda api: api.evaluate(model, test, k=k, random_state=seed), as_json)
+    answer(lambda api: api.evaluate(model, test, k=k, layout=layout, random_state=seed), as_json)
 
 
 @app.command()

@@ -5,22 +5,23 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO
 
 import polars as pl
 
-from whyrec.data.separated import SAMPLE, Shape, guess, with_points
+from whyrec.data.separated import SAMPLE, Shape, fields, guess, with_points
 from whyrec.errors import BadInput
 
 SUFFIXES = ".csv, .tsv, .txt, .dat, .data, .jsonl, .ndjson (also with .gz or .zst), .parquet, .arrow, .feather, .ipc, .inter, .item, .user, and folders of these"
 PACKED = (".gz", ".zst")
 _RECBOLE = (".inter", ".item", ".user")
-TEXT = (".csv", ".tsv", ".txt", ".dat", ".data", ".base", ".test", *_RECBOLE)
+TEXT = (".csv", ".tsv", ".txt", ".dat", ".data", ".base", ".test", ".ascii", *_RECBOLE)
 _USUAL = {".csv": ",", ".tsv": "\t"}
-_BINARY = (".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".ipc")
+_BINARY = (".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".ipc")
 TABLES = (*TEXT, *_BINARY, *PACKED)
 _RECBOLE_TYPES = ("token", "token_seq", "float", "float_seq")
 
@@ -58,9 +59,9 @@ def read_table(path: Path | str, shape: Shape | None = None) -> Table:
         raise BadInput(f"{path}: the file is empty; write a header line and at least one row")
     if path.suffix.lower() in PACKED and ending in (".parquet", ".arrow", ".feather", ".ipc"):
         raise BadInput(f"{path}: {ending} files are packed inside already; unpack it")
-    if ending in TEXT:
+    if ending in TEXT or shape is not None:
         table = _text(path, ending, shape)
-    elif ending in (".jsonl", ".ndjson"):
+    elif ending in (".json", ".jsonl", ".ndjson"):
         table = _json_lines(path)
     elif ending == ".parquet":
         table = _binary(path, "Parquet")
@@ -96,6 +97,12 @@ def _text(path: Path, ending: str, shape: Shape | None) -> Table:
                 "write one sign between values, and quote values that hold it"
             )
         shape, told = found
+    elif not shape.header and 2 * len({*shape.columns} & {*first_fields(path, shape.separator)}) >= len(shape.columns):
+        named = _separated(path, replace(shape, header=True))  # a copy to which somebody gave a header: the names are the shape's
+        if named.frame.width != len(shape.columns):
+            raise BadInput(f"{path}: its header has {named.frame.width} columns, and the layout {len(shape.columns)}; is it another file?")
+        named.frame.columns = list(shape.columns)
+        return named
     return _separated(path, shape, told)
 
 
@@ -157,7 +164,10 @@ def _recbole(path: Path) -> Table:
 def _json_lines(path: Path) -> Table:
     try:
         packed = path.suffix.lower() in PACKED
-        frame = pl.read_ndjson(io.BytesIO(_content(path)) if packed else path, infer_schema_length=None)
+        with _open(path) as stream:
+            array = stream.read(64).lstrip().startswith(b"[")
+        source = io.BytesIO(_content(path)) if packed else path
+        frame = pl.read_json(source, infer_schema_length=None) if array else pl.read_ndjson(source, infer_schema_length=None)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _undecodable(path) or BadInput(
             f"{path}{_bad_json_line(path)}: not JSON lines ({_first_line(error)}); write one JSON object a line"
@@ -199,12 +209,32 @@ def _check_header(path: Path) -> None:
         raise BadInput(f"{path}: line 1 is not UTF-8 text (it looks like UTF-16 or a binary file); save it as UTF-8")
 
 
-def _first_lines(path: Path) -> list[str]:
+def first_fields(path: Path, separator: str) -> list[str]:
+    """The values of the first line of a text file."""
+    return fields(_first_lines(path, "latin-1")[:1], separator)[0]
+
+
+def columns_of(path: Path) -> list[str]:
+    """The columns of a file without reading it whole; BadInput where it cannot be read."""
+    ending = _ending(path)
+    try:
+        if ending in (".json", ".jsonl", ".ndjson"):
+            found = json.loads(_first_lines(path)[0])
+            return list(found) if isinstance(found, dict) else []
+        if ending == ".parquet":
+            return pl.scan_parquet(path).collect_schema().names()
+        guessed = guess(_first_lines(path), _USUAL.get(ending)) if ending in TEXT else None
+        return [] if guessed is None or not guessed[0].header else _header(path, guessed[0])
+    except (ValueError, pl.exceptions.PolarsError) as error:
+        raise BadInput(f"{path}: its columns cannot be read ({_first_line(error)})") from error
+
+
+def _first_lines(path: Path, encoding: str = "utf-8-sig") -> list[str]:
     """The first lines that hold anything; of a quoted value that goes on behind them nothing."""
     with _open(path) as stream:
-        raw = list(islice(stream, SAMPLE))
+        raw = list(islice(stream, SAMPLE)) or [b""]
     try:
-        lines = [raw[0].decode("utf-8-sig"), *(line.decode("utf-8", errors="replace") for line in raw[1:])]
+        lines = [raw[0].decode(encoding), *(line.decode("utf-8", errors="replace") for line in raw[1:])]
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: line 1, byte {error.start}: not UTF-8; save the file as UTF-8") from error
     whole = len(lines)
@@ -279,8 +309,6 @@ def _undecodable(path: Path) -> BadInput | None:
 
 
 def _bad_json_line(path: Path) -> str:
-    import json
-
     with _open(path) as stream:
         for number, line in enumerate(stream, start=1):
             try:

@@ -34,7 +34,6 @@ def guess(lines: list[str], usual: str | None) -> tuple[Shape, tuple[str, ...]] 
     """
     if not lines:
         return Shape(usual or ","), ()
-    csv.field_size_limit(1 << 30)
     try:
         widths = {sign: [len(row) for row in fields(lines, sign)] for sign in SIGNS}
     except csv.Error:  # reading the whole file says where
@@ -59,6 +58,7 @@ def guess(lines: list[str], usual: str | None) -> tuple[Shape, tuple[str, ...]] 
 
 def fields(lines: list[str], sign: str) -> list[list[str]]:
     """The values of each line that has any."""
+    csv.field_size_limit(1 << 30)
     rows = list(csv.reader(lines, delimiter=sign)) if sign in ",;\t" else [line.rstrip("\r\n").split(sign) for line in lines]
     return [row for row in rows if row]
 
