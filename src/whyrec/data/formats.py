@@ -211,7 +211,7 @@ def _check_header(path: Path) -> None:
 
 def first_fields(path: Path, separator: str) -> list[str]:
     """The values of the first line of a text file."""
-    return fields(_first_lines(path, "latin-1")[:1], separator)[0]
+    return next(iter(fields(_first_lines(path, "latin-1")[:1], separator)), [])
 
 
 def columns_of(path: Path) -> list[str]:
