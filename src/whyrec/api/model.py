@@ -339,6 +339,7 @@ def recommend(
     if by not in (*get_args(Ranking), "uplift", "policy"):
         raise BadInput(f"by={by!r}: rank by preference, effect, mix, uplift or policy")
     refuse_unused({"mix": mix if mix != 0.5 and by not in ("mix", "policy") else None}, f"by={by!r} mixes nothing")
+    refuse_unused({"diversity": diversity if k == 1 else None}, "k=1: a list of one item is neither alike nor diverse")
     refuse_unused({"cost": cost if cost != 1.0 and budget is None else None}, "without a budget")
     asked = list(users) if users is not None and len(users) else [*(history or {})]
     known = fitted.dataset_.knows_users(asked)

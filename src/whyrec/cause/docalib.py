@@ -48,6 +48,7 @@ from whyrec.errors import BadInput, NoOverlap
 from whyrec.estimate import Estimate, FloatArray, IntArray, jsonable
 from whyrec.metrics.calibration import Reliability, reliability
 from whyrec.metrics.ratings import pooled_auc
+from whyrec.parameters import Parameters
 
 if TYPE_CHECKING:
     from whyrec.data.frames import Frame
@@ -73,7 +74,7 @@ _AMONG = {
 }
 
 
-class DoCalib:
+class DoCalib(Parameters):
     """Average effect of a binary treatment, doubly calibrated and doubly robust.
 
     propensity: "stacked", "boosting", "logistic", "constant" or any scikit-learn classifier. outcome: "stacked", "boosting", "linear",
@@ -164,6 +165,16 @@ class DoCalib:
         self.nuisances_, self.mix_ = cross_fit(x, units, self.log_, logged, models)
         self._estimate(units)
         return self
+
+    @property
+    def feature_names_in_(self) -> NDArray[Any]:
+        """Names of the features of the fit, (d,): of the frame's columns, or those that were given."""
+        return np.array(self.feature_names_, dtype=object)
+
+    @property
+    def n_features_in_(self) -> int:
+        """How many features the fit had."""
+        return len(self.feature_names_)
 
     @property
     def treatment_(self) -> IntArray:

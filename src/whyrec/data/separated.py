@@ -32,7 +32,7 @@ def guess(lines: list[str], usual: str | None) -> tuple[Shape, tuple[str, ...]] 
 
     usual: the sign of the file's ending, which is taken where the first line has it.
     """
-    if not lines:
+    if not any(line.strip() for line in lines):
         return Shape(usual or ","), ()
     try:
         widths = {sign: [len(row) for row in fields(lines, sign)] for sign in SIGNS}

@@ -25,6 +25,7 @@ from whyrec.data.columns import numeric
 from whyrec.data.frames import to_polars
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import Estimate, FloatArray
+from whyrec.parameters import Parameters
 from whyrec.progress import track
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 _FEWEST_ROWS = 10
 
 
-class StructuralCausalModel:
+class StructuralCausalModel(Parameters):
     """Mechanisms X_j = f_j(causes of j, noise_j) over a graph, fitted from a table (Pearl 2009, chapter 7).
 
     graph: a CausalGraph, or what `read_graph` makes one of. mechanisms: "auto", or a name or a `Mechanism` for some nodes and "auto" for the
