@@ -21,7 +21,7 @@ from whyrec.decide.comparisons import keep
 from whyrec.errors import BadInput, WhyrecError
 from whyrec.estimate import FEW_CLUSTERS, Estimate
 from whyrec.explain.failures import failures
-from whyrec.explain.rankers import COLUMNS, choice_rows, choice_words, ranker_words
+from whyrec.explain.rankers import COLUMNS, choice_rows, choice_words, ranker_words, text_words
 from whyrec.files import atomic_file, write_json
 from whyrec.metrics.ranking import tied
 from whyrec.recommenders.store import parameters
@@ -95,6 +95,7 @@ class Fitted:
             "naive": effects.naive_.to_dict() if effects else None,
             "no_effects": self.model.no_effects_ or None,
             "attributes": (self.model.estimates_ or {}).get("attributes"),
+            "texts": {"model": self.model.text_model_, "columns": self.model.notes_.get("texts", {})},
             "failures": failures(self.model.estimates_),
             "baselines": self.model.notes_.get("baselines"),
             "ranker": {
@@ -108,6 +109,7 @@ class Fitted:
         """A summary of a few lines."""
         effects = self.model.effects_
         words = [repr(self.validation), repr(self.model.dataset_), *ranker_words(self.model.ranker_)]
+        words += text_words(self.model.text_model_, self.model.notes_.get("texts", {}))
         if self.model.choice_ is not None:
             words += choice_words(self.model.choice_)
             rows, chosen = choice_rows(self.model.choice_)
@@ -199,6 +201,7 @@ def fit(
     scores: str | Path | None = None,
     states: str | Path | None = None,
     epochs: int | None = None,
+    text_model: str = "auto",
     compare: bool = False,
     random_state: int = 0,
 ) -> Fitted:
@@ -210,9 +213,10 @@ def fit(
     epochs: of the two-headed ranker, which they name where no ranker is named. scores, states: instead, what another system says: a file
     of user, item and score, or a folder with vectors of users and items (`whyrec.recommenders.given`). settings: of the ranker, by
     name, or the file that `whyrec tune --out` wrote, which also names the ranker.
-    schema: roles of the columns, or a TOML file of them; inferred from usual names where absent. layout: a public data set by name (`whyrec.data.layouts`),
-    of which `log` may be the folder. time_format: of the log's times, where it is an
-    unusual one: "%d/%m/%Y". strict: raise
+    text_model: what reads the items' texts: a model by its name on the hub or its folder, "every-script", or "auto": the packaged English
+    model where it can read them, else every script (`whyrec.represent.text.EveryScript`).
+    schema: roles of the columns, or a TOML file of them; inferred from usual names where absent. layout: a public data set by name
+    (`whyrec.data.layouts`), of which `log` may be the folder. time_format: of the log's times, where it is an unusual one: "%d/%m/%Y". strict: raise
     BadInput for the first faulty row instead of leaving it out of the model and in the report. compare: also rank the last fifth of the
     log with the recommender and with simple ones, each fitted on the rest; the model keeps the table (`whyrec serve` shows it).
     """
@@ -222,16 +226,16 @@ def fit(
         _ranker_and_settings(*_foreign(ranker, settings, scores, states), budget, epochs)  # a wrong one is told before a long log is read
     roles = Schema.read(Path(schema)) if isinstance(schema, str | Path) else schema
     dataset, validation = read_dataset(log, items=items, users=users, schema=roles, strict=strict, time_format=time_format, layout=layout)
-    from whyrec.decide.causal_recommender import (
-        CausalRecommender,  # takes seconds to load: a log that cannot be read is refused before
-    )
+    # These take seconds to load: a log that cannot be read is refused before.
+    from whyrec.decide.causal_recommender import CausalRecommender
+    from whyrec.represent.text import texts_read
 
     chosen, given = _ranker_and_settings(*_foreign(ranker, settings, scores, states), budget, epochs)
-    model = CausalRecommender(ranker=chosen, settings=given, budget=budget, random_state=random_state)
+    model = CausalRecommender(ranker=chosen, settings=given, budget=budget, text_model=text_model, random_state=random_state)
     if epochs is not None:
         model.epochs = epochs
     model.fit(dataset)
-    model.notes_ = {"validation": without_people(validation.to_dict())}
+    model.notes_ = {"validation": without_people(validation.to_dict()), "texts": texts_read(dataset)}
     if compare:
         from whyrec.studies.beside import beside_baselines
 

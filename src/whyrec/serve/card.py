@@ -27,7 +27,7 @@ def model_card(model: CausalRecommender, folder: Path | None = None, lang: Lang 
     arms = [float(arm) for arm in model.arms_]
     answer: dict[str, Any] = jsonable(
         {
-            "parameters": {"epochs": model.epochs, "text_model": model.text_model, "random_state": model.random_state},
+            "parameters": {"epochs": model.epochs, "text_model": model.text_model_, "random_state": model.random_state},
             "ranker": {
                 "name": row.name, "settings": parameters(recommender), "abilities": sorted(row.abilities), "told": ranker_words(row, lang),
                 "choice": model.choice_ and {**model.choice_.to_dict(), "told": choice_words(model.choice_, lang)},

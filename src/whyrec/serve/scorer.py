@@ -24,7 +24,7 @@ from whyrec.errors import UnknownId
 from whyrec.estimate import FloatArray, IntArray
 from whyrec.live.contract import Float32, Past, Pasts, State, live_of
 from whyrec.live.two_headed import Heads, at_places, enlarged, row_of_matrix, unit
-from whyrec.represent.text import TextEncoder
+from whyrec.represent.text import text_encoder
 from whyrec.serve.cache import Act
 
 _DAY = 86_400.0
@@ -106,7 +106,7 @@ class Scorer:
         self.arms = model.arms_
         vectors = self.live.vectors()
         self._axes = None if vectors is None else _axes(vectors)
-        self.encoder = TextEncoder(model.text_model, cache=model.cache, keep=True)
+        self.encoder = text_encoder(model.text_model_, cache=model.cache, keep=True)
 
     category: IntArray
     tilt: Float32  # (features of the moment, items)
