@@ -13,6 +13,7 @@ import polars as pl
 
 from whyrec.api.options import as_path, refuse_unused
 from whyrec.data.dataset import Dataset
+from whyrec.data.frames import Tabular
 from whyrec.data.read import frame_of, read_dataset
 from whyrec.data.report import ValidationReport, without_people
 from whyrec.data.schema import Schema
@@ -29,6 +30,7 @@ from whyrec.saved import check_free
 if TYPE_CHECKING:
     from whyrec.api.effects import TableAnswer
     from whyrec.cause.graph.read import GraphSource
+    from whyrec.data.frames import Frame
     from whyrec.decide.causal_recommender import CausalRecommender, Ranking, Why
     from whyrec.explain.recommendation import Explanation
     from whyrec.recommenders.base import Recommender
@@ -38,7 +40,7 @@ _WIDE = 12  # columns that fit beside each other on a screen
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Tabular):
     """Rows as an answer: `frame`, and where it was written, if it was; more: what goes with it, and notes in words."""
 
     frame: pl.DataFrame
@@ -46,6 +48,9 @@ class Table:
     file: Path | None = None
     more: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def _frame(self) -> pl.DataFrame:
+        return self.frame
 
     def to_dict(self) -> dict[str, Any]:
         """{name: rows}, or {name: {"file", "rows"}} when the table went to a file; and `more`."""
@@ -181,11 +186,13 @@ class Written:
 
 
 def fit(
-    log: str | Path | pl.DataFrame,
+    log: str | Path | Frame,
     *,
-    items: str | Path | pl.DataFrame | None = None,
-    users: str | Path | pl.DataFrame | None = None,
+    items: str | Path | Frame | None = None,
+    users: str | Path | Frame | None = None,
     schema: Schema | str | Path | None = None,
+    layout: str | None = None,
+    time_format: str | None = None,
     out: str | Path | None = None,
     strict: bool = False,
     ranker: str | Recommender | None = None,
@@ -208,18 +215,22 @@ def fit(
     name, or the file that `whyrec tune --out` wrote, which also names the ranker.
     text_model: what reads the items' texts: a model by its name on the hub or its folder, "every-script", or "auto": the packaged English
     model where it can read them, else every script (`whyrec.represent.text.EveryScript`).
-    schema: roles of the columns, or a TOML file of them; inferred from usual names where absent. strict: raise
+    schema: roles of the columns, or a TOML file of them; inferred from usual names where absent. layout: a public data set by name
+    (`whyrec.data.layouts`), of which `log` may be the folder. time_format: of the log's times, where it is an unusual one: "%d/%m/%Y". strict: raise
     BadInput for the first faulty row instead of leaving it out of the model and in the report. compare: also rank the last fifth of the
     log with the recommender and with simple ones, each fitted on the rest; the model keeps the table (`whyrec serve` shows it).
     """
+    if out is not None:
+        check_free(Path(out))
+    if ranker is not None or settings is not None or budget is not None or epochs is not None:
+        _ranker_and_settings(*_foreign(ranker, settings, scores, states), budget, epochs)  # a wrong one is told before a long log is read
+    roles = Schema.read(Path(schema)) if isinstance(schema, str | Path) else schema
+    dataset, validation = read_dataset(log, items=items, users=users, schema=roles, strict=strict, time_format=time_format, layout=layout)
+    # These take seconds to load: a log that cannot be read is refused before.
     from whyrec.decide.causal_recommender import CausalRecommender
     from whyrec.represent.text import texts_read
 
     chosen, given = _ranker_and_settings(*_foreign(ranker, settings, scores, states), budget, epochs)
-    if out is not None:
-        check_free(Path(out))
-    roles = Schema.read(Path(schema)) if isinstance(schema, str | Path) else schema
-    dataset, validation = read_dataset(log, items=items, users=users, schema=roles, strict=strict)
     model = CausalRecommender(ranker=chosen, settings=given, budget=budget, text_model=text_model, random_state=random_state)
     if epochs is not None:
         model.epochs = epochs
@@ -332,6 +343,7 @@ def recommend(
     if by not in (*get_args(Ranking), "uplift", "policy"):
         raise BadInput(f"by={by!r}: rank by preference, effect, mix, uplift or policy")
     refuse_unused({"mix": mix if mix != 0.5 and by not in ("mix", "policy") else None}, f"by={by!r} mixes nothing")
+    refuse_unused({"diversity": diversity if k == 1 else None}, "k=1: a list of one item is neither alike nor diverse")
     refuse_unused({"cost": cost if cost != 1.0 and budget is None else None}, "without a budget")
     asked = list(users) if users is not None and len(users) else [*(history or {})]
     known = fitted.dataset_.knows_users(asked)
@@ -468,7 +480,7 @@ def _draw_constraints(found: Any, path: Path) -> None:
 
 
 def effect(
-    source: str | Path | pl.DataFrame,
+    source: str | Path | Frame,
     treatment: str | None = None,
     outcome: str | None = None,
     *,
@@ -603,13 +615,13 @@ def why(model: CausalRecommender | str | Path, user: Any, item: Any, *, k: int =
 
 
 def evaluate(
-    model: CausalRecommender | str | Path, test: str | Path | pl.DataFrame, *, k: int = 10, random_state: int = 0
+    model: CausalRecommender | str | Path, test: str | Path | Frame, *, k: int = 10, layout: str | None = None, random_state: int = 0
 ) -> Table:
     """Ranking accuracy of a model on a later log, beside popularity, with bootstrap intervals over users.
 
     Kept in the model's folder, where one is given: `whyrec serve` shows it beside the model.
 
-    Rows of users or items that the model does not know are left out; none left is BadInput.
+    layout: of a public data set, where the file names no columns of its own. Rows of users or items that the model does not know are left out; none left is BadInput.
     """
     from whyrec.recommenders.evaluation import evaluate as compare
     from whyrec.recommenders.popularity import Popularity
@@ -617,7 +629,7 @@ def evaluate(
     fitted = _model(model)
     dataset = fitted.dataset_
     roles = dataset.schema.without("treatment", "propensity", "weight", "position", "session")
-    later, _ = read_dataset(test, schema=replace(roles, context=(), item_text=(), item_category=None), fewest=1)
+    later, _ = read_dataset(test, schema=replace(roles, context=(), item_text=(), item_category=None), fewest=1, layout=layout)
     log = later.log.drop("user_code", "item_code")
     try:
         known = log.join(_codes(dataset, "user"), on="user").join(_codes(dataset, "item"), on="item")

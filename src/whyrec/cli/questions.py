@@ -11,12 +11,14 @@ from whyrec.cli.options import (
     By,
     Json,
     Lang,
+    LayoutName,
     MeasuredAfter,
     Missing,
     Model,
     Positive,
     Reference,
     Seed,
+    TimeFormat,
     Where,
     answer,
     names,
@@ -57,13 +59,15 @@ def article(
 
 @app.command()
 def fit(
-    logs: Annotated[Path, typer.Argument(help="Log: CSV, Parquet, JSON lines, Arrow or RecBole .inter.")],
+    logs: Annotated[Path, typer.Argument(help="Log: separated text, Parquet, JSON lines, Arrow or RecBole; a file, or a folder or pattern of parts.")],
     out: Annotated[Path, typer.Option(help="Folder to save the model in.")],
     items: Annotated[Path | None, typer.Option(help="Item table: texts, categories, numbers.")] = None,
     users: Annotated[Path | None, typer.Option(help="User table.")] = None,
     schema: Annotated[
         Path | None, typer.Option(help='TOML file of roles: [log] user = "..."; inferred where absent.')
     ] = None,
+    layout: LayoutName = None,
+    time_format: TimeFormat = None,
     strict: Annotated[
         bool, typer.Option(help="Refuse the log when any row is faulty, instead of leaving it out.")
     ] = False,
@@ -111,6 +115,8 @@ def fit(
             items=items,
             users=users,
             schema=schema,
+            layout=layout,
+            time_format=time_format,
             out=out,
             strict=strict,
             ranker=ranker,
@@ -334,11 +340,12 @@ def evaluate(
     model: Model,
     test: Annotated[Path, typer.Option(help="Log of later interactions, in the columns of the log that was fitted.")],
     k: Annotated[int, typer.Option("-k", min=1, help="Length of the ranking.")] = 10,
+    layout: LayoutName = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Accuracy of a model on a log that it has not seen, beside popularity, with intervals."""
-    answer(lambda api: api.evaluate(model, test, k=k, random_state=seed), as_json)
+    answer(lambda api: api.evaluate(model, test, k=k, layout=layout, random_state=seed), as_json)
 
 
 @app.command()
