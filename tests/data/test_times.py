@@ -56,7 +56,7 @@ def test_spellings_of_databases(text: str, moment: datetime) -> None:
     assert times(pl.Series([text])).values[0] == moment
 
 
-@pytest.mark.parametrize("text", ["07/15/2024", "2019-10-01 25", "2019-10-01 UTC+3 noon", "2019-10-01 05:00 Europe/Berlin", "soon"])
+@pytest.mark.parametrize("text", ["07/12/2024", "2019-10-01 25", "2019-10-01 UTC+3 noon", "2019-10-01 05:00 Europe/Berlin", "soon"])
 def test_what_is_not_understood_is_wrong_and_no_other_moment(text: str) -> None:
     read = times(pl.Series([text]))
     assert read.values[0] is None and read.wrong[0]

@@ -69,11 +69,13 @@ def own_errors(question: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(question)
     def asked(*arguments: Any, **named: Any) -> Any:
-        given = form.bind(*arguments, **named).arguments  # a call that does not fit is the caller's TypeError
+        bound = form.bind(*arguments, **named)  # a call that does not fit is the caller's TypeError
+        given = bound.arguments
         try:
-            for name in lists:
-                if isinstance(given.get(name), str | bytes):
-                    raise BadInput(f"{name}={given[name]!r} is one text; give a list: [{given[name]!r}]")
+            from whyrec.data.frames import as_ids, as_it_came
+
+            for name in (name for name in lists if name in given):
+                given[name] = as_ids(given[name], name)
             for name, allowed in choices.items():
                 value = given.get(name)
                 if name in given and not any(value is one or (isinstance(value, str) and value == one) for one in allowed):
@@ -81,7 +83,7 @@ def own_errors(question: Callable[..., Any]) -> Callable[..., Any]:
             from whyrec.api.options import keep_inputs
 
             keep_inputs(given)
-            return question(*arguments, **named)
+            return as_it_came(question(*bound.args, **bound.kwargs), given.values())
         except WhyrecError:
             raise
         except ModuleNotFoundError as error:

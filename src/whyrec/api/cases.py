@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from whyrec.api.options import as_path, refuse_unused
+from whyrec.data.frames import Tabular, is_frame
 from whyrec.data.read import frame_of
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.explain.chinese import content_in, lines_in
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from whyrec.cause.graph.read import GraphOnTable, GraphSource
     from whyrec.cause.scm.answers import Counterfactuals
     from whyrec.cause.scm.model import StructuralCausalModel
+    from whyrec.data.frames import Frame
     from whyrec.decide.causal_recommender import CausalRecommender
     from whyrec.explain.why_not import WhyNot
     from whyrec.studies.table_refutation import RefutedEffect
@@ -31,13 +33,16 @@ _RUNS, _K = 1_000, 10  # by default: placebo treatments of a table, recommendati
 
 
 @dataclass(frozen=True)
-class CounterfactualAnswer:
+class CounterfactualAnswer(Tabular):
     """What would have been, with the model that says so, and the folder it was saved to."""
 
     found: Counterfactuals
     model: StructuralCausalModel
     folder: Path | None = None
     on_table: GraphOnTable | None = None
+
+    def _frame(self) -> pl.DataFrame:
+        return self.found.to_frame()
 
     def to_dict(self) -> dict[str, Any]:
         """do, level, rows, point, assumptions, warnings; model: graph, rows, left_out, mechanisms; folder.
@@ -77,13 +82,16 @@ class RefuteAnswer:
 
 
 @dataclass(frozen=True)
-class ModelRefuteAnswer:
+class ModelRefuteAnswer(Tabular):
     """What was found of a model's average effect, and how far its recommendations by effect stand."""
 
     refutations: tuple[dict[str, Any], ...]
     sensitivity: dict[str, Any]
     standing: pl.DataFrame | None
     lang: Literal["en", "zh"] = "en"
+
+    def _frame(self) -> pl.DataFrame | None:
+        return self.standing
 
     def to_dict(self) -> dict[str, Any]:
         """refutations, sensitivity, standing (rows: user, item, rank, effect, low, high, gamma, words; or null)."""
@@ -104,9 +112,9 @@ class ModelRefuteAnswer:
 
 
 def counterfactual(
-    source: str | Path | pl.DataFrame,
+    source: str | Path | Frame,
     graph: Any = None,
-    case: Mapping[str, Any] | int | Sequence[int] | str | Path | pl.DataFrame | None = None,
+    case: Mapping[str, Any] | int | Sequence[int] | str | Path | Frame | None = None,
     do: Mapping[str, Any] | None = None,
     *,
     target: str | Sequence[str] | None = None,
@@ -158,7 +166,7 @@ def counterfactual(
 
 
 @dataclass(frozen=True)
-class WhyNotAnswer:
+class WhyNotAnswer(Tabular):
     """Answers, one a case, with what was measured how, and the picture (of the first) that was written.
 
     texts: what the cases are called. table_rows: which rows of the table they are, from 1, where they were named so.
@@ -171,6 +179,9 @@ class WhyNotAnswer:
     picture: Path | None = None
     table_rows: tuple[int, ...] = ()
     on_table: GraphOnTable | None = None
+
+    def _frame(self) -> pl.DataFrame:
+        return pl.concat([answer.reasons.select(pl.lit(case).alias("case"), pl.all()) for case, answer in enumerate(self.found)])
 
     def to_dict(self) -> dict[str, Any]:
         """cases (see `WhyNot.to_dict`; row: of the table, from 1, where it was named so), notes, graph, model, picture."""
@@ -194,8 +205,8 @@ class WhyNotAnswer:
 
 
 def why_not(
-    source: str | Path | pl.DataFrame,
-    case: Mapping[str, Any] | int | Sequence[int] | str | Path | pl.DataFrame | None = None,
+    source: str | Path | Frame,
+    case: Mapping[str, Any] | int | Sequence[int] | str | Path | Frame | None = None,
     *,
     graph: Any = None,
     outcome: str | None = None,
@@ -260,7 +271,7 @@ def why_not(
 
 
 def refute(
-    source: str | Path | pl.DataFrame | CausalRecommender,
+    source: str | Path | Frame | CausalRecommender,
     treatment: str | None = None,
     outcome: str | None = None,
     *,
@@ -357,7 +368,7 @@ def draw(found: RefutedEffect, folder: Path, lang: Literal["en", "zh"] = "en") -
     return tuple(paths)
 
 
-def units(source: str | Path | pl.DataFrame, cluster: str | None = None) -> pl.DataFrame:
+def units(source: str | Path | Frame, cluster: str | None = None) -> pl.DataFrame:
     """A table of units: a frame, a file, or a sample by its name; columns of a text file become numbers where all are."""
     if isinstance(source, str | Path) and str(source) in SAMPLES and not Path(source).exists():
         from whyrec.data.samples import nhefs
@@ -394,16 +405,16 @@ def _value(text: str) -> Any:
 
 def _rows(case: Any) -> tuple[int, ...]:
     """The rows of the table, from 1, where cases were named by them."""
-    if isinstance(case, Mapping | pl.DataFrame | str | Path):
+    if isinstance(case, Mapping | str | Path) or is_frame(case):
         return ()
     return (case,) if isinstance(case, int) else tuple(case)
 
 
 def _cases(case: Any, table: pl.DataFrame) -> Mapping[str, Any] | pl.DataFrame:
-    if isinstance(case, Mapping | pl.DataFrame):
-        return case
-    if isinstance(case, str | Path):
+    if isinstance(case, str | Path) or is_frame(case):
         return units(case)
+    if isinstance(case, Mapping):
+        return case
     rows = _rows(case)
     if not rows:
         raise BadInput("case: no row was named; rows count from 1")

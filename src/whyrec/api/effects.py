@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from whyrec.api.options import as_path
+from whyrec.data.frames import Tabular
 from whyrec.data.read import frame_of
 from whyrec.errors import BadInput
 from whyrec.estimate import assumption_lines, in_brackets, warning_lines
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from whyrec.cause.arms import Over
     from whyrec.cause.graph.read import GraphSource
     from whyrec.cause.preference import RatingMethod
+    from whyrec.data.frames import Frame
 
 Kind = Literal["auto", "binary", "arms", "dose"]
 Missing = Literal["weights", "complete", "indicator"]
@@ -25,13 +27,16 @@ Lang = Literal["en", "zh"]
 
 
 @dataclass(frozen=True)
-class TableAnswer:
+class TableAnswer(Tabular):
     """An answer about a table: `content` as JSON, `lines` in words, `rows` the table of rows or arms where there is one."""
 
     content: dict[str, Any]
     lines: tuple[str, ...]
     rows: pl.DataFrame | None = field(default=None, repr=False)
     files: tuple[Path, ...] = ()
+
+    def _frame(self) -> pl.DataFrame | None:
+        return self.rows
 
     def to_dict(self) -> dict[str, Any]:
         """The content, and `files` that were written."""
@@ -43,7 +48,7 @@ class TableAnswer:
 
 
 def uplift(
-    source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
+    source: str | Path | Frame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
     graph: GraphSource | None = None, segment: str | None = None, reference: Any = None, positive: Any = None,
     cluster: str | None = None, propensity: str | None = None, missing: Missing = "weights", measured_after: Sequence[str] = (),
     out: str | Path | None = None, picture: str | Path | None = None, lang: Lang = "en", random_state: int = 0,
@@ -92,7 +97,7 @@ def uplift(
 
 
 def arms(
-    source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
+    source: str | Path | Frame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
     graph: GraphSource | None = None, reference: Any = None, positive: Any = None, cluster: str | None = None, weight: str | None = None,
     propensity: str | None = None, missing: Missing = "weights", measured_after: Sequence[str] = (), over: Over = "population",
     out: str | Path | None = None, picture: str | Path | None = None,
@@ -158,7 +163,7 @@ def _contrast_lines(content: dict[str, Any], said: Sequence[str]) -> list[str]:
 
 
 def dose(
-    source: str | Path | pl.DataFrame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
+    source: str | Path | Frame, treatment: str, outcome: str, *, adjust: Sequence[str] | None = None,
     graph: GraphSource | None = None, positive: Any = None, cluster: str | None = None, weight: str | None = None,
     missing: Missing = "weights", measured_after: Sequence[str] = (), picture: str | Path | None = None, lang: Lang = "en",
     random_state: int = 0,
@@ -184,8 +189,8 @@ def dose(
 
 
 def preference(
-    source: str | Path | pl.DataFrame, *, user: str = "user", item: str = "item", outcome: str = "rating",
-    users: str | Path | pl.DataFrame | None = None, items: str | Path | pl.DataFrame | None = None,
+    source: str | Path | Frame, *, user: str = "user", item: str = "item", outcome: str = "rating",
+    users: str | Path | Frame | None = None, items: str | Path | Frame | None = None,
     method: RatingMethod = "DoCalib", k: int = 10, hidden: float = 0.3, out: str | Path | None = None, picture: str | Path | None = None,
     lang: Lang = "en", random_state: int = 0,
 ) -> TableAnswer:  # fmt: skip
@@ -226,7 +231,7 @@ def _answer(
     return TableAnswer(content_in(content, lang), lines_in(lines, lang), rows, files)
 
 
-def kind_of(source: str | Path | pl.DataFrame, treatment: str) -> str:
+def kind_of(source: str | Path | Frame, treatment: str) -> str:
     """How a column is read as a treatment: "binary", "arms" or "dose"; BadInput where there is no such column."""
     from whyrec.cause.table import treatment_kind
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
@@ -19,20 +19,27 @@ from whyrec.cause.graph.read import GraphOnTable, GraphSource, read_graph
 from whyrec.cause.identification.bounds import Bounds
 from whyrec.cause.identification.estimation import GraphEffect, Strategy, graph_effect, told_estimate
 from whyrec.cause.identification.identify import Identification, identify
+from whyrec.data.frames import Tabular
 from whyrec.data.read import frame_of
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import Estimate
 from whyrec.explain.graph_drawing import Lang, graph_svg
 from whyrec.files import write_json, write_text
 
+if TYPE_CHECKING:
+    from whyrec.data.frames import Frame
+
 
 @dataclass(frozen=True)
-class Learned:
+class Learned(Tabular):
     """A learned graph, and where it and its picture were written."""
 
     learned: LearnedGraph
     effects: tuple[Estimate, ...] = ()
     files: tuple[Path, ...] = ()
+
+    def _frame(self) -> pl.DataFrame:
+        return self.learned.to_frame()
 
     @property
     def effect(self) -> Estimate | None:
@@ -70,7 +77,7 @@ class Learned:
 
 
 @dataclass(frozen=True)
-class Checked:
+class Checked(Tabular):
     """A graph held against data: one row for each implied independence."""
 
     graph: CausalGraph
@@ -78,6 +85,9 @@ class Checked:
     words: str
     on_table: GraphOnTable
     files: tuple[Path, ...] = ()
+
+    def _frame(self) -> pl.DataFrame:
+        return self.table
 
     def to_dict(self) -> dict[str, Any]:
         """graph (see `GraphOnTable`), tests, tested, rejected, words, files."""
@@ -151,7 +161,7 @@ class Identified:
 
 
 def graph_learn(
-    data: Path | str | pl.DataFrame,
+    data: Path | str | Frame,
     *,
     method: str = "boss",
     columns: Sequence[str] | None = None,
@@ -216,7 +226,7 @@ def graph_learn(
 
 def graph_check(
     graph: GraphSource,
-    data: Path | str | pl.DataFrame,
+    data: Path | str | Frame,
     *,
     latent: Sequence[str] = (),
     level: float = 0.05,
@@ -265,7 +275,7 @@ def graph_identify(
     treatment: str,
     outcome: str,
     *,
-    data: Path | str | pl.DataFrame | None = None,
+    data: Path | str | Frame | None = None,
     observed: Sequence[str] | None = None,
     latent: Sequence[str] = (),
     strategy: Strategy = "auto",
@@ -306,7 +316,7 @@ def graph_identify(
     return Identified(found.identification, found.estimate, (), on_table)
 
 
-def read_frame(source: Path | str | pl.DataFrame) -> pl.DataFrame:
+def read_frame(source: Path | str | Frame) -> pl.DataFrame:
     """A table, or a file of one."""
     return frame_of(source)
 

@@ -13,6 +13,7 @@ import polars as pl
 
 from whyrec.api.options import as_path, refuse_unused
 from whyrec.data.dataset import Dataset
+from whyrec.data.frames import Tabular
 from whyrec.data.read import frame_of, read_dataset
 from whyrec.data.report import ValidationReport, without_people
 from whyrec.data.schema import Schema
@@ -29,6 +30,7 @@ from whyrec.saved import check_free
 if TYPE_CHECKING:
     from whyrec.api.effects import TableAnswer
     from whyrec.cause.graph.read import GraphSource
+    from whyrec.data.frames import Frame
     from whyrec.decide.causal_recommender import CausalRecommender, Ranking, Why
     from whyrec.explain.recommendation import Explanation
     from whyrec.recommenders.base import Recommender
@@ -38,7 +40,7 @@ _WIDE = 12  # columns that fit beside each other on a screen
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Tabular):
     """Rows as an answer: `frame`, and where it was written, if it was; more: what goes with it, and notes in words."""
 
     frame: pl.DataFrame
@@ -46,6 +48,9 @@ class Table:
     file: Path | None = None
     more: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def _frame(self) -> pl.DataFrame:
+        return self.frame
 
     def to_dict(self) -> dict[str, Any]:
         """{name: rows}, or {name: {"file", "rows"}} when the table went to a file; and `more`."""
@@ -181,11 +186,13 @@ class Written:
 
 
 def fit(
-    log: str | Path | pl.DataFrame,
+    log: str | Path | Frame,
     *,
-    items: str | Path | pl.DataFrame | None = None,
-    users: str | Path | pl.DataFrame | None = None,
+    items: str | Path | Frame | None = None,
+    users: str | Path | Frame | None = None,
     schema: Schema | str | Path | None = None,
+    layout: str | None = None,
+    time_format: str | None = None,
     out: str | Path | None = None,
     strict: bool = False,
     ranker: str | Recommender | None = None,
@@ -208,18 +215,22 @@ def fit(
     name, or the file that `whyrec tune --out` wrote, which also names the ranker.
     text_model: what reads the items' texts: a model by its name on the hub or its folder, "every-script", or "auto": the packaged English
     model where it can read them, else every script (`whyrec.represent.text.EveryScript`).
-    schema: roles of the columns, or a TOML file of them; inferred from usual names where absent. strict: raise
+    schema: roles of the columns, or a TOML file of them; inferred from usual names where absent. layout: a public data set by name
+    (`whyrec.data.layouts`), of which `log` may be the folder. time_format: of the log's times, where it is an unusual one: "%d/%m/%Y". strict: raise
     BadInput for the first faulty row instead of leaving it out of the model and in the report. compare: also rank the last fifth of the
     log with the recommender and with simple ones, each fitted on the rest; the model keeps the table (`whyrec serve` shows it).
     """
+    if out is not None:
+        check_free(Path(out))
+    if ranker is not None or settings is not None or budget is not None or epochs is not None:
+        _ranker_and_settings(*_foreign(ranker, settings, scores, states), budget, epochs)  # a wrong one is told before a long log is read
+    roles = Schema.read(Path(schema)) if isinstance(schema, str | Path) else schema
+    dataset, validation = read_dataset(log, items=items, users=users, schema=roles, strict=strict, time_format=time_format, layout=layout)
+    # These take seconds to load: a log that cannot be read is refused before.
     from whyrec.decide.causal_recommender import CausalRecommender
     from whyrec.represent.text import texts_read
 
     chosen, given = _ranker_and_settings(*_foreign(ranker, settings, scores, states), budget, epochs)
-    if out is not None:
-        check_free(Path(out))
-    roles = Schema.read(Path(schema)) if isinstance(schema, str | Path) else schema
-    dataset, validation = read_dataset(log, items=items, users=users, schema=roles, strict=strict)
     model = CausalRecommender(ranker=chosen, settings=given, budget=budget, text_model=text_model, random_state=random_state)
     if epochs is not None:
         model.epochs = epochs
@@ -332,6 +343,7 @@ def recommend(
     if by not in (*get_args(Ranking), "uplift", "policy"):
         raise BadInput(f"by={by!r}: rank by preference, effect, mix, uplift or policy")
     refuse_unused({"mix": mix if mix != 0.5 and by not in ("mix", "policy") else None}, f"by={by!r} mixes nothing")
+    refuse_unused({"diversity": diversity if k == 1 else None}, "k=1: a list of one item is neither alike nor diverse")
     refuse_unused({"cost": cost if cost != 1.0 and budget is None else None}, "without a budget")
     asked = list(users) if users is not None and len(users) else [*(history or {})]
     known = fitted.dataset_.knows_users(asked)
@@ -468,7 +480,7 @@ def _draw_constraints(found: Any, path: Path) -> None:
 
 
 def effect(
-    source: str | Path | pl.DataFrame,
+    source: str | Path | Frame,
     treatment: str | None = None,
     outcome: str | None = None,
     *,
@@ -484,6 +496,14 @@ def effect(
     measured_after: Sequence[str] = (),
     target: Literal["everybody", "treated", "untreated", "overlap"] = "everybody",
     over: Literal["population", "rows"] = "population",
+    strategy: Literal["auto", "adjustment", "instrument", "did", "proximal", "front-door", "id", "rd"] = "auto",
+    instrument: str | None = None,
+    mediators: Sequence[str] = (),
+    before: Sequence[str] = (),
+    treatment_proxies: Sequence[str] = (),
+    outcome_proxies: Sequence[str] = (),
+    running: str | None = None,
+    cutoff: float | None = None,
     picture: str | Path | None = None,
     lang: Lang = "en",
     random_state: int = 0,
@@ -499,10 +519,15 @@ def effect(
     `read_graph`), from which they follow (NotIdentified where no set of columns suffices). missing: what to do about rows that
     miss a value of them, see `whyrec.cause.table.read_units`. measured_after: columns that were measured after the treatment: to adjust for one
     fails a check and is warned of, and none is taken from a graph.
+
+    strategy: what makes up for confounders that were not measured: an `instrument`; `before`, the outcome in earlier periods, oldest first (did,
+    differences in differences); `treatment_proxies` and `outcome_proxies` (proximal); `mediators` (front-door); `running` and `cutoff` (rd, regression
+    discontinuity). "auto" follows the columns that were named, or the graph, and says so (docs/strategies.md).
     """
     from whyrec.cause.graph.read import GraphOnTable
     from whyrec.cause.table import treatment_kind
     from whyrec.explain.chinese import content_in
+    from whyrec.studies.strategies import Roles, describe_strategy, strategy_effect, strategy_on_table
     from whyrec.studies.table_effect import describe, table_effect
 
     if isinstance(source, str | Path) and (Path(source) / "model.json").exists():
@@ -511,7 +536,9 @@ def effect(
             "positive": positive, "cluster": cluster, "weight": weight, "propensity": propensity, "picture": picture,
             "kind": None if kind == "auto" else kind, "missing": None if missing == "weights" else missing,
             "over": None if over == "population" else over, "measured_after": measured_after or None,
-            "target": None if target == "everybody" else target,
+            "target": None if target == "everybody" else target, "strategy": None if strategy == "auto" else strategy,
+            "instrument": instrument, "mediators": mediators or None, "before": before or None, "treatment_proxies": treatment_proxies or None,
+            "outcome_proxies": outcome_proxies or None, "running": running, "cutoff": cutoff,
         }  # fmt: skip
         refuse_unused(asked, f"{source} is a fitted model, which tells its own effect")
         content = load(Path(source)).estimates_
@@ -521,6 +548,22 @@ def effect(
     if treatment is None or outcome is None:
         raise BadInput("name the columns: --treatment COLUMN --outcome COLUMN, and --adjust or --graph")
     frame = frame_of(source, cluster)
+    drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
+    roles = Roles(instrument, tuple(mediators), tuple(before), tuple(treatment_proxies), tuple(outcome_proxies), running, cutoff)
+    chosen, said = strategy_on_table(frame, drawn.graph if drawn else None, treatment, outcome, strategy, roles, measured_after)
+    if chosen != "adjustment":
+        unused = {
+            "weight": weight, "propensity": propensity, "over": None if over == "population" else over,
+            "target": None if target == "everybody" else target,
+        }  # fmt: skip
+        refuse_unused(unused, f"strategy {chosen} answers of those whom it can tell of, each row alike")
+        content = strategy_effect(
+            frame, treatment, outcome, chosen, roles, adjust=adjust, graph=drawn.graph if drawn else None, reference=reference, positive=positive,
+            cluster=cluster, kind=kind, missing=missing, measured_after=measured_after, random_state=random_state,
+        )  # fmt: skip
+        content |= {"graph": drawn and drawn.to_dict(), "notes": [*((said,) if said else ()), *content["notes"]]}
+        _effect_picture(picture, content, lang)
+        return EffectAnswer(content_in(content, lang), describe_strategy(content, lang))
     read_as: str = kind
     if treatment in frame.columns and kind == "auto":
         read_as = treatment_kind(frame[treatment])
@@ -544,20 +587,24 @@ def effect(
         return effects.arms(
             frame, treatment, outcome, reference=reference, weight=weight, propensity=propensity, over=over, **common
         )
-    drawn = None if graph is None else GraphOnTable.of(graph, frame.columns)
     common["graph"] = drawn and drawn.graph
     content = table_effect(
         frame, treatment, outcome, reference=reference, weight=weight, propensity=propensity, target=target, **common
     )
     content["graph"] = drawn and drawn.to_dict()
-    if picture is not None:
-        from whyrec.explain.effect_pages import effect_page
-        from whyrec.files import write_text
-
-        if Path(picture).suffix != ".html":
-            raise BadInput(f"{picture}: pictures are written as one .html file")
-        write_text(Path(picture), effect_page(content, lang))
+    _effect_picture(picture, content, lang)
     return EffectAnswer(content_in(content, lang), describe(content, lang))
+
+
+def _effect_picture(picture: str | Path | None, content: dict[str, Any], lang: Lang) -> None:
+    if picture is None:
+        return
+    from whyrec.explain.effect_pages import effect_page
+    from whyrec.files import write_text
+
+    if Path(picture).suffix != ".html":
+        raise BadInput(f"{picture}: pictures are written as one .html file")
+    write_text(Path(picture), effect_page(content, lang))
 
 
 def why(model: CausalRecommender | str | Path, user: Any, item: Any, *, k: int = 10, lang: Lang = "en") -> WhyAnswer:
@@ -568,13 +615,13 @@ def why(model: CausalRecommender | str | Path, user: Any, item: Any, *, k: int =
 
 
 def evaluate(
-    model: CausalRecommender | str | Path, test: str | Path | pl.DataFrame, *, k: int = 10, random_state: int = 0
+    model: CausalRecommender | str | Path, test: str | Path | Frame, *, k: int = 10, layout: str | None = None, random_state: int = 0
 ) -> Table:
     """Ranking accuracy of a model on a later log, beside popularity, with bootstrap intervals over users.
 
     Kept in the model's folder, where one is given: `whyrec serve` shows it beside the model.
 
-    Rows of users or items that the model does not know are left out; none left is BadInput.
+    layout: of a public data set, where the file names no columns of its own. Rows of users or items that the model does not know are left out; none left is BadInput.
     """
     from whyrec.recommenders.evaluation import evaluate as compare
     from whyrec.recommenders.popularity import Popularity
@@ -582,7 +629,7 @@ def evaluate(
     fitted = _model(model)
     dataset = fitted.dataset_
     roles = dataset.schema.without("treatment", "propensity", "weight", "position", "session")
-    later, _ = read_dataset(test, schema=replace(roles, context=(), item_text=(), item_category=None), fewest=1)
+    later, _ = read_dataset(test, schema=replace(roles, context=(), item_text=(), item_category=None), fewest=1, layout=layout)
     log = later.log.drop("user_code", "item_code")
     try:
         known = log.join(_codes(dataset, "user"), on="user").join(_codes(dataset, "item"), on="item")

@@ -35,10 +35,23 @@ def keep_inputs(given: Mapping[str, Any]) -> None:
     read = {name: value if isinstance(value, list | tuple) else (value,) for name, value in given.items() if name not in WRITTEN}
     for name, place in written.items():
         for source, values in read.items():
-            for path in filter(None, (_place(value, there=True) for value in values)):
+            for path in (path for value in values for path in _read_from(value, place)):
                 anew = part_of(place, place / "model.json") and path.is_relative_to(place)
                 if anew or (place.is_file() and (path.samefile(place) or part_of(path, place))):
                     raise BadInput(f"{name}: {place} is, or holds, what {source} names, which would be lost; name another place")
+
+
+def _read_from(source: Any, written: Path) -> list[Path]:
+    """What is read: a file, a folder, and of a table in parts (a folder or a pattern) the part that an answer would be written over."""
+    from whyrec.data.formats import TABLES, is_pattern, part_files
+
+    place = _place(source, there=True)
+    if place is not None:
+        part = place.is_dir() and not (place / "model.json").exists() and written.is_relative_to(place) and written.is_file() and written.suffix in TABLES
+        return [place, *([written] if part else [])]
+    if isinstance(source, str | Path) and 0 < len(str(source)) < 4_096 and "\n" not in str(source) and is_pattern(Path(source)):
+        return [file.resolve() for file in part_files(Path(source))]
+    return []
 
 
 def _place(path: Any, *, there: bool = False) -> Path | None:

@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
 
 from whyrec.api.options import as_path, refuse_unused
+from whyrec.data.frames import Tabular
 from whyrec.data.read import frame_of
 from whyrec.decide.deploy import Deployment
 from whyrec.decide.deploy import deploy_check as check
@@ -36,13 +37,15 @@ from whyrec.estimate import Estimate, FloatArray, assumption_lines, in_brackets,
 from whyrec.files import write_json, write_text
 from whyrec.metrics.significance import holm
 
-Source = str | Path | pl.DataFrame
+if TYPE_CHECKING:
+    from whyrec.data.read import Source
+
 Learner = Literal["tree", "greedy", "softmax"]
 _WARN_BELOW = 100.0
 
 
 @dataclass(frozen=True)
-class PolicyValues:
+class PolicyValues(Tabular):
     """values: by method. chosen: among them by the data. tail: quantiles and CVaR of a round. warnings: what the log cannot bear."""
 
     values: Mapping[str, Estimate]
@@ -53,6 +56,9 @@ class PolicyValues:
     mean_weight: float
     warnings: tuple[str, ...]
     picture: Path | None = None
+
+    def _frame(self) -> pl.DataFrame:
+        return _estimates(self.values, "method")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: values, chosen, tail, rounds, effective_sample_size, mean_weight, warnings, picture."""
@@ -123,7 +129,7 @@ class LearntAnswer:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Tabular):
     """values: of each policy and of the logging one. against: each policy less the logging one, and pairs of policies.
 
     p_values: of no difference, Holm-corrected over all comparisons, in the order of `against`. warnings: as of `PolicyValues`, by policy.
@@ -134,6 +140,9 @@ class Comparison:
     p_values: tuple[float, ...]
     warnings: tuple[str, ...] = ()
     picture: Path | None = None
+
+    def _frame(self) -> pl.DataFrame:
+        return _estimates({**self.values, **self.against}, "policy")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: values, differences (each with its p_value), warnings, picture."""
@@ -161,6 +170,12 @@ class Comparison:
         lines += assumption_lines(self.values)
         lines += [f"warning: {words}" for words in self.warnings]
         return "\n".join(lines + ([f"picture: {self.picture}"] if self.picture else []))
+
+
+def _estimates(values: Mapping[str, Estimate], name: str) -> pl.DataFrame:
+    """A row an estimate: what it is of, estimate, low, high."""
+    rows = [{name: of, "estimate": e.estimate, "low": e.interval[0], "high": e.interval[1]} for of, e in values.items()]
+    return pl.DataFrame(rows).with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
 def policy_evaluate(

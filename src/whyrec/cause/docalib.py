@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,6 +48,10 @@ from whyrec.errors import BadInput, NoOverlap
 from whyrec.estimate import Estimate, FloatArray, IntArray, jsonable
 from whyrec.metrics.calibration import Reliability, reliability
 from whyrec.metrics.ratings import pooled_auc
+from whyrec.parameters import Parameters
+
+if TYPE_CHECKING:
+    from whyrec.data.frames import Frame
 
 _REGRESSIONS = ("linear", "logistic")
 _CELLS_OF_REPEATS, _MOST_REPEATS = 240_000, 2
@@ -70,7 +74,7 @@ _AMONG = {
 }
 
 
-class DoCalib:
+class DoCalib(Parameters):
     """Average effect of a binary treatment, doubly calibrated and doubly robust.
 
     propensity: "stacked", "boosting", "logistic", "constant" or any scikit-learn classifier. outcome: "stacked", "boosting", "linear",
@@ -120,7 +124,7 @@ class DoCalib:
 
     def fit(
         self,
-        features: ArrayLike,
+        features: ArrayLike | Frame,
         treatment: ArrayLike,
         outcome: ArrayLike,
         *,
@@ -129,7 +133,7 @@ class DoCalib:
         propensity: ArrayLike | None = None,
         feature_names: Sequence[str] | None = None,
     ) -> Self:
-        """Estimate from features (n, d), treatment (n,) of 0 and 1, and outcome (n,).
+        """Estimate from features (n, d), an array or a frame of any kind whose columns are then their names, treatment (n,) of 0 and 1, and outcome (n,).
 
         clusters: labels (n,) of rows that depend on each other, usually the user; or (n, 2), user and item, where the
         treatment or a shock is shared by the rows of an item (Abadie et al. 2023: cluster where treatment is assigned).
@@ -161,6 +165,16 @@ class DoCalib:
         self.nuisances_, self.mix_ = cross_fit(x, units, self.log_, logged, models)
         self._estimate(units)
         return self
+
+    @property
+    def feature_names_in_(self) -> NDArray[Any]:
+        """Names of the features of the fit, (d,): of the frame's columns, or those that were given."""
+        return np.array(self.feature_names_, dtype=object)
+
+    @property
+    def n_features_in_(self) -> int:
+        """How many features the fit had."""
+        return len(self.feature_names_)
 
     @property
     def treatment_(self) -> IntArray:

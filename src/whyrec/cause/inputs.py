@@ -6,14 +6,23 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from whyrec.data.frames import is_frame, to_polars
 from whyrec.errors import BadInput, NoOverlap
 from whyrec.estimate import FloatArray, IntArray
 
 
-def feature_matrix(features: ArrayLike, names: Sequence[str] | None) -> tuple[FloatArray, tuple[str, ...]]:
-    """Features as (n, d) finite numbers, and a name for each column."""
+def feature_matrix(features: Any, names: Sequence[str] | None) -> tuple[FloatArray, tuple[str, ...]]:
+    """Features as (n, d) finite numbers, and a name for each column; those of a frame of any kind are the names of its columns."""
+    if is_frame(features):
+        table = to_polars(features, "features")
+        names = table.columns if names is None else names
+        wrong = next((one for one in table.iter_columns() if not (one.dtype.is_numeric() or one.dtype == pl.Boolean)), None)
+        if wrong is not None:
+            raise BadInput(f"features: column {wrong.name!r} holds {wrong.dtype} values; encode it as numbers, or let whyrec.effect read the table")
+        features = table.select(pl.all().cast(pl.Float64).fill_null(float("nan"))).to_numpy()
     try:
         x = np.asarray(features, dtype=np.float64)
     except (TypeError, ValueError) as error:

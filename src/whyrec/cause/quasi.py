@@ -176,6 +176,7 @@ def difference_in_differences(
             "without treatment, treated and control with the same features would have changed alike",
             "the treatment was not anticipated in the first period",
         ),
+        diagnostics={"controls_worth": float(like.sum() ** 2 / (like**2).sum())},
     )  # fmt: skip
 
 

@@ -42,6 +42,13 @@ Where = Annotated[
         help='Only items of the item table that hold this: "price<=5", "kind=dairy|bread", "stock>0", "brand!=own"; may be repeated.',
     ),
 ]
+LayoutName = Annotated[
+    str | None,
+    typer.Option("--layout", help="A public data set by name (movielens-100k, mind, yelp ...; docs/data.md): its folder, or the file of its log."),
+]
+TimeFormat = Annotated[
+    str | None, typer.Option("--time-format", help='How the log writes its times, where that is unusual: "%d/%m/%Y %H:%M", "%m/%d/%Y".')
+]
 MeasuredAfter = Annotated[
     str | None,
     typer.Option(

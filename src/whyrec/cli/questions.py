@@ -11,12 +11,14 @@ from whyrec.cli.options import (
     By,
     Json,
     Lang,
+    LayoutName,
     MeasuredAfter,
     Missing,
     Model,
     Positive,
     Reference,
     Seed,
+    TimeFormat,
     Where,
     answer,
     names,
@@ -57,13 +59,15 @@ def article(
 
 @app.command()
 def fit(
-    logs: Annotated[Path, typer.Argument(help="Log: CSV, Parquet, JSON lines, Arrow or RecBole .inter.")],
+    logs: Annotated[Path, typer.Argument(help="Log: separated text, Parquet, JSON lines, Arrow or RecBole; a file, or a folder or pattern of parts.")],
     out: Annotated[Path, typer.Option(help="Folder to save the model in.")],
     items: Annotated[Path | None, typer.Option(help="Item table: texts, categories, numbers.")] = None,
     users: Annotated[Path | None, typer.Option(help="User table.")] = None,
     schema: Annotated[
         Path | None, typer.Option(help='TOML file of roles: [log] user = "..."; inferred where absent.')
     ] = None,
+    layout: LayoutName = None,
+    time_format: TimeFormat = None,
     strict: Annotated[
         bool, typer.Option(help="Refuse the log when any row is faulty, instead of leaving it out.")
     ] = False,
@@ -111,6 +115,8 @@ def fit(
             items=items,
             users=users,
             schema=schema,
+            layout=layout,
+            time_format=time_format,
             out=out,
             strict=strict,
             ranker=ranker,
@@ -251,6 +257,29 @@ def effect(
         Literal["population", "rows"],
         typer.Option(help="Whose mean an arm's is: everybody that the rows were drawn from, or the rows at hand."),
     ] = "population",
+    strategy: Annotated[
+        Literal["auto", "adjustment", "instrument", "did", "proximal", "front-door", "id", "rd"],
+        typer.Option(help="What makes up for confounders that were not measured. Auto: adjustment, or what the named columns or the graph imply."),
+    ] = "auto",
+    instrument: Annotated[
+        str | None, typer.Option(help="Column that moves the treatment and the outcome through it alone (instrument).")
+    ] = None,
+    mediators: Annotated[
+        str | None, typer.Option(help="Columns that the whole effect goes through, separated by commas (front-door).")
+    ] = None,
+    before: Annotated[
+        str | None, typer.Option(help="Columns of the outcome in earlier periods, oldest first (did: differences in differences).")
+    ] = None,
+    treatment_proxies: Annotated[
+        str | None, typer.Option(help="Columns moved by the hidden cause that change the outcome only through the treatment (proximal).")
+    ] = None,
+    outcome_proxies: Annotated[
+        str | None, typer.Option(help="Columns moved by the hidden cause that the treatment does not change (proximal).")
+    ] = None,
+    running: Annotated[
+        str | None, typer.Option(help="Column whose crossing of --cutoff decides the treatment (rd: regression discontinuity).")
+    ] = None,
+    cutoff: Annotated[float | None, typer.Option(help="The value of --running at which treatment begins.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Write a page of pictures to this .html file.")] = None,
     lang: Lang = "en",
     seed: Seed = 0,
@@ -277,6 +306,14 @@ def effect(
             propensity=propensity,
             kind=kind,
             over=over,
+            strategy=strategy,
+            instrument=instrument,
+            mediators=names(mediators) or (),
+            before=names(before) or (),
+            treatment_proxies=names(treatment_proxies) or (),
+            outcome_proxies=names(outcome_proxies) or (),
+            running=running,
+            cutoff=cutoff,
             picture=picture,
             lang=lang,
             random_state=seed,
@@ -303,11 +340,12 @@ def evaluate(
     model: Model,
     test: Annotated[Path, typer.Option(help="Log of later interactions, in the columns of the log that was fitted.")],
     k: Annotated[int, typer.Option("-k", min=1, help="Length of the ranking.")] = 10,
+    layout: LayoutName = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Accuracy of a model on a log that it has not seen, beside popularity, with intervals."""
-    answer(lambda api: api.evaluate(model, test, k=k, random_state=seed), as_json)
+    answer(lambda api: api.evaluate(model, test, k=k, layout=layout, random_state=seed), as_json)
 
 
 @app.command()

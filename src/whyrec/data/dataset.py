@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from whyrec.data.events import usual_outcome
+from whyrec.data.frames import as_ids, to_polars
 from whyrec.data.schema import Schema
 from whyrec.errors import BadInput, UnknownId
+
+if TYPE_CHECKING:
+    from whyrec.data.frames import Frame
 
 Codes = NDArray[np.int32]
 
@@ -53,16 +57,18 @@ class Dataset:
     @classmethod
     def build(
         cls,
-        log: pl.DataFrame,
+        log: Frame,
         schema: Schema,
-        items: pl.DataFrame | None = None,
-        users: pl.DataFrame | None = None,
+        items: Frame | None = None,
+        users: Frame | None = None,
         name: str = "log",
     ) -> Dataset:
         """Rename columns to roles and code the ids. The frames must already be validated (`read_dataset` does).
 
         Codes follow the sorted ids of log and tables together, so that they do not depend on row order.
         """
+        log = to_polars(log, name)
+        items, users = (None if table is None else to_polars(table, f"{role} table") for role, table in (("item", items), ("user", users)))
         roles = schema.roles
         absent = [column for column in (*roles.values(), *schema.context) if column not in log.columns]
         if absent:
@@ -269,7 +275,7 @@ def _words(column: pl.Series) -> pl.Expr:
 
 
 def _codes(known: pl.Series, ids: Any, role: str) -> Codes:
-    wanted = list(ids) if isinstance(ids, list | tuple | np.ndarray | pl.Series) else [ids]
+    wanted = [ids] if isinstance(ids, str | bytes) or np.ndim(ids) == 0 else (as_ids(ids, f"{role}s") or [])
     codes = _found(known, wanted)
     if (codes < 0).any():
         missing = wanted[int(np.argmax(codes < 0))]

@@ -8,12 +8,15 @@ import polars as pl
 
 from whyrec.errors import BadInput
 
+_SLASHED = r"^(\d{1,2})[./-](\d{1,2})[./-](\d{4})"
 _MISSING = ("", "NA", "N/A", "null", "NULL", "None")
 _TRUE, _FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 _TIME_FORMATS = (
     "%Y-%m-%d %H:%M:%S%.f",
     "%Y-%m-%d",
     "%Y-%m-%d %H:%M",
+    "%Y-%m-%d %I:%M:%S %p",
+    "%Y-%m-%d %I:%M %p",
     "%Y-%m-%d %H:%M:%S%.f%#z",
     "%Y-%m-%d %H:%M%#z",
 )
@@ -25,11 +28,12 @@ _SPELT = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # 
 
 @dataclass(frozen=True)
 class Parsed:
-    """A parsed column, the rows that hold something which could not be parsed, and how it was understood."""
+    """A parsed column, the rows that hold something which could not be parsed, how it was understood, and why it could not be at all."""
 
     values: pl.Series
     wrong: pl.Series
     note: str = ""
+    doubt: str = ""
 
 
 def numbers(column: pl.Series) -> Parsed:
@@ -76,13 +80,18 @@ def whole(column: pl.Series) -> pl.Series:
     return values if (plain | column.is_null()).all() and values.null_count() == column.null_count() else column
 
 
-def times(column: pl.Series) -> Parsed:
+def times(column: pl.Series, form: str | None = None) -> Parsed:
     """Datetime in microseconds, UTC without a zone mark.
+
+    form: as `strftime` writes it ("%d/%m/%Y %H:%M"), where the column's own is none of those below. Dates such as 31/12/2024 or 12/31/2024 are read as
+    the day or the month first, whichever all of them can be (told); where both can, `doubt` says so and every value is wrong.
 
     Text: ISO 8601 dates and times, also as databases write them (`2019-10-01 00:00:00 UTC`, `.0 GMT`, `Z[UTC]`); a zone is
     converted, none means UTC; also `2019年10月1日 12:30`. Numbers, of any type: seconds, milliseconds, microseconds or nanoseconds since 1970, told
     apart by their size, or dates written YYYYMMDD, with HH, HHMM or HHMMSS. A zero among times of today is no time.
     """
+    if form is not None and not column.dtype.is_temporal():
+        return _in_form(column.cast(pl.String), form)
     if column.dtype == pl.Date:
         return Parsed(column.cast(pl.Datetime("us")), _none(column), "dates, read as midnight UTC")
     if isinstance(column.dtype, pl.Datetime):
@@ -99,8 +108,40 @@ def times(column: pl.Series) -> Parsed:
         exact = text.cast(pl.Int64, strict=False)
         parsed = _epoch(exact if numeric.count() == exact.count() else numeric)
         return Parsed(parsed.values, parsed.values.is_null() & written, parsed.note)
+    if text.filter(written).str.contains(_SLASHED).any():
+        return _slashed(text, written)
     values = _iso(text)
     return Parsed(values, values.is_null() & written, "ISO 8601 times, UTC where no zone is written")
+
+
+def _in_form(text: pl.Series, form: str) -> Parsed:
+    """Times in a form that was told; BadInput where it is none."""
+    text = text.str.strip_chars()
+    written = text.is_not_null() & ~text.is_in(_MISSING)
+    try:
+        values = text.str.to_datetime(form, strict=False, time_unit="us", ambiguous="earliest")
+    except pl.exceptions.PolarsError as error:
+        raise BadInput(f"time format {form!r} is none ({str(error).splitlines()[0]}); write it as strftime does: %d/%m/%Y %H:%M") from error
+    if written.any() and not values.is_not_null().any():
+        raise BadInput(f"time format {form!r} fits no value of the column, such as {text.filter(written)[0]!r}")
+    if values.dtype.time_zone is not None:  # type: ignore[attr-defined]
+        values = values.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    return Parsed(values, values.is_null() & written, f"times written {form}, UTC where no zone is written")
+
+
+def _slashed(text: pl.Series, written: pl.Series) -> Parsed:
+    """Dates of which the year stands last: day first, month first, or nobody can tell."""
+    parts = text.str.extract_groups(_SLASHED).struct.unnest().cast(pl.Int64, strict=False)
+    first, second = parts.to_series(0), parts.to_series(1)
+    day_first, month_first = bool((first > 12).any()), bool((second > 12).any())
+    dotted = bool(text.filter(written).str.contains(r"^\d{1,2}\.").all())
+    if (day_first and month_first) or not (day_first or month_first or dotted):
+        why = "some can only have the day first and some only the month" if day_first else "no value tells the day from the month"
+        nothing = pl.Series(text.name, [None] * len(text), dtype=pl.Datetime("us"))
+        return Parsed(nothing, written, "", f"dates such as {text.filter(written)[0]!r} are written day or month first, and {why}")
+    order = "${2}-${1}" if day_first or not month_first else "${1}-${2}"
+    values = _iso(text.str.replace(_SLASHED + r"[ T,]*", "${3}-" + order + " "))
+    return Parsed(values, values.is_null() & written, f"dates with the {'month' if month_first else 'day'} first, UTC where no zone is written")
 
 
 def _is_text(column: pl.Series) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import polars as pl
 
@@ -13,13 +15,22 @@ from whyrec.data.columns import refuse_nested
 from whyrec.data.dataset import Dataset
 from whyrec.data.events import usual_outcome
 from whyrec.data.formats import Table, as_table, read_table
+from whyrec.data.frames import to_polars
+from whyrec.data.layouts import File, Layout, beside, layout_named, log_of, recognised
 from whyrec.data.parse import common_ids, numbers_or_words, times, whole, without_empty
 from whyrec.data.report import Issue, ValidationReport, strictly
 from whyrec.data.schema import Schema
 from whyrec.data.validate import LONG_TEXT, validate
 from whyrec.errors import BadInput
+from whyrec.progress import say
 
-Source = Path | str | pl.DataFrame
+_log = logging.getLogger("whyrec")
+
+if TYPE_CHECKING:
+    from whyrec.data.frames import Frame
+
+    Source: TypeAlias = Path | str | Frame
+
 CONTEXT = "context_"  # in front of the context columns of the service's own log, which callers name
 
 
@@ -32,26 +43,37 @@ def read_dataset(
     strict: bool = False,
     now: datetime | None = None,
     fewest: int = 2,
+    time_format: str | None = None,
+    layout: str | None = None,
 ) -> tuple[Dataset, ValidationReport]:
     """Read, validate and code a log.
 
-    log, items, users: files (CSV, .csv.gz, Parquet, JSON lines, Arrow, RecBole) or frames. schema: roles of
+    log, items, users: files or folders of parts (separated text, Parquet, JSON lines, Arrow, RecBole; docs/data.md) or frames of any kind (`whyrec.data.frames`). schema: roles of
     the columns; by default guessed from the usual names and shown in the report; a context column NAME may stand as context_NAME, as
     `whyrec serve export` writes it. now: times after it are
     faults (default: the clock). Rows at fault are left out, counted and shown in the report; `strict` raises
     BadInput for the first of them instead. fewest: users and items that the log must have; 1 for a part of one whose
-    rest is known. Faults of a whole file raise BadInput naming file, column, row and
+    rest is known. time_format: of the log's times, where it is an unusual one: "%d/%m/%Y %H:%M". layout: a public
+    data set by its name (`whyrec.data.layouts`), whose log may then be named by its folder; without a schema it is recognised where no other could be meant. Faults of a whole file raise BadInput naming file, column, row and
     remedy.
     """
-    logged = _load(log, "log")
-    described = _load(items, "item table") if items is not None else None
-    people = _load(users, "user table") if users is not None else None
-    inferred = schema is None
+    known_as = _layout(log, layout, schema)
+    logged, more = _log_of(log, known_as)
+    if known_as is not None and isinstance(log, str | Path):
+        log = Path(logged.source)
+        items, users = (told if told is not None else beside(file, log) for told, file in ((items, known_as.items), (users, known_as.users)))
+    described = _load(items, "item table", None if known_as is None else known_as.items) if items is not None else None
+    people = _load(users, "user table", None if known_as is None else known_as.users) if users is not None else None
+    inferred = schema is None and known_as is None
+    if known_as is not None and schema is None:
+        schema = _fitting(known_as, described)
     if schema is None:
         try:
             schema = Schema.infer(logged.frame.columns, described.frame.columns if described else None)
         except BadInput as error:
-            raise BadInput(f"{logged.source}: {error}") from error
+            raise BadInput(f"{logged.source}: {'; '.join([str(error), *logged.notes])}") from error
+    if time_format is not None:
+        schema = replace(schema, time_format=time_format)
     own = {f"{CONTEXT}{c}": c for c in schema.context if c not in logged.frame.columns}
     logged = replace(logged, frame=logged.frame.rename({name: c for name, c in own.items() if name in logged.frame.columns}))
     absent = [c for c in (*schema.roles.values(), *schema.context) if c not in logged.frame.columns]
@@ -83,10 +105,11 @@ def read_dataset(
     report = replace(report, issues=(*report.issues, *issues))
     if strict:
         strictly(report)
-    name = Path(logged.source).name if not isinstance(log, pl.DataFrame) else "log"
+    name = Path(log).name if isinstance(log, str | Path) else "log"
     dataset = Dataset.build(kept, schema, tables["item"], tables["user"], name=name)
+    guessed = [f"{Path(t.source).name}: {note}" for t in (logged, described, people) if t is not None for note in t.notes]
     rule = f"{schema.choice_rule(dataset.has('outcome'))}: {dataset.interactions.height:,} of {kept.height:,} rows"
-    return dataset, replace(report, notes=(*report.notes, rule, *_idle(logged.frame, schema, inferred)))
+    return dataset, replace(report, notes=(*more, *guessed, *report.notes, rule, *_idle(logged.frame, schema, inferred)))
 
 
 def _spelt_alike(log: Table, ids: pl.Series, table: pl.DataFrame | None, column: str) -> list[Issue]:
@@ -183,11 +206,12 @@ def frame_of(source: object, *labels: str | None) -> pl.DataFrame:
 
     labels: columns that stay text (an id `007` is no 7). BadInput for what is no table, and for one without rows.
     """
-    if isinstance(source, pl.DataFrame):
-        return as_table(source, "table").frame
     if not isinstance(source, str | Path):
-        raise BadInput(f"a table is a polars DataFrame or a file's path, not {type(source).__name__}; pl.from_pandas reads pandas")
+        return as_table(to_polars(source), "table").frame
     table = read_table(source)
+    for note in table.notes:
+        say(f"{table.source}: {note}")
+        _log.info("%s: %s", table.source, note)
     if not table.text:
         return table.frame
     return table.frame.with_columns(
@@ -195,8 +219,45 @@ def frame_of(source: object, *labels: str | None) -> pl.DataFrame:
     )
 
 
-def _load(source: Source, what: str) -> Table:
-    return as_table(source, what) if isinstance(source, pl.DataFrame) else read_table(source)
+def _load(source: Source, what: str, file: File | None = None) -> Table:
+    if not isinstance(source, str | Path):
+        return as_table(to_polars(source, what), what)
+    table = read_table(source, file.shape if file is not None and file.is_named(Path(source)) else None)
+    return replace(table, frame=table.frame.rename(dict(file.rename), strict=False)) if file is not None else table
+
+
+def _layout(log: Source, name: str | None, schema: Schema | None) -> Layout | None:
+    """The layout that was named, or that a file is known by; BadInput where it is of a table that is no log."""
+    if name is None and (schema is not None or not isinstance(log, str | Path)):
+        return None
+    found = recognised(Path(log)) if name is None and isinstance(log, str | Path) else layout_named(str(name))
+    if found is not None and found.ask:
+        raise BadInput(f"{log if isinstance(log, str | Path) else 'log'}: {found.title} is no log of users and items; ask: {found.ask}")
+    return found
+
+
+def _log_of(log: Source, layout: Layout | None) -> tuple[Table, tuple[str, ...]]:
+    """The log, and what is to be said of its layout."""
+    if layout is None:
+        return _load(log, "log"), ()
+    said = f"read as {layout.title} (layout {layout.name})" + (f": {layout.said}" if layout.said else "")
+    if not isinstance(log, str | Path):
+        return _load(log, "log"), (said,)
+    path = log_of(layout, Path(log))
+    if path is None:
+        raise BadInput(f"{log}: no file of the layout {layout.name} in it: {', '.join(layout.log.names)}")
+    table = read_table(path, layout.log.shape)
+    if layout.log.unfold is not None:
+        table = replace(as_table(layout.log.unfold(table.frame), str(path)), text=True, notes=table.notes)
+    return table, (said,)
+
+
+def _fitting(layout: Layout, items: Table | None) -> Schema:
+    """The layout's schema, without the texts that an item table at hand has not."""
+    schema = layout.schema or Schema()
+    columns = () if items is None else items.frame.columns
+    category = schema.item_category if schema.item_category in columns else None
+    return replace(schema, item_text=tuple(name for name in schema.item_text if name in columns), item_category=category)
 
 
 def _with_table(

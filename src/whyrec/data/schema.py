@@ -42,7 +42,8 @@ class Schema:
     impression (price, weather, device). `item_text` columns are joined into the item's description.
 
     What counts as a choice of the user, in every part of whyrec: a row whose outcome is above `choice_above` (and whose weight,
-    if the log has weights, is above 0). Where the log has an event column and no outcome, `events` gives every event its
+    if the log has weights, is above 0). time_format: of the time column, as `strftime` writes it, where it is not one of those that are
+    known (`whyrec.data.parse.times`). Where the log has an event column and no outcome, `events` gives every event its
     outcome: {"purchase": 1, "view": 0}. A log with neither is a log of choices: every row counts.
     """
 
@@ -61,6 +62,7 @@ class Schema:
     item_category: str | None = None
     choice_above: float = 0.0
     events: Mapping[str, float] | None = field(default=None, hash=False)
+    time_format: str | None = None
 
     def __post_init__(self) -> None:
         taken: dict[str, str] = {}
@@ -83,6 +85,8 @@ class Schema:
             raise BadInput(f"schema: choice above {self.choice_above!r} is not a number; rows with an outcome above it are choices")
         if self.events is not None:
             self._check_events(self.events)
+        if self.time_format is not None and self.time is None:
+            raise BadInput(f"schema: the time format {self.time_format!r} is of a time column, and none has the role time; name it")
 
     def _check_events(self, events: Mapping[str, float]) -> None:
         for name, weight in events.items():
@@ -142,7 +146,7 @@ class Schema:
             if not isinstance(part, Mapping):
                 raise BadInput(f"{where}: {name} = {part!r}; write a table [{name}]")
         log, items, choice = (dict(part) for part in parts.values())
-        known = {*ROLES, "context"}
+        known = {*ROLES, "context", "time_format"}
         for key in (
             *set(content) - set(parts), *set(log) - known, *set(items) - {"text", "category"}, *set(choice) - {"above", "event"},
         ):  # fmt: skip
@@ -181,7 +185,8 @@ class Schema:
         choice: dict[str, Any] = {"above": self.choice_above}
         if self.events is not None:
             choice["event"] = dict(self.events)
-        return {"log": {**self.roles, "context": list(self.context)}, "items": items, "choice": choice}
+        form = {} if self.time_format is None else {"time_format": self.time_format}
+        return {"log": {**self.roles, **form, "context": list(self.context)}, "items": items, "choice": choice}
 
     def choice_rule(self, outcome: bool = True, lang: str = "en") -> str:
         """In words, what makes a row a choice. outcome: whether the log has one (its own, or that of its events)."""
@@ -209,4 +214,6 @@ class Schema:
         changes: dict[str, Any] = dict.fromkeys(roles)
         if "event" in roles:
             changes["events"] = None
+        if "time" in roles:
+            changes["time_format"] = None
         return replace(self, **changes)

@@ -138,7 +138,13 @@ def _parse(log: Table, ids: dict[str, pl.Series], schema: Schema) -> tuple[pl.Da
             columns[column] = without_empty(raw)
             continue
         raw, told = _two_words(raw, role)
-        understood = replace(_PARSERS[role](raw), note=told) if told else _PARSERS[role](raw)
+        read = times(raw, schema.time_format) if role == "time" else _PARSERS[role](raw)
+        understood = replace(read, note=told) if told else read
+        if understood.doubt:
+            raise BadInput(
+                f"{log.source}: column {column!r}: {understood.doubt}; say it: --time-format %d/%m/%Y or %m/%d/%Y "
+                '(in a schema: [log] time_format = "%d/%m/%Y")'
+            )
         if understood.wrong.any() and role != "time":
             first = understood.wrong.arg_true()[0]
             raise BadInput(

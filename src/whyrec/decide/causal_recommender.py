@@ -24,6 +24,7 @@ from whyrec.errors import BadInput, NoOverlap, NotIdentified
 from whyrec.estimate import FloatArray, jsonable
 from whyrec.live.contract import Live, live_of
 from whyrec.metrics.significance import told_from_zero
+from whyrec.parameters import Parameters
 from whyrec.progress import say, track
 from whyrec.recommenders.base import Recommender
 from whyrec.recommenders.catalogue import RANKERS, Ranker, ranker, row_of
@@ -80,7 +81,7 @@ class Why:
         }
 
 
-class CausalRecommender:
+class CausalRecommender(Parameters):
     """Ranks by what a user would choose, by what treating them changes, or by both.
 
     ranker: what lists come from, a name of the catalogue, an unfitted recommender of it, or "auto", which lets the log choose (`choose`);
@@ -146,6 +147,12 @@ class CausalRecommender:
                 self.no_effects_ = str(error)
         self.estimates_ = jsonable(self.effects_.to_dict()) if self.effects_ else None
         return self
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "dataset_"):
+            return super().__repr__()
+        effects = repr(self.effects_.effect_) if self.effects_ else f"no effects: {self.no_effects_}"
+        return f"CausalRecommender of {self.dataset_!r}; ranker {self.ranker_.name}; {effects}"
 
     def unfitted(self) -> Recommender:
         """The ranker, as `fit` takes it."""

@@ -55,11 +55,13 @@ def _interval(label: str, estimate: Mapping[str, Any], group: int = 0) -> plots.
 
 def _average(page: Page, content: Mapping[str, Any], zh: bool) -> None:
     page.section("平均效应" if zh else "Average effect")
-    rows = [_interval("DoCalib", content["effect"]), _interval("直接比较" if zh else "naive", content["naive"], 1)]
+    name = str(content.get("strategy") or "DoCalib")
+    naive = [content["naive"]] if content["naive"] else []
+    rows = [_interval(name, content["effect"]), *(_interval("直接比较" if zh else "naive", value, 1) for value in naive)]
     rows += [_interval(name, value, 2) for name, value in content.get("relatives", {}).items() if name != "naive"]
     words = "平均效应与 95% 区间" if zh else "average effect with its interval"
     page.chart(plots.intervals(rows, unit=words, description=words, reference=0.0))
-    estimates = {"DoCalib": content["effect"], **(content.get("relatives") or {"naive": content["naive"]})}
+    estimates = {name: content["effect"], **(content.get("relatives") or dict.fromkeys(["naive"][: len(naive)], content["naive"]))}
     page.items(lines_in(assumption_lines(estimates), "zh" if zh else "en"))
     for told in told_gaps(content.get("graph"), page.lang):
         page.text(told)

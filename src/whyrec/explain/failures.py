@@ -17,6 +17,7 @@ CHECKS = {
     "placebo treatment": "安慰剂干预", "random common cause": "随机共同原因", "random halves": "随机一半",
     "simulated confounder": "模拟的隐藏因素", "data-generating resample": "由模型生成的数据",
     "column after the treatment": "干预之后的列", "missed by both models": "两个模型都遗漏的部分", "negative control outcome": "阴性对照结果", "negative control exposure": "阴性对照暴露",
+    "earlier period": "更早的时期", "placebo cutoff": "安慰剂断点", "crowd at the cutoff": "断点附近的聚集",
 }  # fmt: skip
 VERDICTS = {"good": "良好", "fair": "一般", "poor": "较差"}
 

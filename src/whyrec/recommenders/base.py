@@ -14,6 +14,7 @@ from scipy import sparse
 
 from whyrec.data.dataset import Codes, Dataset
 from whyrec.errors import BadInput, UnknownId
+from whyrec.parameters import Parameters
 from whyrec.recommenders.store import load_state, save_state
 from whyrec.recommenders.topk import BLOCK, USERS, Linear, top_k_linear
 from whyrec.recommenders.topk import Scores as Scores
@@ -24,7 +25,7 @@ from whyrec.represent.vectors import unit_rows
 _CELLS = 1 << 21
 
 
-class Recommender(ABC):
+class Recommender(Parameters, ABC):
     """Ranks items for users. Users and items are the dense codes of the `Dataset` it was fitted on.
 
     After `fit`: `n_users_`, `n_items_`, and `seen_`, a boolean users x items matrix of what each user interacted with.

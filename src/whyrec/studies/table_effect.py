@@ -9,6 +9,7 @@ import polars as pl
 
 from whyrec.cause.docalib import DoCalib
 from whyrec.cause.graph.read import GraphOnTable, GraphSource, told_gaps
+from whyrec.cause.identification.identify import identify
 from whyrec.cause.refute import attempt_lines, refute
 from whyrec.cause.sensitivity import sensitivity
 from whyrec.cause.table import MissingRule, Units, read_units
@@ -108,16 +109,19 @@ def checked_columns(
     except NotIdentified as error:
         late = [name for name in measured_after if name in drawn.graph.nodes]
         aside = [f"not used, as declared to be measured after the treatment: {', '.join(late)}"] if late else []
+        seen = [name for name in drawn.graph.nodes if name in frame.columns and name not in drawn.graph.latent and name not in measured_after]
+        tools = [one.name for one in identify(drawn.graph, treatment, outcome, seen).instruments] if {treatment, outcome} <= {*seen} else []
+        aside += [f"by the graph {tools[0]} is an instrument, which gives the effect under one assumption more: ask for it (--strategy instrument)"] if tools else []
         raise NotIdentified("; ".join((str(error), *aside, *drawn.lines()))) from error
 
 
 def describe(content: Mapping[str, Any], lang: Lang = "en") -> tuple[str, ...]:
     """The answer in lines of a language: effect, naive difference, overlap, refutations, sensitivity."""
-    lines = [_line("effect (DoCalib)", content["effect"]), _line("naive difference", content["naive"])]
+    lines = [line_of("effect (DoCalib)", content["effect"]), line_of("naive difference", content["naive"])]
     if content.get("target", "everybody") != "everybody":
         lines.append(f"the effect is that {WORDS[content['target']]}; the naive difference is of all rows")
     lines += reading(content)
-    lines += [_line(name, value) for name, value in content["relatives"].items() if name != "naive"]
+    lines += [line_of(name, value) for name, value in content["relatives"].items() if name != "naive"]
     lines += assumption_lines({"DoCalib": content["effect"], **content["relatives"]})
     if "adjustment" in content:
         lines.append("adjusted for: " + (", ".join(content["adjustment"]) or "nothing"))
@@ -138,6 +142,7 @@ def reading(content: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _line(name: str, value: Mapping[str, Any]) -> str:
+def line_of(name: str, value: Mapping[str, Any]) -> str:
+    """A name, the estimate and its interval."""
     number = "n/a" if value["estimate"] is None else f"{value['estimate']:.5g}"
     return f"{name:<20} {number}  {in_brackets(*value['interval'], form='.5g')}"

@@ -18,6 +18,7 @@ from whyrec.errors import BadInput
 if TYPE_CHECKING:
     import polars as pl
 
+    from whyrec.data.frames import Frame
     from whyrec.data.schema import Schema
 
 Edge = tuple[str, str]
@@ -392,15 +393,16 @@ class CausalGraph:
 
         return implied_independences(self, observed)
 
-    def check(self, frame: pl.DataFrame, level: float = 0.05) -> pl.DataFrame:
+    def check(self, frame: Frame, level: float = 0.05) -> pl.DataFrame:
         """Test each implied independence on the data, corrected for their number (Holm 1979).
 
         Columns: a, b, given (text), correlation, p_value (corrected), verdict ("holds", "rejected" or "untested"). See
         `whyrec.cause.graph.implied` for the tests, and `rejections` there for the answer in words.
         """
         from whyrec.cause.graph.implied import check
+        from whyrec.data.frames import to_polars
 
-        return check(self, frame, level)
+        return check(self, to_polars(frame), level)
 
     def tiers(self) -> list[list[str]]:
         """Nodes in columns for drawing: each as far right as it can be before what it causes."""

@@ -14,12 +14,14 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from whyrec.cause.glm import with_ones
 from whyrec.cause.graph.read import GraphSource, read_graph
 from whyrec.cause.identification.bounds import Bounds, balke_pearl_bounds, manski_bounds
-from whyrec.cause.identification.front_door import front_door_effect
+from whyrec.cause.identification.front_door import ASSUMED, front_door_effect
 from whyrec.cause.identification.identify import Identification, identify
 from whyrec.cause.identification.paths import front_door_formula
 from whyrec.cause.identification.plug_in import code, mentioned, plug_in
+from whyrec.cause.linear_effect import orthonormal
 from whyrec.cause.quasi import instrument_ratio
 from whyrec.cause.scm.answers import LEFT_OUT
 from whyrec.cause.table import MissingRule, TreatmentKind, read_units, treatment_kind
@@ -201,11 +203,7 @@ def _through_front_door(
     """By tables where all columns have few values, else by the influence function."""
     door, treatment, outcome = found.front_door or (), found.treatment, found.outcome
     if _tabular(frame, [treatment, outcome, *door]):
-        formula = front_door_formula(treatment, door, outcome)
-        estimate = plug_in(
-            frame, formula, treatment, outcome, contrast=contrast, units=units, bins=bins, draws=draws, **common
-        )
-        return replace(estimate, method="front door (tables)")
+        return _front_door_tables(frame, door, treatment, outcome, contrast=contrast, units=units, bins=bins, draws=draws, **common)
     t = numbers_of(frame, treatment, "a treatment")
     if not np.isin(t, (0, 1)).all():
         raise BadInput(f"front door: {treatment!r} must hold 0 and 1 where a mediator is continuous; cut it in two")
@@ -213,6 +211,25 @@ def _through_front_door(
         t.astype(np.int64), design(frame, door), numbers_of(frame, outcome), units=units, model=model, estimand=told,
         **common,
     )  # fmt: skip
+
+
+def _front_door_tables(frame: pl.DataFrame, door: Sequence[str], treatment: str, outcome: str, **options: Any) -> Estimate:
+    formula = front_door_formula(treatment, tuple(door), outcome)
+    return replace(plug_in(frame, formula, treatment, outcome, **options), method="front door (tables)", assumptions=ASSUMED)
+
+
+def front_door_estimate(
+    frame: pl.DataFrame, treatment: FloatArray, mediators: Sequence[str], outcome: FloatArray, *, covariates: FloatArray | None = None,
+    units: IntArray | None = None, estimand: str, level: float = 0.95, random_state: int = 0,
+) -> Estimate:  # fmt: skip
+    """The effect of a treatment of 0 and 1 through columns `mediators` of a table, as `graph_effect` has it of a graph; covariates: (n, d), given which
+    nothing else joins treatment and mediators, or mediators and outcome."""
+    common: dict[str, Any] = {"units": units, "level": level, "random_state": random_state}
+    if covariates is None:
+        numbered = pl.DataFrame([pl.Series("", treatment.astype(np.int64)), pl.Series("\0", outcome), *(frame[name] for name in mediators)])
+        if _tabular(numbered, numbered.columns):
+            return replace(_front_door_tables(numbered, mediators, "", "\0", **common), estimand=estimand)
+    return front_door_effect(treatment.astype(np.int64), design(frame, mediators), outcome, covariates, estimand=estimand, **common)
 
 
 def effect_bounds(
@@ -313,8 +330,7 @@ def two_stage(
 
     The interval is Anderson and Rubin's (see `instrument_ratio`).
     """
-    x = np.column_stack([np.ones(len(outcome)), features])
-    basis = np.linalg.qr(x)[0]
+    basis = orthonormal(with_ones(features))
     z, t, y = (column - basis @ (basis.T @ column) for column in (instrument, treatment, outcome))
     return instrument_ratio(
         z * y, z * t, units, estimand=estimand, method=f"instrument {name}", level=level,

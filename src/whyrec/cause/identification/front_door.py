@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 
 from whyrec.cause.nuisance import assign_folds, fit_or_constant
+from whyrec.errors import NoOverlap
 from whyrec.estimate import Estimate, FloatArray, IntArray
+
+ASSUMED = (
+    "the whole effect goes through the mediators",
+    "nothing unmeasured joins the treatment and the mediators, or the mediators and the outcome beyond the treatment",
+    "every value of the mediators may occur with either arm",
+)
 
 
 def front_door_effect(
@@ -44,6 +51,8 @@ def front_door_effect(
 
     for k in range(folds):
         train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+        if not 0 < a[train].sum() < len(train):
+            raise NoOverlap(f"only {int(min(a.sum(), n - a.sum()))} rows have one of the two treatments, and some fold has none of them to learn from; gather more")
         with_a = np.column_stack([a, mediators, c])
         with_m = np.column_stack([mediators, c])
         of_y = fitted(with_a, outcome, train, binary)
@@ -74,11 +83,7 @@ def front_door_effect(
         method="front door (influence function)",
         clusters=units,
         level=level,
-        assumptions=(
-            "the whole effect goes through the mediators",
-            "nothing unmeasured joins the treatment and the mediators, or the mediators and the outcome beyond the treatment",
-            "every value of the mediators may occur with either arm",
-        ),
+        assumptions=ASSUMED,
         diagnostics={"folds": folds, "model": str(model)},
     )
 

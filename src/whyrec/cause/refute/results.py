@@ -42,6 +42,12 @@ LIMITS = {
         "curves and rules of a few columns that drive treatment and outcome and that neither model learnt",
         "a hidden cause, or a rule of many columns that few rows show",
     ),
+    "earlier period": (
+        "trends that were apart before the treatment",
+        "trends that part when the treatment comes",
+    ),
+    "placebo cutoff": ("a curve that is taken for a jump", "something else that jumps at the cutoff itself"),
+    "crowd at the cutoff": ("units that steer across the cutoff", "units that do so in both directions alike"),
     "column after the treatment": (
         "one adjusted column that the treatment moves, where the treatment is left to chance given the others",
         "several such columns at once, or one among many causes of the treatment: adjust for what was measured before",

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from whyrec.data.columns import known as missing_as_null
 from whyrec.data.columns import refuse_nested
+from whyrec.data.frames import is_frame, to_polars
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray
+
+if TYPE_CHECKING:
+    from whyrec.data.frames import Frame
 
 MOST_LEVELS = 10
 _MOST_LABELS = 50
@@ -146,8 +150,10 @@ def require(frame: pl.DataFrame, names: Iterable[str]) -> None:
         )
 
 
-def as_frame(case: Mapping[str, Any] | pl.DataFrame) -> pl.DataFrame:
-    """One case as a table of one row; a table as it is."""
-    if isinstance(case, pl.DataFrame):
-        return case
+def as_frame(case: Mapping[str, Any] | Frame) -> pl.DataFrame:
+    """One case as a table of one row; a table of any kind as it is."""
+    if is_frame(case):
+        return to_polars(case, "case")
+    if not isinstance(case, Mapping):
+        raise BadInput(f"case: values by column, or a table of cases; not {type(case).__name__}")
     return pl.DataFrame({name: [value] for name, value in case.items()})

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import networkx as nx
 import numpy as np
@@ -22,14 +22,19 @@ from whyrec.cause.scm.interventions import Intervention, in_plain_words, interve
 from whyrec.cause.scm.worlds import Plan, expectations
 from whyrec.cause.table import cluster_labels
 from whyrec.data.columns import numeric
+from whyrec.data.frames import to_polars
 from whyrec.errors import BadInput, NotIdentified
 from whyrec.estimate import Estimate, FloatArray
+from whyrec.parameters import Parameters
 from whyrec.progress import track
+
+if TYPE_CHECKING:
+    from whyrec.data.frames import Frame
 
 _FEWEST_ROWS = 10
 
 
-class StructuralCausalModel:
+class StructuralCausalModel(Parameters):
     """Mechanisms X_j = f_j(causes of j, noise_j) over a graph, fitted from a table (Pearl 2009, chapter 7).
 
     graph: a CausalGraph, or what `read_graph` makes one of. mechanisms: "auto", or a name or a `Mechanism` for some nodes and "auto" for the
@@ -57,13 +62,14 @@ class StructuralCausalModel:
         self.level = level
         self.random_state = random_state
 
-    def fit(self, frame: pl.DataFrame, *, cluster: str | None = None, weight: str | None = None) -> Self:
+    def fit(self, frame: Frame, *, cluster: str | None = None, weight: str | None = None) -> Self:
         """Choose and fit the mechanism of every node from the rows without a missing value in the graph's columns.
 
         cluster: column of rows that belong together (the user). weight: column of row weights. Raises BadInput
         (no rows, unknown, empty or constant columns, causes that determine each other) and NotIdentified (a node
         shares an unmeasured cause with one of its own causes).
         """
+        frame = to_polars(frame)
         if self.bootstrap < 0 or not 0 < self.level < 1:
             raise BadInput(f"bootstrap={self.bootstrap}, level={self.level}: give draws and a share between 0 and 1")
         graph = read_graph(self.graph, known=frame.columns)
@@ -151,7 +157,7 @@ class StructuralCausalModel:
 
     def counterfactual(
         self,
-        case: Mapping[str, Any] | pl.DataFrame,
+        case: Mapping[str, Any] | Frame,
         do: Mapping[str, Any],
         target: str | Sequence[str] | None = None,
         *,

@@ -8,6 +8,7 @@ from typing import get_args
 import numpy as np
 import polars as pl
 
+from whyrec.cause.discontinuity import discontinuity
 from whyrec.cause.glm import expit
 from whyrec.cause.identification.bounds import balke_pearl_bounds, manski_bounds
 from whyrec.cause.identification.estimation import graph_effect
@@ -89,6 +90,15 @@ def proxies(rng: np.random.Generator, rows: int = 1_000) -> Iterator[Held]:
             except NotIdentified:  # refused, and told
                 continue
             yield of_estimate(f"proximal, {method}, {name}", found, 1.0)
+
+
+def cutoffs(rng: np.random.Generator, rows: int = 500) -> Iterator[Held]:
+    """A jump of .5 at a cutoff beside a curve that is nearly straight, and one that bends at the cutoff itself."""
+    v = 2 * rng.beta(2, 4, rows) - 1
+    side = (v >= 0).astype(float)
+    for name, curve in (("a mild curve", np.sin(2 * v)), ("a curve that bends at the cutoff", 3 * v**2 * np.sign(v))):
+        y = curve + 0.5 * side + 0.13 * rng.normal(size=rows)
+        yield of_estimate(f"regression discontinuity, {name}", discontinuity(v, y, side, cutoff=0.0), 0.5)
 
 
 def bounds(rng: np.random.Generator) -> Iterator[Held]:

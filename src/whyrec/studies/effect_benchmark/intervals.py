@@ -149,6 +149,7 @@ DESIGNS: dict[str, Design] = {
     "competition": interval_policies.competition,
     "metrics": interval_metrics.metrics,
     "reliabilities": interval_metrics.reliabilities,
+    "cutoffs": interval_formulas.cutoffs,
 }
 # Designs whose logs take longest, and what part of the repetitions they get.
 _SLOW = {
