@@ -25,7 +25,7 @@ RANK = {
     "__init__": 11,
     "__main__": 11,
 }
-BOTTOM = {"errors", "estimate", "files", "parallel", "progress", "saved", "parameters"}
+BOTTOM = {"errors", "estimate", "extras", "files", "parallel", "progress", "saved", "parameters"}
 
 
 def imported_parts(path: Path) -> set[str]:

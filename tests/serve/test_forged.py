@@ -4,6 +4,7 @@ import itertools
 import re
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -63,6 +64,30 @@ def test_a_copy_of_the_model_in_force_does_not_pass_by_the_context_of_requests(
     assert told.height > 300
     np.testing.assert_allclose(told["chance_second"].to_numpy(), told["propensity"].to_numpy())
     assert {"context_chance_second", "context_propensity", "context_reward", "context_user"} <= set(frame.columns)
+    running.stop()
+
+
+def test_the_shadow_knows_what_was_known_when_the_list_was_shown(serve: Callable[..., Running], models: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    for name in ("first", "second"):
+        shutil.copytree(models / "first", folder / name)
+    running = serve(model=folder, explore=0.3, random_state=2)
+    late = threading.Event()
+    with Client(running.url) as client:
+        client.set_role("second", "shadow")
+        running.service.aside.submit(late.wait, 60)  # the shadow is behind
+        shown = []
+        for _ in range(20):
+            found = client.recommend("u3", 1, exclude_seen=True)
+            shown.append(found.items[0].item)
+            client.events([{"user": "u3", "item": shown[-1], "recommendation": found.id}])
+        late.set()
+        running.service.aside.submit(lambda: None).result(60)
+        running.service.store.submit(lambda session: None).result()
+        frame = log_frame(running.service.store, shadow="second")
+    # It is the same model: what it would have given is what was given, though the user had each item a moment later.
+    assert frame.height == 20
+    np.testing.assert_allclose(frame["chance_second"].to_numpy(), frame["propensity"].to_numpy())
     running.stop()
 
 

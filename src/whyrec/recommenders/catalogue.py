@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from whyrec.errors import BadInput
@@ -53,6 +51,14 @@ class Ranker:
         """The class."""
         found: type[Recommender] = _loaded(self.path)
         return found
+
+    @property
+    def available(self) -> bool:
+        """Whether its modules are installed."""
+        try:
+            return self.recommender is not None
+        except ModuleNotFoundError:
+            return False
 
     def make(self, settings: Mapping[str, Any] | None = None, **usual: Any) -> Recommender:
         """An unfitted recommender. settings: of its constructor, over those of `fit`; BadInput for one that it has not.
@@ -166,11 +172,6 @@ def row_of(recommender: Recommender) -> Ranker:
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9+]", "", name.lower()).removesuffix("recommender")
-
-
-def deep_learning() -> bool:
-    """Whether PyTorch and what stands on it are installed (`whyrec[deep]`)."""
-    return all(sys.modules.get(name, name) is not None and find_spec(name) is not None for name in ("torch", "torch_geometric", "transformers"))
 
 
 def _loaded(path: str) -> Any:

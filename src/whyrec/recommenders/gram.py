@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from whyrec.errors import BadInput
-from whyrec.recommenders.catalogue import deep_learning
+from whyrec.extras import installed
 
 # Cells of users x items held densely at once: 2^24 of single precision are 64 MiB.
 _CELLS = 1 << 24
@@ -51,7 +51,7 @@ def filled_product(left: sparse.csr_matrix, right: sparse.csr_matrix) -> NDArray
     By MKL through PyTorch, which writes into the dense answer at once (twice as fast as by way of a sparse one, to the
     same digits), where this build has it; by SciPy elsewhere.
     """
-    if not deep_learning():
+    if not installed("torch"):
         return np.asarray((left @ right).toarray(), dtype=np.float32)
     import torch
 

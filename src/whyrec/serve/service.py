@@ -250,6 +250,7 @@ class Service:
         """The answer, the decision that must be durable before it is given, and what to do once it is. acts: as in `user`."""
         served, variant = self.registry.choose(wish.user)
         scorer = served.scorer
+        acts = self._acts(wish.user) if acts is None else acts
         user = self.user(served, wish.user, acts, wish.time)
         epsilon = self.settings.explore if wish.explore else 0.0
         context = wish.context or {}
@@ -321,7 +322,7 @@ class Service:
             self.calibration.show(identity, now, {i: e for i, e in zip(ids, expected, strict=True) if e is not None})
             self.metrics.add("whyrec_recommendations_total", by=wish.by, rule=slate.rule)
             if self.registry.roles.shadow is not None and ids:
-                self.aside.submit(self._shadow, self.registry.roles.shadow, wish, epsilon, identity, ids)
+                self.aside.submit(self._shadow, self.registry.roles.shadow, wish, tuple(acts), epsilon, identity, ids)
 
         return answer, Decision(identity, wish.user, now, served.name, variant, body), after
 
@@ -365,12 +366,14 @@ class Service:
             orders[str(rule)] = places.tolist()
         return Candidates(ranked, figures, orders, keys, levels)
 
-    def _shadow(self, shadow: Served, wish: Wish, epsilon: float, identity: str, ids: list[str]) -> None:
-        """What the shadow's own policy would have given to each item that was shown, in place."""
+    def _shadow(
+        self, shadow: Served, wish: Wish, acts: Sequence[Act], epsilon: float, identity: str, ids: list[str]
+    ) -> None:
+        """What the shadow's own policy would have given to each item that was shown, in place, by what was known then."""
         try:
             scorer = shadow.scorer
             rules = rules_of(wish.by)
-            user = self.user(shadow, wish.user, now=wish.time)
+            user = self.user(shadow, wish.user, acts, wish.time)
             asked = rules if len(rules) == 1 else ("preference",)
             found = self._found(scorer, user, wish, asked, scorer.moment(wish.context))
             order = next(iter(found.orders.values()))
