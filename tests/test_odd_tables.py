@@ -74,6 +74,10 @@ def items_of(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.unique("item", keep="first", maintain_order=True).select("item", "odd") if "item" in frame.columns else frame
 
 
+def moments_of(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(n=pl.int_range(pl.len()), p=pl.lit(0.5))
+
+
 GRAPH = "odd -> t; odd -> y; t -> y"
 QUESTIONS: dict[str, Callable[[pl.DataFrame], Any]] = {
     "effect, adjusted": lambda f: whyrec.effect(f, "t", "y", adjust=["x", "odd"]),
@@ -85,6 +89,11 @@ QUESTIONS: dict[str, Callable[[pl.DataFrame], Any]] = {
     "effect, weight": lambda f: whyrec.effect(f, "t", "y", adjust=["x"], weight="odd"),
     "effect, propensity": lambda f: whyrec.effect(f, "t", "y", adjust=["x"], propensity="odd"),
     "effect, indicator": lambda f: whyrec.effect(f, "t", "y", adjust=["odd"], missing="indicator"),
+    "moments, outcome": lambda f: whyrec.moments(moments_of(f), "user", "n", "t", "odd", "p"),
+    "moments, person": lambda f: whyrec.moments(moments_of(f), "odd", "n", "t", "y", "p", controls=["x"]),
+    "moments, chance": lambda f: whyrec.moments(moments_of(f), "user", "n", "t", "y", "odd"),
+    "moments, available": lambda f: whyrec.moments(moments_of(f), "user", "n", "t", "y", "p", available="odd"),
+    "moments, moderator": lambda f: whyrec.moments(moments_of(f), "user", "n", "t", "y", "p", moderators=["odd"]),
     "effect, instrument": lambda f: whyrec.effect(f, "t", "y", instrument="odd", adjust=["x"]),
     "effect, earlier periods": lambda f: whyrec.effect(f, "t", "y", before=["odd", "x"]),
     "effect, earlier periods, adjusted": lambda f: whyrec.effect(f, "t", "y", before=["x"], adjust=["odd"]),
@@ -207,6 +216,7 @@ FILES = {
 }
 COMMANDS = {
     "effect": ("effect", "{file}", "--treatment", "t", "--outcome", "y"),
+    "moments": ("moments", "{file}", "--user", "t", "--time", "t", "--treatment", "t", "--outcome", "y", "--probability", "y"),
     "uplift": ("uplift", "{file}", "--treatment", "t", "--outcome", "y"),
     "refute": ("refute", "{file}", "--treatment", "t", "--outcome", "y"),
     "graph": ("graph", "identify", "t -> y", "--treatment", "t", "--outcome", "y", "--data", "{file}"),

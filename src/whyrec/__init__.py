@@ -53,6 +53,7 @@ __all__ = [
     "graph_show",
     "league",
     "load",
+    "moments",
     "policy_benchmark",
     "policy_compare",
     "policy_evaluate",
@@ -75,7 +76,7 @@ __all__ = [
 
 if TYPE_CHECKING:  # what type checkers see of names that load when they are first asked for
     from whyrec.api.cases import counterfactual, refute, why_not
-    from whyrec.api.effects import arms, dose, effects_benchmark, league, preference, uplift
+    from whyrec.api.effects import arms, dose, effects_benchmark, league, moments, preference, uplift
     from whyrec.api.graphs import graph_benchmark, graph_check, graph_identify, graph_learn, graph_show
     from whyrec.api.lists import similar
     from whyrec.api.model import article, demo, effect, evaluate, fit, load, proof, recommend, report, why

@@ -188,6 +188,25 @@ def dose(
     return _answer(content, lines, None, None, picture, lang)
 
 
+def moments(
+    source: str | Path | Frame, user: str, time: str, treatment: str, outcome: str, probability: str, *, available: str | None = None,
+    moderators: Sequence[str] = (), controls: Sequence[str] = (), lang: Lang = "en",
+) -> TableAnswer:  # fmt: skip
+    """What a treatment does at the moments at which it is given: causal excursion effects of a trial in which it is drawn again and again.
+
+    source: a row for each person (`user`) and moment (`time`), with the `treatment` (0, 1), the `probability` with which it was drawn, and the `outcome`
+    that followed. available: column of 0 and 1, moments without a choice are 0. moderators: what the effect may depend on, known before the
+    treatment. controls: what predicts the outcome, known before the treatment; they narrow the interval and cannot bias it. See
+    `whyrec.cause.excursion` (Boruvka et al., 2018). NoOverlap where a moment left no choice, BadInput for everything that the table lacks.
+    """
+    from whyrec.studies.table_moments import describe_moments, table_moments
+
+    content = table_moments(
+        frame_of(source, user), user, time, treatment, outcome, probability, available=available, moderators=moderators, controls=controls
+    )
+    return _answer(content, describe_moments(content), None, None, None, lang)
+
+
 def preference(
     source: str | Path | Frame, *, user: str = "user", item: str = "item", outcome: str = "rating",
     users: str | Path | Frame | None = None, items: str | Path | Frame | None = None,

@@ -52,6 +52,33 @@ def uplift(
 
 
 @app.command()
+def moments(
+    source: Annotated[Path, typer.Argument(help="A table with a row for each person and moment.")],
+    treatment: Annotated[str, typer.Option(help="Column of the treatment at the moment, 0 or 1.")],
+    outcome: Annotated[str, typer.Option(help="Column of the outcome that followed.")],
+    probability: Annotated[str, typer.Option(help="Column of the chance with which the treatment was drawn.")],
+    user: Annotated[str, typer.Option(help="Column of the person.")] = "user",
+    time: Annotated[str, typer.Option(help="Column of the moment.")] = "time",
+    available: Annotated[str | None, typer.Option(help="Column of 0 and 1: moments at which nothing could be given are 0.")] = None,
+    moderators: Annotated[str | None, typer.Option(help="Columns that the effect may depend on, known before the treatment, separated by commas.")] = None,
+    controls: Annotated[str | None, typer.Option(help="Columns that predict the outcome, known before the treatment: a narrower interval.")] = None,
+    lang: Lang = "en",
+    as_json: Json = False,
+) -> None:
+    """What a treatment does at the moments at which it is given (micro-randomised trials: messages, reminders, suggestions).
+
+    Example: whyrec moments trial.parquet --user id --time point --treatment sent --outcome steps --probability p --available able --moderators home
+    """
+    answer(
+        lambda api: api.moments(
+            source, user, time, treatment, outcome, probability, available=available, moderators=names(moderators) or (), controls=names(controls) or (),
+            lang=lang,
+        ),
+        as_json,
+    )  # fmt: skip
+
+
+@app.command()
 def preference(
     source: Annotated[Path, typer.Argument(help="A table of ratings, one row each.")],
     user: Annotated[str, typer.Option(help="Column of the user.")] = "user",
