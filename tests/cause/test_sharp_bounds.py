@@ -236,3 +236,25 @@ def test_clear_effects_stay_in_the_top_and_the_sentence_says_so() -> None:
     assert 1.1 < found[7] < found[8] < found[9] < 3 and found[11] == inf
     assert in_words("sku-9", float(found[8]), 5, 3.0) == f"sku-9: stays in the top 5 up to Gamma = {found[8]:.2f}"
     assert "and beyond" in in_words("a", inf, 5, 3.0) and "only if nothing is hidden" in in_words("a", 0.0, 5, 3.0)
+
+
+def test_a_bound_that_no_cause_can_reach_is_told() -> None:
+    """A covariate that nearly is the outcome: a cause as strong would explain more than there is, and the cut at 99.9% is said, in both languages."""
+    from whyrec.cause.linear_effect import LinearEffect
+    from whyrec.cause.refute.linear import hidden_cause
+    from whyrec.cause.sensitivity.omitted import contour
+    from whyrec.explain.chinese import in_chinese
+
+    rng = np.random.default_rng(2)
+    strong, weak = rng.normal(size=(2, 800))
+    t = 0.7 * strong + rng.normal(size=800)
+    y = t + 5 * strong + 0.3 * weak + rng.normal(size=800)
+    effect = LinearEffect.of(y, t, np.column_stack([strong, weak]), names=("strong", "weak"))
+    marks = {mark.name: mark for mark in contour(effect).benchmarks}
+    assert marks["strong"].capped and not marks["weak"].capped
+    lines = {line.strip().split()[3]: line for line in contour(effect).to_text().splitlines()[1:]}
+    assert "a bound cut at 99.9% as no cause can explain more" in lines["strong"] and "cut at" not in lines["weak"]
+    words = hidden_cause(effect, effect.estimate).words
+    assert "cut at 99.9%" in words
+    for sentence in (words, lines["strong"].strip()):
+        assert "截断" in in_chinese(sentence) and "bound" not in in_chinese(sentence)

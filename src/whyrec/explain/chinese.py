@@ -236,6 +236,7 @@ _TEMPLATES = (
     ("Gamma *: * to * @", "Gamma {}：{} 至 {} {}"),
     ("robustness value * (* for the interval): a hidden cause that explains less of what is left of both treatment and outcome cannot bring the effect "
      "to zero", "稳健值 {}（对区间为 {}）：若隐藏原因解释的干预与结果剩余部分少于此值，则不能使效应为零"),
+    ("as strong as @ (* and *), a bound cut at * as no cause can explain more,: * would be left", "与 {} 同样强（{} 与 {}；界限截断于 {}，因为任何原因都不可能解释更多）：将剩下 {}"),
     ("as strong as @ (* and *): * would be left", "与 {} 同样强（{} 与 {}）：将剩下 {}"),
     ("Rosenbaum bounds over * matched pairs: the effect stays significant at * up to Gamma *", "对 {} 个匹配对的 Rosenbaum 界：直到 Gamma {2}，效应在 {1} 水平上仍显著"),
     ("Rosenbaum bounds over * matched pairs: the effect stays significant at * up to the largest Gamma tried, *",
@@ -278,6 +279,12 @@ _TEMPLATES = (
      "模拟一个解释干预与结果剩余部分各 {} 的隐藏原因，效应从 {} 变为 {}。"),
     ("A simulated hidden cause of * of what is left of treatment and outcome takes the effect from * to *, whose sign was open already.",
      "模拟一个解释干预与结果剩余部分各 {} 的隐藏原因，效应从 {} 变为 {}；其符号本来就未定。"),
+    ("A simulated hidden cause of * of what is left of treatment and outcome takes the effect from * to *; one as strong as @ (* and *), a bound cut at * as no "
+     "cause can explain more, to *.",
+     "模拟一个解释干预与结果剩余部分各 {} 的隐藏原因，效应从 {} 变为 {}；若与 {} 同样强（{} 与 {}；界限截断于 {}，因为任何原因都不可能解释更多），则变为 {}。"),
+    ("A simulated hidden cause of * of what is left of treatment and outcome takes the effect from * to *, whose sign was open already; "
+     "one as strong as @ (* and *), a bound cut at * as no cause can explain more, to *.",
+     "模拟一个解释干预与结果剩余部分各 {} 的隐藏原因，效应从 {} 变为 {}，其符号本来就未定；若与 {} 同样强（{} 与 {}；界限截断于 {}，因为任何原因都不可能解释更多），则变为 {}。"),
     ("A simulated hidden cause of * of what is left of treatment and outcome takes the effect from * to *; one as strong as @ (* and *) to *.",
      "模拟一个解释干预与结果剩余部分各 {} 的隐藏原因，效应从 {} 变为 {}；若与 {} 同样强（{} 与 {}），则变为 {}。"),
     ("A simulated hidden cause of * of what is left of treatment and outcome takes the effect from * to *, whose sign was open already; "

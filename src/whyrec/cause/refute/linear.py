@@ -284,7 +284,7 @@ def hidden_cause(effect: LinearEffect, reported: Estimate, random_state: int = 0
     mark = max(benchmarks(effect), key=lambda each: each.treatment_share * each.outcome_share, default=None)
     if mark is not None:
         words += (
-            f"; one as strong as {mark.name} ({mark.treatment_share:.2%} and {mark.outcome_share:.2%}) to "
+            f"; one as strong as {mark.words} to "
             f"{moved(mark.treatment_share, mark.outcome_share):+.4g}"
         )
     return Refutation(

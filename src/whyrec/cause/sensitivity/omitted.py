@@ -23,12 +23,22 @@ _LARGEST = 0.999
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A cause as strong as a measured covariate: its partial R2 with treatment and outcome, and the effect after it."""
+    """A cause as strong as a measured covariate: its partial R2 with treatment and outcome, and the effect after it.
+
+    capped: the covariate is so strong that the bound exceeds all that is left; the shares stop at 99.9%, and the effect left is that of such a cause.
+    """
 
     name: str
     treatment_share: float
     outcome_share: float
     adjusted: float
+    capped: bool = False
+
+    @property
+    def words(self) -> str:
+        """Its name and shares."""
+        shares = f"{self.name} ({self.treatment_share:.2%} and {self.outcome_share:.2%})"
+        return f"{shares}, a bound cut at {_LARGEST:.1%} as no cause can explain more," if self.capped else shares
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ class Contour:
             "that explains less of what is left of both treatment and outcome cannot bring the effect to zero"
         ]
         lines += [
-            f"  as strong as {mark.name} ({mark.treatment_share:.2%} and {mark.outcome_share:.2%}): {mark.adjusted:+.4g} would be left"
+            f"  as strong as {mark.words}: {mark.adjusted:+.4g} would be left"
             for mark in self.benchmarks
         ]
         return "\n".join(lines)
@@ -148,7 +158,7 @@ def benchmarks(effect: LinearEffect) -> list[Benchmark]:
     for name, with_t, with_y in zip(np.array(effect.names)[varies], shares_t, shares_y, strict=True):
         share_t, share_y = as_strong(float(with_t), float(with_y))
         moved = float(np.sign(effect.value) * (abs(effect.value) - bias(effect, share_t, share_y)))
-        found.append(Benchmark(str(name), share_t, share_y, moved))
+        found.append(Benchmark(str(name), share_t, share_y, moved, max(share_t, share_y) >= _LARGEST))
     return found
 
 
