@@ -463,3 +463,34 @@ def test_effect_says_what_is_wrong_with_the_question(units, whyrec, arguments, w
 def test_effect_of_python_raises_the_same(units):
     with pytest.raises(NotIdentified):
         api.effect(units, "email", "visit", graph="hidden -> email; hidden -> visit; email -> visit")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "not_said"),
+    [
+        (("fit", "{file}", "--out", "m", "--budget", "0"), "--budget 0", "budget="),
+        (("effect", "{file}", "--treatment", "t", "--outcome", "y", "--before", "x,gone"), "gone", "`before`"),
+        (("fit", "{file}", "--out", "m", "--ranker", "EASE", "--budget", "3"), "budget would change nothing", "budget="),
+    ],
+)
+def test_errors_speak_of_options(tmp_path, monkeypatch, capsys, arguments, said, not_said):
+    from whyrec import cli
+
+    file = tmp_path / "t.csv"
+    file.write_text("user,item,t,x,y\n" + "".join(f"u{k % 5},i{k % 7},{k % 2},{k},{k % 3}\n" for k in range(40)))
+    monkeypatch.setattr("sys.argv", ["whyrec", *(part.format(file=file) for part in arguments)])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    told = capsys.readouterr().err
+    assert left.value.code == 1 and said in told and not_said not in told
+
+
+def test_only_parameters_of_the_command_become_options():
+    from whyrec.cli import in_options
+
+    options = {"budget": "--budget", "time_format": "--time-format", "k": "-k"}
+    said = "budget=0 and time_format='%d', k=0; other=1, 'budget=3', my.budget=4, price<=5, name them with `budget` or `rest`; ridge=budget=2"
+    assert in_options(said, options) == (
+        "--budget 0 and --time-format '%d', -k 0; other=1, 'budget=3', my.budget=4, price<=5, name them with --budget or `rest`; ridge=budget=2"
+    )

@@ -7,8 +7,10 @@ Exit codes: 0 done, 1 the data or the model says no (the reason is on standard e
 from __future__ import annotations
 
 import json
+import re
 import sys
 import traceback
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -73,7 +75,7 @@ def main() -> None:
     except WhyrecError as error:
         if isinstance(error, Unexpected) and error.__cause__ is not None:
             traceback.print_exception(error.__cause__, file=sys.stderr)
-        _tell(type(error).__name__, str(error))
+        _tell(type(error).__name__, in_options(str(error), _options()))
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
@@ -81,6 +83,28 @@ def main() -> None:
         traceback.print_exception(error, file=sys.stderr)
         _tell("Unexpected", f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}")
         raise SystemExit(1) from None
+
+
+# A parameter of Python with its value, or in backquotes; not a part of a column's name, of a path or of a quoted condition.
+_PARAMETER = re.compile(r"(?<![\w.'\"`/<>!=-])(?P<name>[a-z][a-z_]*)=(?=[^\s=])|`(?P<quoted>[a-z][a-z_]*)`")
+
+
+def in_options(message: str, options: Mapping[str, str]) -> str:
+    """A message in the words of the command line: `budget=0` of Python is `--budget 0` here. options: by the name of the parameter."""
+
+    def put(found: re.Match[str]) -> str:
+        option = options.get(found["name"] or found["quoted"])
+        return found[0] if option is None else f"{option} " if found["name"] else option
+
+    return _PARAMETER.sub(put, message)
+
+
+def _options() -> dict[str, str]:
+    """The options of the command that was asked for, by their parameters."""
+    command: Any = typer.main.get_command(app)
+    for word in sys.argv[1:]:
+        command = getattr(command, "commands", {}).get(word, command)
+    return {one.name: max(one.opts, key=len) for one in command.params if one.param_type_name == "option"}
 
 
 def _tell(kind: str, message: str, words: bool = True) -> None:
