@@ -74,6 +74,11 @@ def items_of(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.unique("item", keep="first", maintain_order=True).select("item", "odd") if "item" in frame.columns else frame
 
 
+def panel_of(frame: pl.DataFrame) -> pl.DataFrame:
+    row = pl.int_range(pl.len())
+    return frame.with_columns(place=row // 20, step=row % 20, law=((row // 20 == 2) & (row % 20 > 12)).cast(pl.Int64))
+
+
 def moments_of(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(n=pl.int_range(pl.len()), p=pl.lit(0.5))
 
@@ -89,6 +94,10 @@ QUESTIONS: dict[str, Callable[[pl.DataFrame], Any]] = {
     "effect, weight": lambda f: whyrec.effect(f, "t", "y", adjust=["x"], weight="odd"),
     "effect, propensity": lambda f: whyrec.effect(f, "t", "y", adjust=["x"], propensity="odd"),
     "effect, indicator": lambda f: whyrec.effect(f, "t", "y", adjust=["odd"], missing="indicator"),
+    "panel, outcome": lambda f: whyrec.panel(panel_of(f), "place", "step", "odd", "law"),
+    "panel, unit": lambda f: whyrec.panel(panel_of(f), "odd", "step", "y", "law"),
+    "panel, time": lambda f: whyrec.panel(panel_of(f), "place", "odd", "y", "law"),
+    "panel, treatment": lambda f: whyrec.panel(panel_of(f), "place", "step", "y", "odd"),
     "moments, outcome": lambda f: whyrec.moments(moments_of(f), "user", "n", "t", "odd", "p"),
     "moments, person": lambda f: whyrec.moments(moments_of(f), "odd", "n", "t", "y", "p", controls=["x"]),
     "moments, chance": lambda f: whyrec.moments(moments_of(f), "user", "n", "t", "y", "odd"),
@@ -216,6 +225,7 @@ FILES = {
 }
 COMMANDS = {
     "effect": ("effect", "{file}", "--treatment", "t", "--outcome", "y"),
+    "panel": ("panel", "{file}", "--unit", "t", "--time", "y", "--outcome", "y", "--treatment", "t"),
     "moments": ("moments", "{file}", "--user", "t", "--time", "t", "--treatment", "t", "--outcome", "y", "--probability", "y"),
     "uplift": ("uplift", "{file}", "--treatment", "t", "--outcome", "y"),
     "refute": ("refute", "{file}", "--treatment", "t", "--outcome", "y"),

@@ -54,6 +54,7 @@ __all__ = [
     "league",
     "load",
     "moments",
+    "panel",
     "policy_benchmark",
     "policy_compare",
     "policy_evaluate",
@@ -80,6 +81,7 @@ if TYPE_CHECKING:  # what type checkers see of names that load when they are fir
     from whyrec.api.graphs import graph_benchmark, graph_check, graph_identify, graph_learn, graph_show
     from whyrec.api.lists import similar
     from whyrec.api.model import article, demo, effect, evaluate, fit, load, proof, recommend, report, why
+    from whyrec.api.panels import panel
     from whyrec.api.policies import deploy_check, policy_benchmark, policy_compare, policy_evaluate, policy_learn
     from whyrec.api.recommenders import recommenders_benchmark, tune
     from whyrec.cause.docalib import DoCalib

@@ -119,6 +119,10 @@ QUESTIONS: dict[str, Callable[[Callable[[pl.DataFrame], Any]], Any]] = {
     "effect": lambda cast: whyrec.effect(cast(TABLE), "t", "y", adjust=["x", "kind"], cluster="user"),
     "arms": lambda cast: whyrec.arms(cast(TABLE), "kind", "y", adjust=["x"]),
     "dose": lambda cast: whyrec.dose(cast(TABLE), "q", "y", adjust=["x"]),
+    "panel": lambda cast: whyrec.panel(
+        cast(TABLE.with_columns(place=pl.Series(np.arange(N) // 10), step=pl.Series(np.arange(N) % 10), law=pl.Series(((np.arange(N) // 10 == 3) & (np.arange(N) % 10 > 5)).astype(int)))),
+        "place", "step", "y", "law",
+    ),
     "moments": lambda cast: whyrec.moments(cast(TABLE.with_row_index("n")), "user", "n", "t", "y", "p", controls=["x"]),
     "uplift": lambda cast: whyrec.uplift(cast(TABLE), "t", "y", adjust=["x", "flag"]),
     "refute": lambda cast: whyrec.refute(cast(TABLE), "t", "y", adjust=["x"], runs=5),

@@ -12,7 +12,7 @@ import whyrec
 
 # Names of methods and parts of formulas, and what stands in quotes as the value of an option.
 NAMES = {"DoCalib", "ID", "before", "IPS", "SNIPS", "Qini", "Gamma", "Rosenbaum", "do", "complete"}
-COLUMNS = {"who", "when", "half", "old", "bent", "t", "y", "age", "late", "dose", "arm", "seg", "buy", "word", "mail", "none", "said", "yes", "no", "u", "same", "few", "many", "one", "hid", "a{b}"}
+COLUMNS = {"place", "step", "law", "who", "when", "half", "old", "bent", "t", "y", "age", "late", "dose", "arm", "seg", "buy", "word", "mail", "none", "said", "yes", "no", "u", "same", "few", "many", "one", "hid", "a{b}"}
 SENTENCES = {"words", "detects", "misses", "warnings", "assumptions", "assumption", "notes", "estimand"}
 
 
@@ -29,7 +29,7 @@ def frame() -> pl.DataFrame:
     return pl.DataFrame(
         {
             "age": age, "t": t, "y": y, "late": t + y + rng.normal(size=n) / 2, "dose": age + rng.normal(size=n), "arm": arm,
-            "seg": np.where(np.arange(n) < 30, "few", rng.choice(["many", "one"], n)), "u": rng.integers(0, 8, n), "who": np.arange(n) % 15, "when": np.arange(n), "half": np.where(age > 2, 0.01, 0.5),
+            "seg": np.where(np.arange(n) < 30, "few", rng.choice(["many", "one"], n)), "u": rng.integers(0, 8, n), "who": np.arange(n) % 15, "when": np.arange(n), "place": np.arange(n) // 20, "step": np.arange(n) % 20, "law": ((np.arange(n) // 20 == 3) & (np.arange(n) % 20 > 12)).astype(int), "half": np.where(age > 2, 0.01, 0.5),
             "buy": (rng.random(n) < 0.03).astype(int), "word": np.where(t == 1, "mail", "none"), "said": np.where(y > 0, "yes", "no"),
             "a{b}": rng.integers(0, 2, n), "x1": gaps(0.1), "x2": gaps(0.1), "x3": gaps(0.1), "same": 1, "old": (age >= 0).astype(int), "bent": 2 * age + 3 * t * (age > 0.5),
         }
@@ -54,6 +54,7 @@ ASKED: list[tuple[str, dict[str, Any]]] = [
     ("effect", {"treatment": "arm", "outcome": "y", "adjust": ["age", "x1"]}),
     ("arms", {"treatment": "arm", "outcome": "buy", "adjust": ["age"], "over": "rows"}),
     ("effect", {"treatment": "dose", "outcome": "y", "adjust": ["age", "x1"]}),
+    *(("panel", {"unit": "place", "time": "step", "outcome": "y", "treatment": "law", "method": method}) for method in ("sdid", "synthetic-control", "did")),
     ("moments", {"user": "who", "time": "when", "treatment": "t", "outcome": "x1", "probability": "half", "moderators": ["old", "age"], "controls": ["bent"]}),
     ("uplift", {"treatment": "t", "outcome": "buy", "adjust": ["age"], "segment": "seg"}),
     ("uplift", {"treatment": "t", "outcome": "bent", "adjust": ["age", "x1"]}),

@@ -30,6 +30,7 @@ HOMES = {
         ("policy_evaluate", "policy_compare", "policy_learn", "deploy_check", "policy_benchmark"), "whyrec.api.policies"
     ),
     **dict.fromkeys(("recommenders_benchmark", "tune"), "whyrec.api.recommenders"),
+    "panel": "whyrec.api.panels",
     **dict.fromkeys(("uplift", "arms", "dose", "moments", "preference", "effects_benchmark", "league"), "whyrec.api.effects"),
 }
 

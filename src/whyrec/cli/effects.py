@@ -116,3 +116,37 @@ def preference(
         as_json,
     )  # fmt: skip
 
+
+
+@app.command()
+def panel(
+    source: Annotated[Path, typer.Argument(help="A table with one row a unit and time (CSV, Parquet, JSON lines).")],
+    unit: Annotated[str, typer.Option(help="Column of the unit: a city, a shop, a state.")],
+    time: Annotated[str, typer.Option(help="Column of the time: whole numbers or dates.")],
+    outcome: Annotated[str, typer.Option(help="Column of the outcome.")],
+    treatment: Annotated[str, typer.Option(help="Column of the treatment: not yet, and from some time on.")],
+    method: Annotated[
+        Literal["sdid", "synthetic-control", "did"],
+        typer.Option(help="Synthetic differences in differences, synthetic control, differences in differences."),
+    ] = "sdid",
+    errors: Annotated[
+        Literal["auto", "placebo", "jackknife", "bootstrap"],
+        typer.Option(help="Where the interval comes from. Auto: placebos where enough units were never treated."),
+    ] = "auto",
+    reference: Reference = None,
+    level: Annotated[float, typer.Option(help="Level of the interval.")] = 0.95,
+    lang: Lang = "en",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """What changed where a law, a price or a shop came at some time: held against places where it did not.
+
+    Example: whyrec panel states.csv --unit state --time year --outcome packs --treatment taxed
+    """
+    answer(
+        lambda api: api.panel(
+            source, unit, time, outcome, treatment, method=method, errors=errors, reference=reference,
+            level=level, lang=lang, random_state=seed,
+        ),
+        as_json,
+    )  # fmt: skip

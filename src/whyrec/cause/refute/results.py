@@ -46,6 +46,12 @@ LIMITS = {
         "trends that were apart before the treatment",
         "trends that part when the treatment comes",
     ),
+    "earlier start": (
+        "a comparison that drifts by itself, or a start that was expected",
+        "what else came at the time of the treatment",
+    ),
+    "control left out": ("an effect that one control makes", "what moved all controls alike"),
+    "fit before": ("a treated unit that no mix of the others follows", "a fit that is good by chance, or by too many controls"),
     "placebo cutoff": ("a curve that is taken for a jump", "something else that jumps at the cutoff itself"),
     "crowd at the cutoff": ("units that steer across the cutoff", "units that do so in both directions alike"),
     "column after the treatment": (
