@@ -52,7 +52,7 @@ _TEMPLATES = (
     ("mean effect on the treated, in the periods after the start", "干预开始后各期对受干预单位的平均效应"),
     ("treated: * of * units over * periods: @", "受干预：{} / {} 个单位，{} 期：{}"),
     ("standard error: *", "标准误：{}"),
-    ("placebos: * treatments that were not; p = *; their own intervals hold zero in *", "安慰剂：{} 个并不存在的干预；p = {}；其自身区间包含零的比例为 {}"),
+    ("placebos: * treatments that were not; p = *", "安慰剂：{} 个并不存在的干预；p = {}"),
     ("compared with: @", "对照：{}"),
     ("* starts: each cohort against the units that are never treated; a two-way regression, which compares with treated ones, says *",
      "{} 个开始时间：每批只与从未受干预的单位比较；双向回归（会与已受干预者比较）给出 {}"),
