@@ -86,3 +86,17 @@ def test_refusals() -> None:
         excursion(y, a, p, person, np.column_stack([one, s]), np.column_stack([one, s, s**2, y]))
     with pytest.raises(BadInput, match="say the same"):
         excursion(y, a, p, person, one, np.column_stack([one, one]))
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e7])
+def test_units_change_nothing_but_the_unit(unit: float) -> None:
+    """A control or a moderator in another unit (a time in seconds, an income) is the same control: it was refused as one person's once."""
+    y, a, p, person, s = trial(40, 20, np.random.default_rng(8))
+    one = np.ones(len(y))
+    plain = excursion(y, a, p, person, np.column_stack([one, s]), np.column_stack([one, s]))
+    scaled = excursion(y, a, p, person, np.column_stack([one, s * unit]), np.column_stack([one, s * unit]))
+    np.testing.assert_allclose(scaled.beta * [1, unit], plain.beta, rtol=1e-8)
+    np.testing.assert_allclose(scaled.covariance * np.outer([1, unit], [1, unit]), plain.covariance, rtol=1e-6)
+    taller = excursion(y * unit, a, p, person, one[:, None], np.column_stack([one, s]))
+    short = excursion(y, a, p, person, one[:, None], np.column_stack([one, s]))
+    assert taller.beta[0] / unit == pytest.approx(short.beta[0], rel=1e-8)

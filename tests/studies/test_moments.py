@@ -93,3 +93,15 @@ def test_the_command(table: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.Mo
     assert left.value.code == 0
     told = json.loads(capsys.readouterr().out)
     assert told["effect"]["interval"] == pytest.approx(whyrec.moments(table, **ASKED, available="able", moderators=["s"]).to_dict()["effect"]["interval"])
+
+
+def test_columns_are_read_as_at_every_other_door(table: pl.DataFrame) -> None:
+    """Truth values and words for them, numbers as text; a person that is not a number is nobody."""
+    plain = whyrec.moments(table, **ASKED, available="able").to_dict()["effect"]
+    told = table.with_columns(able=pl.col("able").cast(pl.Boolean), a=pl.when(pl.col("a") == 1).then(pl.lit("true")).otherwise(pl.lit("false")), p=pl.col("p").cast(pl.String))
+    np.testing.assert_allclose(whyrec.moments(told, **ASKED, available="able").to_dict()["effect"]["interval"], plain["interval"], rtol=1e-9)
+    nobody = table.with_columns(who=pl.when(pl.int_range(pl.len()) == 4).then(float("nan")).otherwise(pl.col("who").cast(pl.Float64)))
+    with pytest.raises(BadInput, match="row 5: 'who' is missing"):
+        whyrec.moments(nobody, **ASKED)
+    with pytest.raises(BadInput, match="row 1: 'y' is 1e"):
+        whyrec.moments(table.with_columns(y=pl.lit(1e200)), **ASKED)

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -51,6 +52,49 @@ def test_the_published_figures_of_the_tobacco_tax(method: str, published: float,
         assert told["effect"]["standard_error"] == pytest.approx(9.4, abs=0.1)
         assert told["weights"]["units"][0]["unit"] == "Nevada"
         assert all(row["passed"] for row in told["refutations"]) and len(told["refutations"]) == 3
+
+
+NEW_YORK = DATA.parents[1] / "nyc-congestion" / "pm25_monitor_days.parquet"
+
+
+@pytest.mark.skipif(not NEW_YORK.exists(), reason="nyc-congestion is not under WHYREC_DATA")
+def test_the_toll_of_new_york_cannot_be_told_from_nothing() -> None:
+    """Weekly PM2.5 of the counties in which monitors report all along; the published -3.05 takes monitor-days for independent."""
+    first, begun = date(2024, 1, 7), date(2025, 1, 5)
+    weekly = (
+        pl.read_parquet(NEW_YORK).with_columns(week=(pl.col("date") - first).dt.total_days() // 7)
+        .group_by("name", "week").agg(pl.col("value").mean(), pl.col("within").max()).drop_nulls("value")
+    )  # fmt: skip
+    told = weekly.group_by("name").len()
+    weekly = weekly.join(told.filter(pl.col("len") >= 0.98 * told["len"].max()), on="name", how="semi")
+    everywhere = weekly.group_by("week").len().filter(pl.col("len") == weekly["name"].n_unique())
+    weekly = weekly.join(everywhere, on="week", how="semi").with_columns(
+        on=((pl.col("within") == 1) & (pl.col("week") >= (begun - first).days // 7)).cast(pl.Int8)
+    )
+    sdid, did = (whyrec.panel(weekly, "name", "week", "value", "on", method=method).to_dict() for method in ("sdid", "did"))
+    assert (sdid["units"], sdid["periods"], sdid["controls"], [row["unit"] for row in sdid["treated"]]) == (15, 73, 14, ["New York"])
+    assert [sdid["effect"]["estimate"], *sdid["effect"]["interval"]] == pytest.approx([-0.797, -1.940, 0.345], abs=2e-3)
+    assert did["effect"]["interval"] == pytest.approx([-1.390, -0.217], abs=2e-3)
+    assert not next(row for row in did["refutations"] if row["name"] == "earlier start")["passed"]
+
+
+def test_every_control_of_equal_weight_is_left_out(table: pl.DataFrame) -> None:
+    """Of differences all weigh the same: ten of them, the first by name, would be no choice."""
+    shaken = table.with_columns(y=pl.when((pl.col("unit") == "u29") & (pl.col("time") >= 20)).then(pl.col("y") + 100).otherwise("y"))
+    told = whyrec.panel(shaken, **ASKED, method="did").to_dict()
+    left_out = next(row for row in told["refutations"] if row["name"] == "control left out")
+    assert "one of the 29 heaviest controls" in left_out["words"] and "u29 changes it most" in left_out["words"]
+
+
+def test_p_and_interval_say_the_same() -> None:
+    """p at most .05 where the interval is of .95 and leaves zero out, a perfect fit included."""
+    for seed in range(12):
+        frame = BENCH.world(seed, True).with_columns(y=pl.when(pl.lit(seed % 2 == 0)).then(pl.col("y") + 3 * pl.col("on")).otherwise("y"))
+        if seed % 3 == 0:
+            frame = frame.with_columns(y=pl.when((pl.col("unit") == "u07") & (pl.col("on") == 0)).then(0.0).when(pl.col("unit") == "u08").then(0.0).otherwise("y"))
+        told = whyrec.panel(frame, **ASKED, method="synthetic-control").to_dict()
+        low, high = told["effect"]["interval"]
+        assert (told["placebo"]["p_value"] <= 0.05 + 1e-9) == (not low <= 0 <= high), seed
 
 
 def test_a_known_effect_is_held_where_naive_is_not() -> None:

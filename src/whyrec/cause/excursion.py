@@ -58,12 +58,14 @@ def excursion(
     q = float(chance.mean())
     weight = np.where(treatment == 1, q / chance, (1 - q) / (1 - chance))
     x = np.column_stack([controls, (treatment - q)[:, None] * moderators])
+    scale = np.maximum(np.linalg.norm(x, axis=0), 1e-300)  # so that no unit decides what counts as singular
+    x = x / scale
     n_people, width = int(person.max()) + 1, x.shape[1]
     if n_people - width < 2:
         raise BadInput(f"{n_people} people for {width} columns: name fewer moderators and controls, or bring more people (two more than columns at least)")
     xw = x * weight[:, None]
     gram = xw.T @ x
-    if np.linalg.matrix_rank(x / np.maximum(np.linalg.norm(x, axis=0), 1e-300), tol=1e-9) < width:
+    if np.linalg.matrix_rank(x, tol=1e-9) < width:
         raise BadInput("two columns of moderators or controls say the same, or one is constant; leave one out")
     bread = np.linalg.inv(gram)
     residual = outcome - x @ (bread @ (xw.T @ outcome))
@@ -79,9 +81,9 @@ def excursion(
             raise NoOverlap("one person alone tells an effect or a control: without their moments nothing is left to compare with; bring more people")
         score = own + (xw[rows].T @ x[rows]) @ np.linalg.solve(others, own)
         meat += np.outer(score, score)
-    covariance = bread @ meat @ bread
-    k = controls.shape[1]
-    beta: FloatArray = (bread @ (xw.T @ outcome))[k:]
+    effects = slice(controls.shape[1], None)
+    beta = (bread @ (xw.T @ outcome))[effects] / scale[effects]
+    covariance = (bread @ meat @ bread)[effects, effects] / np.outer(scale[effects], scale[effects])
     return Excursion(
-        beta, covariance[k:, k:], n_people - width, n_people, len(outcome), q, float(weight.max() / weight.mean())
+        beta, covariance, n_people - width, n_people, len(outcome), q, float(weight.max() / weight.mean())
     )

@@ -14,10 +14,9 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from whyrec.cause.panel.average import Cohort, average_on_treated, paths
+from whyrec.cause.panel.average import Cohort, average_on_treated, paths, two_way
 from whyrec.cause.panel.average import Method as Weighting
 from whyrec.cause.panel.errors import Placebos, bootstrap_error, jackknife_error, placebos
-from whyrec.cause.panel.staggered import two_way
 from whyrec.cause.panel.table import OutcomePanel, read_panel
 from whyrec.cause.refute import Refutation, attempt_lines
 from whyrec.errors import BadInput, NoOverlap
@@ -27,6 +26,7 @@ from whyrec.studies.table_effect import line_of
 
 Method = Literal["sdid", "synthetic-control", "did"]
 Errors = Literal["auto", "placebo", "jackknife", "bootstrap"]
+_HEAVY = 10
 _ASSUMED = {
     "synthetic-control": ("without treatment the treated would have gone on as the weighted controls that it followed before",),
     "sdid": ("without treatment the treated would have changed as the weighted controls do, against the weighted periods before",),
@@ -129,11 +129,6 @@ def _drawn(panel: OutcomePanel, method: Weighting, random_state: int) -> Placebo
         return None
 
 
-def _scaled(effect: FloatArray, before: FloatArray) -> FloatArray:
-    """Gaps after in multiples of the gap before; a perfect fit before makes any gap after infinitely large."""
-    return np.divide(np.abs(effect), before, out=np.where(np.abs(effect) > 0, np.inf, 0.0), where=before > 0)
-
-
 def _rank(count: int, level: float) -> tuple[int, float]:
     """Which of the ordered placebos ends the interval, and the level that this has: below what was asked where they are too few."""
     place = int(np.ceil(level * (count + 1) - 1e-9))
@@ -142,28 +137,31 @@ def _rank(count: int, level: float) -> tuple[int, float]:
 
 def _by_placebo(asked: _Asked, value: float, fit: float, drawn: Placebos) -> Estimate:
     place, level = _rank(len(drawn.effect), asked.level)
-    half, plain = _half(drawn, fit, place)
+    half, plain = _half(drawn, fit, place), _units(drawn, fit)[0] is not drawn.before
     error = float(np.sqrt((drawn.effect**2).mean()))
     few = (f"{len(drawn.effect)} placebos only: the interval is that of the largest and has a level of {level:.0%}; more untreated units are needed",) if level < asked.level else ()
     followed = ("a unit is followed without an error before the start: gaps after are not compared with those before, but as they are",) if plain else ()
     return asked.estimate(value, (value - half, value + half), error, "placebo", {"warnings": (*few, *followed)}, level)
 
 
-def _half(drawn: Placebos, fit: float, place: int) -> tuple[float, bool]:
-    """Half the interval: the `place`-th of the placebos' gaps after, in multiples of those before; as they are where some fit before is perfect."""
-    if _perfect(drawn, fit):
-        return float(np.sort(np.abs(drawn.effect))[place - 1]), True
-    return float(np.sort(_scaled(drawn.effect, drawn.before))[place - 1]) * fit, False
+def _half(drawn: Placebos, fit: float, place: int) -> float:
+    """Half the interval: the `place`-th of the placebos' gaps after, in their units, times that of the treated."""
+    units, own = _units(drawn, fit)
+    return float(np.sort(np.abs(drawn.effect) / units)[place - 1]) * own
 
 
-def _perfect(drawn: Placebos, fit: float) -> bool:
-    """Whether some fit before is next to nothing beside the worst, so that gaps in multiples of it mean nothing."""
-    return min(fit, float(drawn.before.min())) < 1e-6 * max(fit, float(drawn.before.max()))
+def _units(drawn: Placebos, fit: float) -> tuple[FloatArray, float]:
+    """In what the gaps after are told, of the placebos and of the treated: how far each strayed before; ones where some fit before is next to nothing
+    beside the worst, so that multiples of it mean nothing."""
+    if min(fit, float(drawn.before.min())) <= 1e-6 * max(fit, float(drawn.before.max())):
+        return np.ones(len(drawn.before)), 1.0
+    return drawn.before, fit
 
 
 def _placebo_table(panel: OutcomePanel, drawn: Placebos, value: float, fit: float) -> dict[str, Any]:
     """p: share of placebos (and the effect itself) with a gap after as large, in multiples of that before."""
-    ratio, own = _scaled(drawn.effect, drawn.before), float(_scaled(np.array([value]), np.array([fit]))[0])
+    units, unit = _units(drawn, fit)
+    ratio, own = np.abs(drawn.effect) / units, abs(value) / unit
     return {
         "p_value": float((1 + (ratio >= own).sum()) / (1 + len(ratio))), "runs": len(ratio),
         "standard_error": float(np.sqrt((drawn.effect**2).mean())),
@@ -183,9 +181,9 @@ def _path(panel: OutcomePanel, cohorts: tuple[Cohort, ...], drawn: Placebos | No
     treated, other = paths(panel.outcome, one)
     half = np.full(panel.periods, np.nan)
     if drawn is not None and drawn.gaps is not None:
-        unit, times = (np.ones(len(drawn.before)), 1.0) if _perfect(drawn, fit) else (drawn.before, fit)
-        scaled = np.sort(np.abs(drawn.gaps) / unit[:, None], axis=0)
-        half = scaled[_rank(len(scaled), level)[0] - 1] * times
+        units, unit = _units(drawn, fit)
+        scaled = np.sort(np.abs(drawn.gaps) / units[:, None], axis=0)
+        half = scaled[_rank(len(scaled), level)[0] - 1] * unit
     return [
         {"time": _time(panel.times[t]), "event": t - one.start, "treated": treated[t], "synthetic": other[t], "gap": treated[t] - other[t],
          "low": treated[t] - other[t] - half[t], "high": treated[t] - other[t] + half[t]}
@@ -230,7 +228,7 @@ def _backdated(asked: _Asked, method: Weighting) -> list[Refutation]:
     value, cohorts = average_on_treated(outcome, starts, method)
     drawn = placebos(outcome, starts, method, asked.random_state)
     gap = np.subtract(*paths(outcome, cohorts[0]))
-    half, _ = _half(drawn, float(np.sqrt(np.mean(gap[:early] ** 2))), _rank(len(drawn.effect), 0.95)[0])
+    half = _half(drawn, float(np.sqrt(np.mean(gap[:early] ** 2))), _rank(len(drawn.effect), 0.95)[0])
     words = (
         f"Had the treatment begun at {_time(panel.times[early])}, with nothing known after {_time(panel.times[first - 1])}, its effect would be {value:+.4g} "
         f"[{value - half:+.4g}, {value + half:+.4g}]; it must be zero."
@@ -239,12 +237,13 @@ def _backdated(asked: _Asked, method: Weighting) -> list[Refutation]:
 
 
 def _left_out(panel: OutcomePanel, method: Weighting, value: float, cohorts: tuple[Cohort, ...]) -> list[Refutation]:
-    """Each of the ten heaviest controls left out in turn."""
+    """Each of the ten heaviest controls left out in turn, and those that weigh as much as the tenth."""
     total = np.zeros(len(panel.units))
     for one in cohorts:
         total[one.controls] += one.unit_weights * one.share
-    heavy = [int(k) for k in np.argsort(-total, kind="stable")[:10] if total[k] > 0.01]
-    if len(panel.never) < 3 or not heavy:
+    least = float(np.sort(total)[::-1][: min(_HEAVY, len(panel.never))][-1])
+    heavy = [int(k) for k in np.flatnonzero(total >= max(least * (1 - 1e-9), 1e-9))]
+    if len(panel.never) < 3:
         return []
     rest = [np.delete(np.arange(len(panel.units)), k) for k in heavy]
     values = np.array([average_on_treated(panel.outcome[kept], panel.starts[kept], method)[0] for kept in rest])

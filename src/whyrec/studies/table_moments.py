@@ -10,6 +10,7 @@ import polars as pl
 
 from whyrec.cause.excursion import Excursion, excursion
 from whyrec.data.columns import known
+from whyrec.data.parse import numbers
 from whyrec.errors import BadInput, NoOverlap
 from whyrec.estimate import Estimate, FloatArray, IntArray, assumption_lines, t_quantile, two_sided, warning_lines
 
@@ -146,7 +147,7 @@ def _whole(frame: pl.DataFrame, user: str, time: str) -> None:
     if frame.height == 0:
         raise BadInput("the table has no rows")
     for name in (user, time):
-        gone = frame[name].is_null()
+        gone = known(frame[name]).is_null()
         if gone.any():
             raise BadInput(f"row {int(gone.arg_max() or 0) + 1}: {name!r} is missing; name who and when in every row")
         if frame[name].dtype.is_nested():
@@ -163,7 +164,7 @@ def _numbers(frame: pl.DataFrame, name: str, rows: IntArray, *, missing: bool = 
     if column.dtype.is_temporal():
         raise BadInput(f"column {name!r} holds {column.dtype} values; write a number in each row, such as days since the first")
     column = column.gather(rows)
-    values: FloatArray = column.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy().astype(np.float64)
+    values: FloatArray = numbers(column).values.fill_null(np.nan).to_numpy().astype(np.float64)
     gone = column.is_null().to_numpy()
     odd = ~(np.abs(values) <= _LARGEST) & (~gone if missing else True)
     if odd.any():

@@ -4,5 +4,4 @@ table.py      `OutcomePanel`, and how a table of unit, time, outcome and treatme
 weights.py    least squares over the simplex
 average.py    the average effect on the treated by synthetic control, its synthesis with differences, and differences; by cohort where starts differ
 errors.py     placebo, jackknife and bootstrap errors
-staggered.py  the two-way regression that compares with treated units, to show by how much it is off
 """

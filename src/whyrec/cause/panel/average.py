@@ -85,3 +85,12 @@ def paths(outcome: FloatArray, cohort: Cohort) -> tuple[FloatArray, FloatArray]:
     if cohort.period_weights.any():
         other = other + float((treated - other)[: cohort.start] @ cohort.period_weights)
     return treated, other
+
+
+def two_way(outcome: FloatArray, starts: IntArray) -> float:
+    """The coefficient of treatment in a regression on unit and period effects. It compares with units that are treated already, too, and may get the sign
+    wrong where effects grow (Goodman-Bacon 2021); told beside the effect to show by how much.
+    """
+    d = (np.arange(outcome.shape[1])[None, :] >= starts[:, None]).astype(np.float64)
+    y, d = (m - m.mean(axis=1, keepdims=True) - m.mean(axis=0, keepdims=True) + m.mean() for m in (outcome, d))
+    return float((d * y).sum() / (d**2).sum())
