@@ -7,6 +7,7 @@ many items, which may have come after the log. By the heads of the two-headed ne
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
@@ -19,6 +20,7 @@ from whyrec.recommenders.base import Recommender
 from whyrec.recommenders.factorisation import ImplicitALS
 
 if TYPE_CHECKING:
+    from whyrec.live.two_headed import Heads
     from whyrec.recommenders.two_headed import TwoHeadedRecommender
 
 
@@ -41,6 +43,9 @@ class Early(Protocol):
     def add(self, states: Float32) -> None:
         """Take in items that the log lacks, by their text states, (n, width)."""
 
+    def warm(self) -> None:
+        """Make ready what `now` needs, before several threads ask."""
+
     @property
     def n_items(self) -> int:
         """How many items can be told of."""
@@ -59,7 +64,6 @@ class EarlyHeads:
     def __init__(self, early: TwoHeadedRecommender) -> None:
         self.early = early
         self._states, self._popularity = early.item_states_, early.popularity_
-        self._ready = False
 
     def of_pairs(self, users: Codes, items: Codes) -> FloatArray:
         """Of the heads, outcomes meaned over arms."""
@@ -72,15 +76,8 @@ class EarlyHeads:
 
     def now(self, code: int | None, codes: IntArray, kinds: IntArray) -> FloatArray:
         """The heads on arrays."""
-        early = self.early
-        if not self._ready:
-            from whyrec.live.two_headed import Heads
-
-            self._heads, self._nobody = Heads(early), early.encode_history(np.zeros(0, dtype=np.int32))
-            early.item_repeats_.sort_indices()
-            early.category_repeats_.sort_indices()
-            self._ready = True
-        query = self._nobody if code is None else early.user_states_[code]
+        early, (heads, nobody) = self.early, self._arrays
+        query = nobody if code is None else early.user_states_[code]
         features = np.column_stack(
             [
                 np.log1p(_counts(early.item_repeats_, code, codes)),
@@ -90,8 +87,21 @@ class EarlyHeads:
                 np.full(len(codes), 0.0 if code is None else float(early.user_values_[code])),
             ]
         ).astype(np.float32)
-        exposure, outcome = self._heads(query, self._states[codes], features)
+        exposure, outcome = heads(query, self._states[codes], features)
         return np.column_stack([exposure, outcome.mean(axis=1)]).astype(np.float64)
+
+    @cached_property
+    def _arrays(self) -> tuple[Heads, Float32]:
+        """The heads on arrays and the state of nobody; counts in an order that can be searched."""
+        from whyrec.live.two_headed import Heads
+
+        self.early.item_repeats_.sort_indices()
+        self.early.category_repeats_.sort_indices()
+        return Heads(self.early), self.early.encode_history(np.zeros(0, dtype=np.int32))
+
+    def warm(self) -> None:
+        """The arrays."""
+        _ = self._arrays
 
     def add(self, states: Float32) -> None:
         """By the projection of their texts; nobody took them."""
@@ -133,6 +143,9 @@ class EarlyFactors:
         if code is None:
             return np.zeros((len(codes), 1))
         return np.asarray((self._items[codes] @ self.early.user_factors_[code])[:, None], dtype=np.float64)
+
+    def warm(self) -> None:
+        """Nothing is needed."""
 
     def add(self, states: Float32) -> None:
         """Nobody took them."""

@@ -345,6 +345,7 @@ class EffectScorer:
         effects.pairs_.warm()
         recent = effects.recent_
         self.early = early_of(effects.early_)
+        self.early.warm()
         for matrix in (recent.pair_counts_, recent.category_counts_):
             matrix.sort_indices()
         self.text, self.components = recent.item_text_, recent.components_
