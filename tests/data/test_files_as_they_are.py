@@ -5,7 +5,6 @@ import json
 import logging
 import subprocess
 import sys
-import time
 from datetime import datetime
 from pathlib import Path
 
@@ -195,7 +194,6 @@ def test_no_answer_is_written_over_a_part(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_refused_before_heavy_libraries_load(tmp_path: Path) -> None:
-    """It took seven CPU seconds."""
     path = tmp_path / "log.data"
     path.write_text("196\t242\t3\t881250949\n186\t302\t3\t891717742\n")
     code = (
@@ -203,10 +201,8 @@ def test_a_file_that_cannot_be_read_is_refused_before_heavy_libraries_load(tmp_p
         "try: cli.main()\nexcept SystemExit as left: assert left.code == 1\n"
         "assert not {'torch', 'sklearn', 'lightgbm', 'matplotlib', 'transformers'} & set(sys.modules)"
     )
-    start = time.process_time()
     done = subprocess.run([sys.executable, "-c", code, str(path), str(tmp_path / "model")], capture_output=True, text=True, check=True)
     assert "no column looks like the user" in done.stderr and "the first line (196, 242, 3, 881250949) is data" in done.stderr
-    assert time.process_time() - start < 5
 
 
 def test_the_command_line_takes_the_time_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
