@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -296,6 +298,27 @@ def test_an_open_reader_neither_stalls_an_erasure_nor_hides_what_is_left(
         assert code == 0 and json.loads(told)["remains"] == []
         assert client.erase_user("nobody")["files"] == "overwritten"
     running.stop()
+
+
+@pytest.mark.parametrize("other", [("store", "check"), ("serve", "export", "--what", "events", "--store")])
+def test_what_comes_after_an_erasure_is_kept_though_another_process_reads_the_store(tmp_path: Path, other: tuple[str, ...]) -> None:
+    """Closing any descriptor of a file drops the locks of its process: the next one then took the write-ahead file for its own and removed it."""
+    path = tmp_path / "s.db"
+    store = open_store(path)
+    store.add_events([event("before"), event("gone", "erase-me-1234")]).result()
+    store.erase("erase-me-1234")
+    assert store.clean()
+    out = ["--out", str(tmp_path / "e.csv")] if "export" in other else []
+    program = [sys.executable, "-c", "from whyrec.cli import main; main()", *other, str(path), *out]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert Path(f"{path}-wal").exists()
+    store.add_events([event("after")]).result()
+    store.close()
+    again = open_store(path)
+    assert [row[0] for row in again.read("SELECT key FROM events ORDER BY seq")] == ["before", "after"]
+    again.close()
+    assert check(path).whole
 
 
 @pytest.mark.parametrize("rows", [120, 335, 400, 700])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import socket
 import sqlite3
@@ -15,6 +14,7 @@ from whyrec.errors import BadInput, WhyrecError
 
 _BUSY_SECONDS = 30
 _CONNECT_SECONDS = 3
+_SCANNED = 1 << 22  # bytes of a file that are looked through at once
 _QUICK_BYTES = 64 << 20
 _ORDER = 0x776879726564  # held by every transaction of a writer; who waits for it alone knows that none is under way
 _CLAIM = 0x776879726563  # of all servers of whyrec on one database
@@ -54,6 +54,9 @@ class Dialect(Protocol):
     def erased(self, connection: Any, users: Collection[str]) -> bool:
         """Make deleted rows unreadable in the files, too, as far as the database can; False where a reader still holds them."""
 
+    def close(self) -> None:
+        """Let go of what is held beside the connections, when all of them are closed."""
+
     def quick(self) -> bool:
         """Whether `erased` takes moments and not minutes."""
 
@@ -78,6 +81,7 @@ class Sqlite:
 
     def __init__(self, path: Path, pages: int | None = None) -> None:
         self.path, self.pages = path, pages
+        self._descriptor: int | None = None
 
     def connect(self) -> sqlite3.Connection:
         """WAL, a synchronised log at every commit, deleted rows overwritten; a new file is readable by its owner alone."""
@@ -118,10 +122,30 @@ class Sqlite:
         cut = "PRAGMA wal_checkpoint(TRUNCATE)"
         if connection.execute(cut).fetchone()[0]:
             return False
-        if any(holds(self.path, user) for user in users):
+        if self._holds(users):
             connection.execute("VACUUM")
             return not connection.execute(cut).fetchone()[0]
         return True
+
+    def _holds(self, words: Collection[str]) -> bool:
+        """Whether a word stands in the file, which is read by a descriptor that is kept: a process that closes any descriptor of a file loses all its
+        locks on it (POSIX), and another that opens it would take the write-ahead file for its own and remove it.
+        """
+        wanted = [word.encode() for word in words]
+        if self._descriptor is None:
+            self._descriptor = os.open(self.path, os.O_RDONLY)
+        overlap, place = max(map(len, wanted), default=1) - 1, 0
+        while part := os.pread(self._descriptor, _SCANNED + overlap, place):
+            if any(word in part for word in wanted):
+                return True
+            place += _SCANNED
+        return False
+
+    def close(self) -> None:
+        """Once all connections are closed."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def quick(self) -> bool:
         """A file of some size is written anew in the background, for all who were erased meanwhile."""
@@ -184,6 +208,9 @@ class Postgres:
             connection.execute(f"VACUUM {table}")
         return True
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def quick(self) -> bool:
         """VACUUM stops nobody."""
         return True
@@ -196,9 +223,3 @@ class Postgres:
         """An advisory lock of the session."""
         how = "pg_try_advisory_lock_shared" if shared else "pg_try_advisory_lock"
         return bool(connection.execute(f"SELECT {how}(%s)", (_CLAIM,)).fetchone()[0])
-
-
-def holds(path: Path, word: str) -> bool:
-    """Whether a word stands in a file."""
-    with path.open("rb") as file, contextlib.closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as content:
-        return content.find(word.encode()) >= 0

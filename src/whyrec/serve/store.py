@@ -391,6 +391,7 @@ class Store:
             for session in list(self._readers):  # threads of readers have ended
                 with contextlib.suppress(*self.dialect.errors):
                     session.connection.close()
+            self.dialect.close()
             self._release()
 
     # Reading -----------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Errors and intervals of an average effect on treated units.
 
-placebo: untreated units take the treated ones' part (Arkhangelsky et al. 2021, algorithm 4); every one of them in turn where one is treated. jackknife: each
+placebo: untreated units take the treated ones' part (Arkhangelsky et al. 2021, algorithm 4); every one of them in turn (200 of them where there are more) where one is treated. jackknife: each
 unit left out, weights kept (algorithm 3). bootstrap: units drawn again (algorithm 2).
 """
 
@@ -13,6 +13,7 @@ import numpy as np
 from whyrec.cause.panel.average import Cohort, Method, average_on_treated
 from whyrec.errors import NoOverlap
 from whyrec.estimate import FloatArray, IntArray
+from whyrec.progress import track
 
 RUNS = 200
 _FEWEST_PLACEBOS, _FEWEST_TREATED = 5, 2
@@ -42,9 +43,13 @@ def placebos(outcome: FloatArray, starts: IntArray, method: Method, random_state
         )
     y, generator = outcome[never], np.random.default_rng(random_state)
     single = len(treated) == 1
-    drawn = [np.array([k]) for k in range(len(never))] if single else [generator.choice(len(never), len(treated), replace=False) for _ in range(RUNS)]
+    if single:
+        each = range(len(never)) if len(never) <= RUNS else np.sort(generator.choice(len(never), RUNS, replace=False))
+        drawn = [np.array([k]) for k in each]
+    else:
+        drawn = [generator.choice(len(never), len(treated), replace=False) for _ in range(RUNS)]
     effects, before, gaps = [], [], []
-    for chosen in drawn:
+    for chosen in track(drawn, "Placebos"):
         given = np.full(len(never), periods)
         given[chosen] = treated
         value, cohorts = average_on_treated(y, given, method)
