@@ -17,7 +17,7 @@ import whyrec
 from whyrec import cli
 from whyrec.cause.panel.average import average_on_treated
 from whyrec.cause.panel.weights import simplex_least_squares
-from whyrec.errors import BadInput, NoOverlap
+from whyrec.errors import BadInput, NoOverlap, NotIdentified
 
 DATA = Path(os.environ.get("WHYREC_DATA", "/nowhere")) / "california-prop99" / "california_prop99.csv"
 ASKED = {"unit": "unit", "time": "time", "outcome": "y", "treatment": "on"}
@@ -192,6 +192,50 @@ def test_a_perfect_synthetic_control_before_leaves_all_figures_of_the_size_of_th
     assert (told["fit_before"] if who == "treated" else min(row["before"] for row in told["placebo"]["units"])) < 1e-6
 
 
+@pytest.mark.parametrize("method", ["sdid", "synthetic-control", "did"])
+def test_units_and_levels_of_the_outcome_change_nothing_but_the_unit(table: pl.DataFrame, method: str) -> None:
+    """Packs, cents or thousands: weights sum to one and are the same (a unit of 1e3 turned -.70, p .76 into 2204, p .04 once)."""
+    plain = whyrec.panel(table, **ASKED, method=method).to_dict()
+    for times, more in ((1e6, 0.0), (1e-9, 0.0), (1.0, 1e6), (-1e3, -1e7)):
+        told = whyrec.panel(table.with_columns(y=pl.col("y") * times + more), **ASKED, method=method).to_dict()
+        ends = sorted(value * times for value in plain["effect"]["interval"])
+        np.testing.assert_allclose([told["effect"]["estimate"], *told["effect"]["interval"]], [plain["effect"]["estimate"] * times, *ends], rtol=1e-5)
+        assert told["placebo"]["p_value"] == plain["placebo"]["p_value"]
+        assert sum(row["weight"] for row in told["weights"]["units"]) == pytest.approx(1, abs=0.02)
+
+
+def test_weights_by_pivots_are_those_of_least_squares_by_steps() -> None:
+    """The two ways to the minimum agree where both go, and both hold the conditions of Kuhn and Tucker."""
+    rng = np.random.default_rng(2)
+    for _ in range(60):
+        rows, count = int(rng.integers(3, 25)), int(rng.integers(2, 30))
+        design = rng.normal(size=(rows, count)) + 5 * rng.normal(size=count)
+        target, ridge = design @ rng.dirichlet(np.ones(count)) + rng.normal(size=rows), float(rng.choice([0.0, 0.5, 5.0]))
+        w = simplex_least_squares(design, target, ridge=ridge, intercept=True)
+        centred, right = design - design.mean(axis=0), target - target.mean()
+        gradient = centred.T @ (centred @ w - right) + ridge * w
+        level = gradient[w > 1e-9].mean()
+        assert w.sum() == pytest.approx(1) and w.min() >= 0
+        np.testing.assert_allclose(gradient[w > 1e-9], level, atol=1e-5 * max(abs(level), 1))
+        assert (gradient[w <= 1e-9] > level - 1e-5 * max(abs(level), 1)).all()
+
+
+def test_auto_errors_lead_somewhere(table: pl.DataFrame) -> None:
+    """Two treated units of two starts and four others: neither placebos nor a jackknife, and no error that sends from one to the other."""
+    few = table.filter(pl.col("unit") < "u06").with_columns(
+        on=(((pl.col("unit") == "u00") & (pl.col("time") >= 15)) | ((pl.col("unit") == "u01") & (pl.col("time") >= 20))).cast(pl.Int64)
+    )
+    told = whyrec.panel(few, **ASKED).to_dict()
+    assert told["effect"]["method"].endswith("bootstrap")
+    both = few.with_columns(on=((pl.col("unit") < "u02") & (pl.col("time") >= 20)).cast(pl.Int64))
+    assert whyrec.panel(both, **ASKED).to_dict()["effect"]["method"].endswith("jackknife")
+
+
+def test_times_are_told_as_they_are_written(table: pl.DataFrame) -> None:
+    for times, start in (((pl.col("time") + 2000).cast(pl.Float64), 2020), (pl.format("20{}-03", pl.col("time").cast(pl.String).str.zfill(2)), "2020-03-01")):
+        assert whyrec.panel(table.with_columns(time=times), **ASKED).to_dict()["treated"][0]["start"] == start
+
+
 SPOILT: list[tuple[Callable[[pl.DataFrame], pl.DataFrame], dict[str, Any], type[Exception], str]] = [
     (lambda f: f.filter(~((pl.col("unit") == "u04") & (pl.col("time") == 7))), {}, BadInput, "unit 'u04' has no row at time = 7"),
     (lambda f: pl.concat([f, f.head(1)]), {}, BadInput, "unit 'u00' has two rows at time = 0"),
@@ -203,7 +247,12 @@ SPOILT: list[tuple[Callable[[pl.DataFrame], pl.DataFrame], dict[str, Any], type[
     (lambda f: f.with_columns(on=pl.col("time") % 3), {}, BadInput, "has 3 values"),
     (lambda f: f.with_columns(time=pl.lit("soon")), {}, BadInput, "is no time"),
     (lambda f: f.filter(pl.col("unit") < "u04"), {"errors": "placebo"}, NoOverlap, "were never treated"),
-    (lambda f: f, {"errors": "jackknife"}, NoOverlap, "a cohort has one only"),
+    (lambda f: f, {"errors": "jackknife"}, NoOverlap, "a start has one only: take the bootstrap"),
+    (lambda f: f, {"errors": "bootstrap"}, NoOverlap, "one only was treated: placebos are the only way"),
+    (lambda f: f.with_columns(on=((pl.col("time") > 10) & (pl.col("unit") != "u07")).cast(pl.Int64)), {}, NoOverlap, "every unit but one"),
+    (lambda f: f.with_columns(y=pl.lit(3.5)), {}, NotIdentified, "is 3.5 in every row"),
+    (lambda f: f.filter(pl.col("time") == 29), {}, BadInput, "at least 2 earlier times"),
+    (lambda f: f.with_columns(on=pl.when(pl.col("on") == 1).then(pl.lit("after")).otherwise(pl.lit("before"))), {}, BadInput, "before is read as treated, after as not: name the one that means not"),
     (lambda f: f, {"level": 2}, BadInput, "level=2"),
     (lambda f: f, {"outcome": "unit"}, BadInput, "named twice"),
     (lambda f: f.head(0), {}, BadInput, "no rows"),

@@ -81,6 +81,12 @@ _TEMPLATES = (
      "the effect is * times that).", "若受干预单位因其他原因偏离其对照 {}，则没有效应；偏离 {} 则其符号未定（此前偏离 {}：效应是它的 {} 倍）。"),
     ("Had the treated parted from its comparison by * for another reason, there would be no effect; its sign is open as it is (it strayed * before: "
      "the effect is * times that).", "若受干预单位因其他原因偏离其对照 {}，则没有效应；其符号本已未定（此前偏离 {}：效应是它的 {} 倍）。"),
+    ("Had the treated parted from its comparison by * for another reason, there would be no effect; by *, its sign would be open (it did not stray before).",
+     "若受干预单位因其他原因偏离其对照 {}，则没有效应；偏离 {} 则其符号未定（此前毫无偏离）。"),
+    ("Had the treated parted from its comparison by * for another reason, there would be no effect; its sign is open as it is (it did not stray before).",
+     "若受干预单位因其他原因偏离其对照 {}，则没有效应；其符号本已未定（此前毫无偏离）。"),
+    ("the interval is of the jackknife, p of placebos: they may disagree", "区间来自刀切法，p 来自安慰剂：二者可能不一致"),
+    ("the interval is of the bootstrap, p of placebos: they may disagree", "区间来自自助法，p 来自安慰剂：二者可能不一致"),
     ("* placebos only: the interval is that of the largest and has a level of *; more untreated units are needed",
      "只有 {} 个安慰剂：区间取其中最大者，水平为 {}；需要更多未受干预的单位"),
     ("a unit is followed without an error before the start: gaps after are not compared with those before, but as they are",

@@ -46,13 +46,12 @@ def panel_effect(
 ) -> dict[str, Any]:  # fmt: skip
     """The average effect on the treated after the start, and its path, JSON-ready. One row a unit and time.
 
-    method: see `average_on_treated`. errors: "placebo" where at least five more units were never treated than were, else "jackknife". Raises BadInput and NoOverlap.
+    method: see `average_on_treated`. errors: "auto" is "placebo" where at least five more units were never treated than were, else "jackknife" where
+    every start has two treated units, else "bootstrap". Raises BadInput, NoOverlap and NotIdentified.
     """
     if not 0.5 <= level < 1:
         raise BadInput(f"level={level}: give a share from .5 to below 1, such as .95")
     panel = read_panel(frame, unit, time, outcome, treatment, reference=reference)
-    if len(panel.never) == 0:
-        raise NoOverlap(f"every unit in {unit!r} is treated at some time: units that never are have to be compared with; bring such units, or end the table before the last start")
     if len(panel.treated) == 0:
         raise NoOverlap("no unit is treated at any time")
     asked = _Asked(panel, method, errors, level, random_state)
@@ -78,8 +77,10 @@ class _Asked:
         """Which errors, where they were not named."""
         if self.errors != "auto":
             return self.errors
-        enough = len(self.panel.never) >= len(self.panel.treated) + 5
-        return "placebo" if enough else "jackknife"
+        treated = self.panel.starts[self.panel.treated]
+        if len(self.panel.never) >= len(treated) + 5 or len(treated) == 1:
+            return "placebo"
+        return "jackknife" if np.unique(treated, return_counts=True)[1].min() > 1 else "bootstrap"
 
     def estimate(self, value: float, ends: tuple[float, float], error: float, how: str, diagnostics: Mapping[str, Any], level: float | None = None) -> Estimate:
         words = {"did": "differences in differences", "sdid": "synthetic differences in differences"}
@@ -110,12 +111,14 @@ def _weighted(asked: _Asked, method: Weighting) -> dict[str, Any]:
         )
         half = t_quantile(asked.level, len(panel.treated) - 1) * error
         effect = asked.estimate(value, (value - half, value + half), error, kind, {})
+    notes = []
     if drawn is not None:
+        if kind != "placebo":
+            notes.append(f"the interval is of the {kind}, p of placebos: they may disagree")
         more["placebo"] = _placebo_table(panel, drawn, value, fit)
     more["path"] = _path(panel, cohorts, drawn, fit, asked.level)
     more["weights"] = _weights_of(panel, cohorts)
     more["fit_before"] = fit
-    notes = []
     if len(cohorts) > 1:
         notes.append(f"{len(cohorts)} starts: each cohort against the units that are never treated; a two-way regression, which compares with treated ones, says {two_way(panel.outcome, panel.starts):.5g}")
     attempts = [*_backdated(asked, method), *_left_out(panel, method, value, cohorts), *([] if drawn is None else [_fit(fit, drawn)])]
@@ -266,7 +269,7 @@ def _sensitivity(effect: Estimate, fit: float) -> dict[str, Any]:
     words = f"Had the treated parted from its comparison by {effect.estimate:+.4g} for another reason, there would be no effect"
     words += f"; by {near:+.4g}, its sign would be open" if told else "; its sign is open as it is"
     ratio = abs(effect.estimate) / fit if fit > 0 else float("inf")
-    words += f" (it strayed {fit:.4g} before: the effect is {ratio:.3g} times that)."
+    words += f" (it strayed {fit:.4g} before: the effect is {ratio:.3g} times that)." if ratio < float("inf") else " (it did not stray before)."
     return {"to_zero": effect.estimate, "to_open": near, "times_before": ratio, "words": words}
 
 

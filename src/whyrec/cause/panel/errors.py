@@ -39,7 +39,7 @@ def placebos(outcome: FloatArray, starts: IntArray, method: Method, random_state
     if len(never) < len(treated) + _FEWEST_PLACEBOS:
         raise NoOverlap(
             f"{len(never)} units were never treated and {len(treated)} were: placebo errors take at least {len(treated) + _FEWEST_PLACEBOS} untreated ones; "
-            "gather more, or take the jackknife (at least two treated units)"
+            "gather more, or take the jackknife where every start has two treated units, else the bootstrap (errors)"
         )
     y, generator = outcome[never], np.random.default_rng(random_state)
     single = len(treated) == 1
@@ -65,7 +65,7 @@ def jackknife_error(outcome: FloatArray, starts: IntArray, method: Method, cohor
     """Each unit left out, weights kept; NoOverlap where a cohort has one unit only, of which nothing would be left."""
     periods, n = outcome.shape[1], len(outcome)
     if any(len(one.units) < _FEWEST_TREATED for one in cohorts):
-        raise NoOverlap("a jackknife leaves each treated unit out, and a cohort has one only; take placebo errors")
+        raise NoOverlap("a jackknife leaves each treated unit out, and a start has one only: take the bootstrap, or placebos where five more units were never treated than were (errors)")
     values = np.empty(n)
     for k in range(n):
         kept = np.delete(np.arange(n), k)
@@ -81,7 +81,7 @@ def bootstrap_error(outcome: FloatArray, starts: IntArray, method: Method, rando
     """Units drawn with replacement, draws without a treated or an untreated unit drawn again."""
     periods, n = outcome.shape[1], len(outcome)
     if (starts < periods).sum() < _FEWEST_TREATED:
-        raise NoOverlap("a bootstrap draws treated units, and one only was treated; take placebo errors")
+        raise NoOverlap("a bootstrap draws treated units, and one only was treated: placebos are the only way, of at least six units that never were (errors)")
     generator, values = np.random.default_rng(random_state), list[float]()
     while len(values) < runs:
         drawn = np.sort(generator.integers(0, n, n))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,22 +9,21 @@ import numpy as np
 import polars as pl
 
 from whyrec.data.columns import known, numeric, text_of, two_values
-from whyrec.errors import BadInput, NoOverlap
+from whyrec.errors import BadInput, NoOverlap, NotIdentified
 from whyrec.estimate import FloatArray, IntArray
 
-_FEWEST_BEFORE = 2
+_FEWEST_BEFORE, _FEWEST_NEVER = 2, 2
 
 
 @dataclass(frozen=True)
 class OutcomePanel:
     """units: names. times: values in order. outcome: (units, periods). starts: (units,), place of the first treated period, `periods` for never.
-    extras: further columns, (units, periods) each. notes: how the table was read."""
+    notes: how the table was read."""
 
     units: tuple[str, ...]
     times: tuple[Any, ...]
     outcome: FloatArray
     starts: IntArray
-    extras: dict[str, FloatArray]
     notes: tuple[str, ...] = ()
 
     @property
@@ -45,14 +43,14 @@ class OutcomePanel:
 
 
 def read_panel(
-    frame: pl.DataFrame, unit: str, time: str, outcome: str, treatment: str, *, reference: Any = None, extras: Sequence[str] = (), fewest_units: int = 2
+    frame: pl.DataFrame, unit: str, time: str, outcome: str, treatment: str, *, reference: Any = None
 ) -> OutcomePanel:
     """One row a unit and time, every unit at every time; the treatment has two values and, once begun, stays.
 
     Raises BadInput for a missing value, a row twice, a unit that misses a time, a treatment that ends or that a unit has from the first period on;
-    NoOverlap where nobody or everybody is treated.
+    NoOverlap where nobody or everybody is treated, or one unit alone never is; NotIdentified where the outcome never differs.
     """
-    named = [unit, time, outcome, treatment, *extras]
+    named = [unit, time, outcome, treatment]
     for name in named:
         if name not in frame.columns:
             raise BadInput(f"no column {name!r}; the columns are {', '.join(frame.columns)}")
@@ -95,15 +93,25 @@ def read_panel(
     if ended.any():
         a = int(np.argmax(ended))
         b = int(np.argmax(np.diff(given[a]) < 0)) + 1
-        raise BadInput(f"unit {str(names[a])!r} is treated and no longer at {time} = {moments[b]}: a treatment that ends is not answered; keep the times before it ends")
-    if len(names) < fewest_units:
-        raise BadInput(f"{len(names)} unit in column {unit!r}; a comparison takes others that were never treated (an interrupted series, its, does not)")
+        read = "" if two.plain else f" ({two.other!s} is read as treated, {two.reference!s} as not: name the one that means not with reference)"
+        raise BadInput(
+            f"unit {str(names[a])!r} is treated and no longer at {time} = {moments[b]}{read}: a treatment that ends is not answered; keep the times before it ends"
+        )
+    never = int((starts == len(moments)).sum())
+    if never < _FEWEST_NEVER:
+        many = "every unit" if never == 0 else "every unit but one"
+        raise NoOverlap(
+            f"{many} in {unit!r} is treated at some time: at least {_FEWEST_NEVER} that never are have to be compared with; bring such units, or end the table before "
+            "the last start"
+        )
     if (starts < _FEWEST_BEFORE).any():
         a = int(np.argmax(starts < _FEWEST_BEFORE))
         raise BadInput(f"unit {str(names[a])!r} is treated from {time} = {moments[int(starts[a])]} on: at least {_FEWEST_BEFORE} earlier times are needed; leave it out, or go back further")
     notes = [] if two.plain else [f"{treatment}: {two.other!s} is treated, {two.reference!s} not"]
     values = numeric(frame, outcome)[row]
-    return OutcomePanel(tuple(map(str, names)), tuple(moments.to_list()), values, starts, {name: numeric(frame, name)[row] for name in extras}, tuple(notes))
+    if np.ptp(values) == 0:
+        raise NotIdentified(f"the outcome {outcome!r} is {values.flat[0]:g} in every row: nothing can be said of what changes it")
+    return OutcomePanel(tuple(map(str, names)), tuple(moments.to_list()), values, starts, tuple(notes))
 
 
 def _times(column: pl.Series) -> pl.Series:
@@ -111,10 +119,12 @@ def _times(column: pl.Series) -> pl.Series:
     if column.dtype.is_numeric() or column.dtype in (pl.Date, pl.Datetime, pl.Time, pl.Duration) or column.dtype.is_temporal():
         if column.dtype.is_float() and column.drop_nulls().is_nan().any():
             raise BadInput(f"column {column.name!r}, row {int(column.is_nan().fill_null(False).arg_true()[0]) + 1}: not a number; mend or remove the row")
-        return column
+        whole = column.cast(pl.Int64, strict=False) if column.dtype.is_float() else column
+        return whole if column.dtype.is_float() and (whole.cast(pl.Float64) == column).all() else column
     text = text_of(column)
-    for read in (text.cast(pl.Int64, strict=False), text.str.to_date("%Y-%m-%d", strict=False), text.str.replace("T", " ").str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False)):
+    months = pl.select(pl.when(text.str.contains(r"^\d{4}-\d{2}$")).then(text + "-01")).to_series().str.to_date("%Y-%m-%d", strict=False)
+    for read in (text.cast(pl.Int64, strict=False), text.str.to_date("%Y-%m-%d", strict=False), months, text.str.replace("T", " ").str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False)):
         if read.null_count() == text.null_count():
             return read
     row = int(text.str.to_date("%Y-%m-%d", strict=False).is_null().arg_true()[0])
-    raise BadInput(f"column {column.name!r}, row {row + 1}: {text[row]!r} is no time; write whole numbers, or dates as 2024-05-31")
+    raise BadInput(f"column {column.name!r}, row {row + 1}: {text[row]!r} is no time; write whole numbers, dates as 2024-05-31 or months as 2024-05")

@@ -9,16 +9,16 @@ from scipy.optimize import nnls
 from whyrec.estimate import FloatArray
 
 _MOST_PIVOTS = 50
-# Of the mean square of the design: a ridge above it makes the minimum unique to the digits that matter, and the pivots find it.
-_UNIQUE = 1e-8
+# Of the mean square of the design: a ridge as small as this chooses the evenest of weights that fit alike, to digits that are the same everywhere.
+_LEAST_RIDGE = 1e-8
 
 
 def simplex_least_squares(design: FloatArray, target: FloatArray, *, ridge: float = 0.0, intercept: bool = False) -> FloatArray:
     """argmin_w |design w - target|^2 + ridge |w|^2 over w >= 0, sum w = 1; with intercept both sides are taken from their means first.
 
     design: (rows, weights), target: (rows,). As the weights sum to 1, a shift of both sides and their unit change nothing, and neither reaches the arithmetic.
-    By block pivots (Kim and Park 2011) where the ridge makes the minimum unique, else by nonnegative least squares (Lawson and Hanson 1974) with the sum as a
-    heavy row, then exactly on the weights that are above 0.
+    Where several weights fit alike, the evenest. By block pivots (Kim and Park 2011); where those come round again by nonnegative least squares (Lawson and
+    Hanson 1974) with the sum as a heavy row, then exactly on the weights that are above 0.
     """
     count = design.shape[1]
     if count == 1:
@@ -30,15 +30,13 @@ def simplex_least_squares(design: FloatArray, target: FloatArray, *, ridge: floa
     scale = float(np.sqrt(np.mean(design**2)))
     if scale == 0:
         return np.full(count, 1 / count)
-    design, target, ridge = design / scale, target / scale, ridge / scale**2
+    design, target, ridge = design / scale, target / scale, max(ridge / scale**2, _LEAST_RIDGE * len(target))
     gram, cross = design.T @ design + ridge * np.eye(count), design.T @ target
-    found = _pivoted(gram, cross) if ridge > _UNIQUE * len(target) else None
+    found = _pivoted(gram, cross)
     if found is not None:
         return found
-    rows, right = [design, np.full((1, count), 1e3)], [target, np.array([1e3])]
-    if ridge > _UNIQUE * len(target):
-        rows.append(np.sqrt(ridge) * np.eye(count))
-        right.append(np.zeros(count))
+    rows = [design, np.full((1, count), 1e3), np.sqrt(ridge) * np.eye(count)]
+    right = [target, np.array([1e3]), np.zeros(count)]
     weights = np.asarray(nnls(np.vstack(rows), np.concatenate(right), maxiter=30 * count)[0], dtype=np.float64)
     return _polished(gram, cross, weights > 1e-9 * weights.max(), weights)
 
